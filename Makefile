@@ -1,0 +1,151 @@
+# Keymask: which artifact is made from which others. `make` prints what can be typed.
+#
+#   corpus ─► base ─► finetuned-base ─► scores ─► tagger ─► masked ─► dapt, tapt ─► finetuned-* ─► report
+#
+# Make compares times: it says what might be stale. Each stage compares hashes: it says what is.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.SECONDARY:
+.NOTPARALLEL:
+
+RECIPE ?= demo
+SET    ?=
+BASE   ?=
+DATA   ?= data
+RUNS   ?= runs
+LAUNCH ?=
+PYTHON ?= python3
+
+VENV := .venv
+PY   := $(VENV)/bin/python
+RUN  := $(RUNS)/$(basename $(notdir $(RECIPE)))
+S    := $(RUN)/.settings
+
+# A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA.
+TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
+ARGS       = --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D)
+ROWS       = $(PY) -m
+TENSORS    = $(or $(LAUNCH),$(PY)) -m
+
+# ---- what is made from what ------------------------------------------------------------------------------------------
+
+$(RUN)/corpus/manifest.json: $(S)/corpus.json $(wildcard corpora/cards/*.toml)
+	@$(ROWS) stages.prepare $(ARGS) --data '$(DATA)'
+
+$(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
+	@$(TENSORS) stages.start $(ARGS) $$(test -d $(RUN)/corpus/general && echo --general $(RUN)/corpus/general)
+
+$(RUN)/finetuned-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
+	@$(TENSORS) stages.finetune $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
+
+$(RUN)/scores/manifest.json: $(S)/scores.json $(RUN)/finetuned-base/manifest.json
+	@$(TENSORS) stages.score $(ARGS) --classifier $(RUN)/finetuned-base --task $(RUN)/corpus/task
+
+$(RUN)/tagger/manifest.json: $(S)/tagger.json $(RUN)/base/manifest.json $(RUN)/scores/manifest.json
+	@$(TENSORS) stages.train_tagger $(ARGS) --init $(RUN)/base --scores $(RUN)/scores
+
+# Only selective masking asks the tagger; with another policy nobody waits for it.
+POLICY := $(or $(patsubst masked.policy=%,%,$(filter masked.policy=%,$(SET))),$(shell \
+	sed -n '/^\[masked\]/,/^\[/s/^policy *= *"\(.*\)".*/\1/p' $(wildcard $(RECIPE) stages/recipes/$(RECIPE).toml)))
+TAGGER := $(if $(filter random whole_word,$(POLICY)),,$(RUN)/tagger)
+
+$(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json $(TAGGER:%=%/manifest.json)
+	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(TAGGER:%=--tagger %)
+
+$(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain
+
+$(RUN)/tapt/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task
+
+$(RUN)/dapt-tapt/manifest.json: $(S)/tapt.json $(RUN)/dapt/manifest.json $(RUN)/masked/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task
+
+$(RUN)/static/manifest.json: $(S)/static.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
+	@$(ROWS) stages.export $(ARGS) --init $(RUN)/base --masked $(RUN)/masked
+
+# The report waits for the arms asked for, and shows every arm that is there.
+ARMS := $(or $(filter dapt tapt dapt-tapt,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
+
+$(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.json $(ARMS:%=$(RUN)/finetuned-%/manifest.json)
+	@$(ROWS) stages.report $(ARGS) --runs $(RUN)
+	@echo "report: $(RUN)/report/report.md"
+
+# Which raw files the corpus was made from.
+-include $(RUN)/corpus/sources.mk
+
+# ---- what can be typed -----------------------------------------------------------------------------------------------
+
+.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked report export compare test check bench clean FORCE
+
+help:  ## what can be typed
+	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z -]*:.*## / {split($$1, t, " "); printf "  make %-15s %s\n", t[1], $$2}' Makefile
+	@printf '\n  %-28s %s\n' "RECIPE=$(RECIPE)" "experiment: $(basename $(notdir $(wildcard stages/recipes/*.toml)))" \
+	  'SET="$(SET)"' 'settings over the recipe: SET="dapt.trainer.steps=200 masked.mask_rate=0.3"' \
+	  'BASE=$(BASE)' 'start from a local folder or hub name: BASE=hfl/chinese-macbert-base' \
+	  'DATA=$(DATA)' 'where corpus cards find their files' \
+	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
+	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
+	@printf '\n  %s\n' 'make dapt' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
+
+dapt: $(RUN)/finetuned-dapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the domain, fine-tune, compare with base
+tapt: $(RUN)/finetuned-tapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare with base
+dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json  ## first the domain, then the task text
+corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
+base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from
+finetuned-base: $(RUN)/finetuned-base/manifest.json  ## the task model without adaptation: baseline and scorer
+scores: $(RUN)/scores/manifest.json  ## importance of every word of the task text
+tagger: $(RUN)/tagger/manifest.json  ## a model that finds important words in any text
+masked: $(RUN)/masked/manifest.json  ## sequences and which words of them to predict
+report: $(RUN)/report/manifest.json  ## results side by side
+export: $(RUN)/static/manifest.json  ## the masked corpus, corruption frozen, for other trainers
+
+compare: | $(VENV)/.stamp  ## several recipes in one table: RECIPES="demo demo-random"
+	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }
+	@for recipe in $(RECIPES); do $(MAKE) --no-print-directory dapt RECIPE=$$recipe; done
+	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(foreach r,$(RECIPES),$(RUNS)/$(basename $(notdir $(r)))) --out $(RUNS)/compare/report
+	@echo "report: $(RUNS)/compare/report/report.md"
+
+setup: $(VENV)/.stamp  ## the environment alone
+
+test: | $(VENV)/.stamp  ## the tests
+	@$(PY) -m pytest
+
+check: | $(VENV)/.stamp  ## format, lint, tests
+	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m pytest
+
+bench: | $(VENV)/.stamp  ## measurements; no test depends on them
+	@$(PY) -m pytest tests/benchmarks -q -s
+
+clean:  ## remove what RECIPE made
+	@rm -rf '$(RUN)' && echo "removed $(RUN)"
+
+# ---- settings and environment ----------------------------------------------------------------------------------------
+
+# The recipe as it will be used, a file a section, rewritten only where its content changed.
+$(S)/%.json: $(S)/checked
+	@:
+
+$(S)/checked: $(S)/variables $(wildcard stages/recipes/*.toml $(RECIPE)) | $(VENV)/.stamp
+	@$(PY) -m stages.check --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D) && touch $@
+
+$(S)/variables: FORCE
+	@mkdir -p $(@D); text="RECIPE=$(RECIPE) SET=$(SET) BASE=$(BASE)"; \
+	 test "$$text" = "$$(cat $@ 2>/dev/null || true)" || echo "$$text" > $@
+
+FORCE:
+
+$(VENV)/.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "setup: $(PYTHON) is older than 3.10: set PYTHON=python3.11 or so" >&2; exit 2; }
+	@echo "setup: making $(VENV) (once; about 1.5 GB and two minutes)"
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "setup: python venv is missing: apt install python3-venv, or set PYTHON=" >&2; exit 2; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX:%=--extra-index-url %) -r requirements.txt
+	@touch $@

@@ -1,0 +1,209 @@
+"""Corpus cards: where a corpus comes from, which files hold it, which columns mean what.
+
+    card, splits = parse_source("imdb:train+dev")
+
+A card is a small TOML file, in `corpora/cards/` or anywhere:
+
+    name = "imdb"
+    title = "Film reviews, 2 classes"
+    language = "en"
+    licence = "none stated (Stanford)"
+    origin = "https://github.com/dax44/AMLM"
+
+    [fields]                       # role = column; text is required
+    text = "text"
+    label = "label"
+
+    [files]                        # split = path, glob, folder or a list of these, relative to DATA
+    train = "imdb/train.parquet"
+
+    [checksums]                    # optional: path = sha256, compared when the file is read
+    "imdb/train.parquet" = "9f2c…"
+
+In place of [files], a corpus made by the program has `[generated]` with `by`, `corpus` and `splits`.
+"""
+
+import difflib
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from corpora.schemas import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CARDS = Path(__file__).parent / "cards"
+
+SPLITS = ("train", "dev", "test", "unlabeled")
+
+TARGETS = ("label", "labels", "tags", "target")
+"""Roles a task can learn to predict, one of them a card."""
+
+FIELDS = ("text", "text_pair", "label", "labels", "tokens", "tags", "source", "target", "keywords")
+"""Roles a column can have: the columns of DOCUMENTS that come from outside."""
+
+_TEXT_KEYS = ("name", "title", "language", "licence", "origin")
+_TABLES = ("fields", "files", "checksums", "generated")
+_GENERATED = ("by", "corpus", "splits")
+_NEEDS = {"tags": "tokens", "tokens": "tags", "target": "source", "source": "target"}
+
+Table = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A corpus: its history, its columns and its files."""
+
+    name: str
+    title: str
+    language: str
+    licence: str
+    origin: str
+    fields: dict[str, str]
+    """Role -> column in the files."""
+    files: dict[str, tuple[str, ...]]
+    """Split -> paths as written in the card; empty for a generated corpus."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    generated: str = ""
+    """Name of the corpus in `corpora.demo`, when no file holds it."""
+    generated_splits: tuple[str, ...] = ()
+    path: Path = CARDS
+    """The file this card was read from."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits there are, in the order of the card."""
+        return self.generated_splits or tuple(self.files)
+
+    @property
+    def text_splits(self) -> tuple[str, ...]:
+        """The splits to take as plain text when a recipe names none."""
+        return ("unlabeled",) if "unlabeled" in self.splits else self.splits
+
+    @property
+    def target(self) -> str | None:
+        """The role a task on this corpus predicts."""
+        return next((role for role in TARGETS if role in self.fields), None)
+
+
+def parse_source(source: str, data: Path | None = None) -> tuple[Card, tuple[str, ...]]:
+    """A recipe's `card` or `card:split+split` -> the card and the splits named, none where none are."""
+    name, _, named = source.partition(":")
+    card = load_card(name, data)
+    splits = tuple(named.split("+")) if named else ()
+    if unknown := [split for split in splits if split not in card.splits]:
+        there = ", ".join(card.splits)
+        raise InputError(f"{source}: card {card.name} has no split {', '.join(unknown)}: take of {there}")
+    return card, splits
+
+
+def load_card(name_or_path: str, data: Path | None = None) -> Card:
+    """The card of that name in `corpora/cards/`, or at that path, as it stands or under `data`."""
+    path = _find(str(name_or_path), data)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+    if problems := _problems(table):
+        raise InputError(f"card {path}: {'; '.join(problems)}")
+    return _card(table, path)
+
+
+def known_cards() -> list[str]:
+    """Names of the cards in `corpora/cards/`."""
+    return sorted(path.stem for path in CARDS.glob("*.toml"))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean x?)`, or nothing where no known name is near."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def _find(name: str, data: Path | None) -> Path:
+    places = [Path(name)] + ([data / name] if data else []) if name.endswith(".toml") else [CARDS / f"{name}.toml"]
+    for path in places:
+        if path.is_file():
+            return path
+    known = known_cards()
+    raise InputError(f"no card {name}{nearest(name, known)}: take one of {', '.join(known)}, or a path to a .toml")
+
+
+def _card(table: Table, path: Path) -> Card:
+    files = {split: tuple(_list(paths)) for split, paths in table.get("files", {}).items()}
+    generated = table.get("generated", {})
+    return Card(
+        **{key: table.get(key, "") for key in _TEXT_KEYS},
+        fields=dict(table["fields"]),
+        files=files,
+        checksums=dict(table.get("checksums", {})),
+        generated=generated.get("corpus", ""),
+        generated_splits=tuple(generated.get("splits", ())),
+        path=path,
+    )
+
+
+def _problems(table: Table) -> list[str]:
+    """All that is wrong with a card, so that one look mends it."""
+    found = _unknown("key", table, (*_TEXT_KEYS, *_TABLES))
+    found += [f"{key} must be a string" for key in _TEXT_KEYS if not isinstance(table.get(key, ""), str)]
+    found += [f"{key} is missing" for key in ("name", "language") if not table.get(key)]
+    found += [f"{key} must be a table [{key}]" for key in _TABLES if not isinstance(table.get(key, {}), dict)]
+    if any(not isinstance(table.get(key, {}), dict) for key in _TABLES):
+        return found
+    return found + _field_problems(table.get("fields", {})) + _file_problems(table) + _generated_problems(table)
+
+
+def _field_problems(fields: Table) -> list[str]:
+    found = _unknown("field", fields, FIELDS)
+    found += [f"field {role} must name a column" for role, column in fields.items() if not isinstance(column, str)]
+    found += ["field text is missing: name the column that holds the text"] if "text" not in fields else []
+    found += [f"field {role} needs field {_NEEDS[role]}" for role in fields if _NEEDS.get(role, role) not in fields]
+    targets = [role for role in TARGETS if role in fields]
+    return found + ([f"fields {' and '.join(targets)} are both targets: keep one"] if len(targets) > 1 else [])
+
+
+def _file_problems(table: Table) -> list[str]:
+    files, checksums = table.get("files", {}), table.get("checksums", {})
+    found = _unknown("split", files, SPLITS)
+    found += [
+        f"files.{split} must be a path or a list of paths" for split, paths in files.items() if not _paths(paths)
+    ]
+    found += [f"checksum of {path} is not a sha256" for path, digest in checksums.items() if not _sha256(digest)]
+    if bool(files) == bool(table.get("generated")):
+        found.append("needs either [files] or [generated]")
+    return found
+
+
+def _generated_problems(table: Table) -> list[str]:
+    generated = table.get("generated", {})
+    if not generated:
+        return []
+    found = _unknown("key of [generated]", generated, _GENERATED)
+    found += [f"generated.{key} is missing" for key in _GENERATED if not generated.get(key)]
+    found += ['generated.by must be "demo"'] if generated.get("by", "demo") != "demo" else []
+    return found + _unknown("split", _list(generated.get("splits", [])), SPLITS)
+
+
+def _unknown(what: str, names: Iterable[str], known: tuple[str, ...]) -> list[str]:
+    return [
+        f"unknown {what} {name}{nearest(str(name), known)}; known: {', '.join(known)}"
+        for name in names
+        if name not in known
+    ]
+
+
+def _list(value: object) -> list:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _paths(value: object) -> bool:
+    return bool(value) and all(isinstance(path, str) and path for path in _list(value))
+
+
+def _sha256(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64 and not set(value.lower()) - set("0123456789abcdef")

@@ -1,0 +1,173 @@
+"""Read and write a corpus: shards, batches, one schema, checked, atomic.
+
+A shard is written beside its final name, synced and renamed: a file that is there is whole. Reading streams one row
+group at a time, so memory does not grow with the corpus.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpora.schemas import InputError
+
+Row = dict[str, object]
+ROWS_A_GROUP = 4096
+"""Rows of a row group: small enough that one decoded group of 512-token sequences stays under 20 MB."""
+
+
+def shard_name(number: int) -> str:
+    return f"part-{number:05d}.parquet"
+
+
+def shards(folder: Path) -> list[Path]:
+    """The finished shards of a corpus folder, in order, of all its sub-folders too."""
+    found = sorted(Path(folder).rglob("part-*.parquet"))
+    if not found:
+        raise InputError(f"no Parquet shard in {folder}: make the artifact again")
+    return found
+
+
+def open_shard(path: Path) -> pq.ParquetFile:
+    """A Parquet file, page checksums verified while reading (a flipped bit is otherwise read as data)."""
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path} is not a whole Parquet file ({error}): make it again or take it away") from error
+
+
+def write_shard(path: Path, schema: pa.Schema, rows: Iterable[Row], metadata: dict[str, str] | None = None) -> int:
+    """Write one shard; the number of rows.
+
+    `metadata` goes into the file's footer, readable without reading rows. It is looked at after the last row, so that
+    counts made on the way can be in it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    count = 0
+    with pq.ParquetWriter(
+        draft, schema, compression="zstd", write_page_checksum=True, use_dictionary=_repetitive(schema)
+    ) as writer:
+        for group in _groups(rows, ROWS_A_GROUP):
+            writer.write_table(pa.Table.from_pylist(group, schema))
+            count += len(group)
+        writer.add_key_value_metadata(metadata or {})
+    _publish(draft, path)
+    return count
+
+
+def write_corpus(folder: Path, schema: pa.Schema, rows: Iterable[Row], shard_rows: int = 20_000) -> int:
+    """Write rows as `part-00000.parquet`, `part-00001.parquet`, … of `shard_rows` rows; the number of rows.
+
+    No file is written for no rows.
+    """
+    rows, total = iter(rows), 0
+    for number in range(10**5):
+        first = list(islice(rows, 1))
+        if not first:
+            return total
+        chunk = _chain(first, islice(rows, shard_rows - 1))
+        total += write_shard(folder / shard_name(number), schema, chunk)
+    raise InputError(f"more than {10**5} shards in {folder}: raise shard_rows")
+
+
+def read_batches(path: Path, columns: Sequence[str] | None = None, rows: int = 1024) -> Iterator[dict[str, list]]:
+    """Batches of at most `rows` rows of a shard or a corpus folder: column name -> list of Python values."""
+    for table in _row_groups(path, columns):
+        for start in range(0, table.num_rows, rows):
+            yield table.slice(start, rows).to_pydict()
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """Row by row, for the small corpora (a task) and for tests."""
+    for table in _row_groups(path, columns):
+        yield from table.to_pylist()
+
+
+def count_rows(path: Path) -> int:
+    return sum(open_shard(shard).metadata.num_rows for shard in _files(path))
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """The metadata in the footer of a shard, or of the first shard of a folder."""
+    found = open_shard(_files(path)[0]).metadata.metadata or {}
+    return {key.decode(): value.decode() for key, value in found.items() if not key.startswith(b"ARROW")}
+
+
+def flat_columns(folder: Path, columns: Sequence[str], cache: Path) -> dict[str, np.ndarray]:
+    """Columns of a corpus as flat arrays on disk, memory-mapped: any row in O(1), whatever the corpus size.
+
+    A list column becomes its values end to end; `offsets` [N + 1] says where each row begins (all list columns of a
+    corpus have equal lengths). A string column becomes a numpy string array held in memory (ids: 24 bytes a row or so).
+    The files are written to `cache` once and used again when they are there.
+    """
+    if not (cache / "done").exists():
+        _write_flat(folder, columns, cache)
+    return {path.stem: np.load(path, mmap_mode="r") for path in sorted(cache.glob("*.npy"))}
+
+
+def _write_flat(folder: Path, columns: Sequence[str], cache: Path) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    lengths = [pa.compute.list_value_length(t[columns[-1]]).to_numpy() for t in _row_groups(folder, columns[-1:])]
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
+    np.save(cache / "offsets.npy", offsets)
+    for name in columns:
+        _write_flat_column(folder, name, cache / f"{name}.npy", int(offsets[-1]))
+    (cache / "done").touch()
+
+
+def _write_flat_column(folder: Path, name: str, path: Path, size: int) -> None:
+    kind = open_shard(_files(folder)[0]).schema_arrow.field(name).type
+    if pa.types.is_string(kind):
+        values = [np.asarray(t[name].to_pylist(), dtype=np.str_) for t in _row_groups(folder, [name])]
+        np.save(path, np.concatenate(values))
+        return
+    flat = np.lib.format.open_memmap(path, mode="w+", dtype=kind.value_type.to_pandas_dtype(), shape=(size,))
+    start = 0
+    for table in _row_groups(folder, [name]):
+        values = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        flat[start : start + len(values)] = values
+        start += len(values)
+    flat.flush()
+
+
+def _row_groups(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+    for shard in _files(path):
+        file = open_shard(shard)
+        try:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number, columns=list(columns) if columns else None)
+        except OSError as error:
+            raise InputError(f"{shard} is damaged ({error}): make it again or take it away") from error
+
+
+def _files(path: Path) -> list[Path]:
+    path = Path(path)
+    return [path] if path.is_file() else shards(path)
+
+
+def _repetitive(schema: pa.Schema) -> list[str]:
+    """Columns worth a dictionary: few different values. Text and ids are smaller and faster without."""
+    return [name for name in ("label", "origin", "reason", "predicted") if name in schema.names]
+
+
+def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    rows = iter(rows)
+    while group := list(islice(rows, size)):
+        yield group
+
+
+def _chain(first: list[Row], rest: Iterable[Row]) -> Iterator[Row]:
+    yield from first
+    yield from rest
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Sync, then rename: what stands at `path` is whole, or is not there."""
+    with open(draft, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(draft, path)

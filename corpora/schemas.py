@@ -1,0 +1,70 @@
+"""Every Parquet corpus, column by column.
+
+A corpus is a folder of Parquet shards with one of these schemas. Other programs read them with
+`pyarrow.parquet.read_table(folder)` or `datasets.load_dataset("parquet", data_dir=folder)`.
+"""
+
+import pyarrow as pa
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. The message is one line: fact, place, remedy; the stage exits with 2."""
+
+    exit_code = 2
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
+
+
+DOCUMENTS = _schema(
+    id=pa.string(),  # <card>-<hash of the text>: never moves, unique in a corpus
+    text=pa.string(),
+    text_pair=pa.string(),  # second text of a pair task, else null
+    label=pa.string(),  # single-label task
+    labels=pa.list_(pa.string()),  # multi-label task
+    tokens=pa.list_(pa.string()),  # sequence labelling: tokens and their tags
+    tags=pa.list_(pa.string()),
+    source=pa.string(),  # spelling correction: as written, as it should be
+    target=pa.string(),
+    origin=pa.string(),  # card and split it came from
+    keywords=pa.list_(pa.string()),  # words known to matter, where the source says so; measures scorer and tagger
+)
+"""Raw text made clean: one row a document."""
+
+REJECTED = _schema(origin=pa.string(), place=pa.string(), reason=pa.string(), text=pa.string())
+"""What `prepare` dropped, where it stood and why."""
+
+SCORES = _schema(
+    id=pa.string(),
+    input_ids=pa.list_(pa.int32()),
+    word_ids=pa.list_(pa.int32()),  # word number of each token, -1 for special tokens
+    importance=pa.list_(pa.float32()),  # of the word the token belongs to
+    keyword=pa.list_(pa.bool_()),  # the decision the importance led to
+)
+"""Importance of every token of the task text: one row a document, four lists of one length."""
+
+MASKED = _schema(
+    id=pa.string(),  # document id, with #k for its k-th further sequence
+    input_ids=pa.list_(pa.int32()),  # as written, never corrupted
+    word_ids=pa.list_(pa.int32()),
+    importance=pa.list_(pa.uint8()),  # 0-255: the tagger's probability that the word is a keyword
+    masked=pa.list_(pa.bool_()),  # which tokens visit 0 predicts
+)
+"""Sequences for pretraining: one row a sequence of at most `max_length` ids."""
+
+STATIC = _schema(
+    input_ids=pa.list_(pa.int32()),  # corrupted
+    attention_mask=pa.list_(pa.int8()),
+    labels=pa.list_(pa.int64()),  # the id as written where it is to be predicted, else -100
+)
+"""The masked corpus for other people's trainers: corruption frozen at visit 0."""
+
+PREDICTIONS = _schema(
+    id=pa.string(),
+    seed=pa.int64(),
+    label=pa.string(),
+    predicted=pa.string(),
+    probability=pa.float32(),  # of the predicted class
+)
+"""What each fine-tuning seed said of each test document."""

@@ -1,0 +1,320 @@
+"""Raw files of a card -> documents, one at a time: txt, jsonl, csv, tsv and Parquet, and gz or zst of the first four.
+
+    for row in documents(card, "train", data, reject): ...
+
+A row has the roles of its card (`text`, `label`, …; None where the file has nothing), and `place`, where it stood. A
+line that cannot be read is told to `reject` and passed over; a file that cannot be read, or has other columns than its
+card says, is an InputError. Labels come out as strings.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from math import isnan
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from corpora import demo
+from corpora.cards import Card, nearest
+from corpora.cleaning import Reject
+from corpora.parquet import Row, open_shard, read_batches
+from corpora.schemas import InputError
+
+Records = Iterator[tuple[str, Row]]
+"""(place, column -> value)."""
+
+LIST_FIELDS = ("labels", "tokens", "tags", "keywords")
+
+LIST_SEPARATOR = "|"
+"""Between the values of a list field in a format that has no lists."""
+
+PEEK = 100
+"""Rows of a jsonl file looked at to know its columns: a row may leave out what it has no value for."""
+
+LONGEST_FIELD = 2**26
+"""Characters of a csv field, past which a quote was left open."""
+
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+
+
+def documents(card: Card, split: str, data: Path, rejected: Reject) -> Iterator[Row]:
+    """The rows of one split of a card, in the order of its files."""
+    labels, needed = Labels(), _needed(card, split)
+    records = _generated(card, split) if card.generated else _records(card, split, data, rejected)
+    for place, record in records:
+        row = {role: record.get(column) for role, column in card.fields.items()}
+        if reason := _fault(row, needed):
+            rejected(place, reason, row["text"])
+        else:
+            yield _with_lists(row) | {"place": place} | labels.read(row, place)
+
+
+def files_of(card: Card, split: str, data: Path) -> list[Path]:
+    """The files of a split: under `data`, or beside a card that is not one of ours."""
+    return [path for written in card.files.get(split, ()) for path in _resolve(card, written, data)]
+
+
+class Labels:
+    """Labels as strings, and of one type a split: 1 beside "1" is most often two files glued together."""
+
+    def __init__(self) -> None:
+        self.first: tuple[str, str, object] | None = None
+
+    def read(self, row: Row, place: str) -> Row:
+        """The `label` or `labels` of a row, made strings."""
+        if row.get("labels") is not None:
+            return {"labels": [self.string(value, place) for value in _list(row["labels"])]}
+        return {"label": self.string(row["label"], place)} if "label" in row else {}
+
+    def string(self, value: object, place: str) -> str | None:
+        """A label as a string; None where there is none."""
+        if value is None or value == "" or (isinstance(value, float) and isnan(value)):
+            return None  # NaN is what pandas writes for "none"
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # and 1.0 what it writes for 1 beside a NaN
+        kind = type(value).__name__
+        if kind not in ("str", "int", "bool"):
+            raise InputError(f"label {value!r} at {place} is of type {kind}: a label is a string or a whole number")
+        self.first = self.first or (kind, place, value)
+        if kind != self.first[0]:
+            raise InputError(
+                f"label {value!r} at {place} is of type {kind}, but {self.first[2]!r} at {self.first[1]} of type "
+                f"{self.first[0]}: write them all as one type"
+            )
+        return str(value).strip()
+
+
+def _needed(card: Card, split: str) -> tuple[str, ...]:
+    """The roles a split must have: of unlabeled text the text only."""
+    return ("text",) if split == "unlabeled" else tuple(role for role in card.fields if role != "keywords")
+
+
+def _fault(row: Row, needed: tuple[str, ...]) -> str | None:
+    """Why the text of a row cannot be used, if it cannot."""
+    for role in ("text", "text_pair"):
+        if row.get(role) is None and role in needed:
+            return f"no_{role}"
+        if not isinstance(row.get(role), str | None):
+            return f"{role}_not_a_string"
+    return None
+
+
+def _with_lists(row: Row) -> Row:
+    return row | {role: _list(row[role]) for role in LIST_FIELDS if row.get(role) is not None}
+
+
+def _list(value: object) -> list:
+    if isinstance(value, str):
+        return [part for part in value.split(LIST_SEPARATOR) if part]
+    return list(value)
+
+
+def _generated(card: Card, split: str) -> Records:
+    for number, row in enumerate(demo.rows(card.generated, split), start=1):
+        yield f"{card.name}/{split}:{number}", row
+
+
+def _records(card: Card, split: str, data: Path, rejected: Reject) -> Records:
+    for path in files_of(card, split, data):
+        _verify(card, path, data)
+        columns, records = _reader(path)(path, _shown(path, data), card, rejected)
+        _check_columns(columns, card, split, path)
+        yield from records
+
+
+def _resolve(card: Card, written: str, data: Path) -> list[Path]:
+    """A path, folder or glob as written in a card -> files."""
+    for base in (data, card.path.parent):
+        if found := _expand(base, written):
+            return found
+    where = data / written
+    raise InputError(
+        f"no file {where}, which card {card.name} names: get it (origin: {card.origin or 'not stated'}), or set DATA= "
+        "to the folder that holds it"
+    )
+
+
+def _expand(base: Path, written: str) -> list[Path]:
+    path = base / written  # an absolute path stays itself
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return sorted(found for found in path.rglob("*") if found.is_file() and _format(found) in READERS)
+    pattern = Path(written)
+    if pattern.is_absolute():
+        base, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
+    return sorted(found for found in base.glob(str(pattern)) if found.is_file()) if "*" in written else []
+
+
+def _shown(path: Path, data: Path) -> str:
+    return str(path.relative_to(data)) if path.is_relative_to(data) else str(path)
+
+
+def _verify(card: Card, path: Path, data: Path) -> None:
+    """Compare with the checksum in the card, where it has one."""
+    expected = {base / name: digest for name, digest in card.checksums.items() for base in (data, card.path.parent)}
+    if path not in expected:
+        return
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    if digest.hexdigest() != expected[path].lower():
+        raise InputError(
+            f"{path} is not the file card {card.name} describes (sha256 {digest.hexdigest()[:12]}…, not "
+            f"{expected[path][:12]}…): get it again, or correct [checksums] in {card.path}"
+        )
+
+
+def _check_columns(columns: Iterable[str], card: Card, split: str, path: Path) -> None:
+    """Refuse a file without a column its card names. A file without any has no rows either, and is counted later."""
+    columns = list(columns)
+    for role in _needed(card, split):
+        column = card.fields[role]
+        if columns and column not in columns:
+            raise InputError(
+                f"no column {column!r} for {role} in {path}{nearest(column, columns)}: it has {', '.join(columns)}; "
+                f"correct [fields] in {card.path}"
+            )
+
+
+def _format(path: Path) -> str:
+    """`.jsonl` of data.jsonl and of data.jsonl.gz."""
+    name = path.name.lower()
+    for packing in (".gz", ".zst"):
+        name = name.removesuffix(packing)
+    return Path(name).suffix
+
+
+def _reader(path: Path) -> Callable[[Path, str, Card, Reject], tuple[Iterable[str], Records]]:
+    if reader := READERS.get(_format(path)):
+        return reader
+    raise InputError(
+        f"cannot tell the format of {path}: name it {', '.join(READERS)}, or one of these with .gz or .zst"
+    )
+
+
+def _read_txt(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
+    column = card.fields["text"]
+    return [column], ((place, {column: line}) for place, line in _text_lines(path, shown, rejected))
+
+
+def _read_jsonl(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
+    records = _json_records(path, shown, rejected)
+    head = list(islice(records, PEEK))
+    columns = dict.fromkeys(chain.from_iterable(record for _, record in head))
+    return columns, chain(head, records)
+
+
+def _json_records(path: Path, shown: str, rejected: Reject) -> Records:
+    for place, line in _text_lines(path, shown, rejected):
+        if not line.strip():
+            continue  # a blank line between records holds no document
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if isinstance(record, dict):
+            yield place, record
+        else:
+            rejected(place, "bad_json", line)
+
+
+def _read_csv(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
+    return _table(csv.reader(_loose_lines(path)), path, shown, rejected)
+
+
+def _read_tsv(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
+    """Quotes are text in a tsv: most are written without escaping, and one open quote would swallow the rest."""
+    return _table(csv.reader(_loose_lines(path), "excel-tab", quoting=csv.QUOTE_NONE), path, shown, rejected)
+
+
+def _table(rows: "csv._reader", path: Path, shown: str, rejected: Reject) -> tuple[Iterable[str], Records]:
+    csv.field_size_limit(LONGEST_FIELD)
+    header = [name.strip() for name in next(rows, [])]
+    if len(set(header)) < len(header):
+        raise InputError(f"{path} has two columns of one name in its first line ({', '.join(header)}): rename one")
+    return header, _table_records(rows, header, shown, rejected)
+
+
+def _table_records(rows: "csv._reader", header: list[str], shown: str, rejected: Reject) -> Records:
+    while True:
+        place = f"{shown}:{rows.line_num + 1}"
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            rejected(place, "bad_csv", str(error))
+            continue
+        if row is None:
+            return
+        if any(map(_ESCAPED_BYTE.search, row)):
+            rejected(place, "bad_utf8", " ".join(row))
+        elif row and len(row) != len(header):
+            rejected(place, "wrong_number_of_columns", " ".join(row))
+        elif row:
+            yield place, dict(zip(header, row, strict=True))
+
+
+def _read_parquet(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
+    columns = open_shard(path).schema_arrow.names
+    return columns, _parquet_records(path, shown, [name for name in columns if name in card.fields.values()])
+
+
+def _parquet_records(path: Path, shown: str, columns: list[str]) -> Records:
+    number = 0
+    for batch in read_batches(path, columns):
+        for values in zip(*batch.values(), strict=True):
+            number += 1
+            yield f"{shown}:{number}", dict(zip(batch, values, strict=True))
+
+
+def _text_lines(path: Path, shown: str, rejected: Reject) -> Iterator[tuple[str, str]]:
+    """(place, line) of a UTF-8 file, without byte-order mark and line ends; other bytes are rejected line by line."""
+    for number, line in enumerate(_lines(path), start=1):
+        place = f"{shown}:{number}"
+        try:
+            yield place, line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            rejected(place, "bad_utf8", line.decode("utf-8", "backslashreplace"))
+
+
+def _loose_lines(path: Path) -> Iterator[str]:
+    """Lines for the csv reader, which alone knows where a row ends; bytes that are no UTF-8 stay recognisable."""
+    for line in _lines(path):
+        yield line.decode("utf-8", "surrogateescape")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines as bytes, split at \\n and nowhere else: U+2028 and form feeds are part of a text."""
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file):
+                yield line if number else line.removeprefix(b"\xef\xbb\xbf")
+    except (EOFError, OSError, zlib.error, pa.ArrowException) as error:
+        raise InputError(f"cannot read {path} to its end ({error}): get it again or take it away") from error
+
+
+def _open(path: Path) -> BinaryIO:
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        return gzip.open(path, "rb")
+    if name.endswith(".zst"):
+        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
+    return open(path, "rb")
+
+
+READERS = {
+    ".txt": _read_txt,
+    ".jsonl": _read_jsonl,
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,166 @@
+"""Which words to predict, and what stands there instead.
+
+`choose` decides, `corrupt` replaces, `show` displays. All are functions of arrays and of (seed, epoch, document,
+position): nothing is drawn from a stream, so the same sequence is masked the same way on any machine (design.md 8).
+
+Policies: `random` (BERT, Devlin et al. 2019: single tokens), `whole_word` (all tokens of a word or none), `selective`
+(Train No Evil, Gu et al. 2020: words the tagger calls important). Where we leave the papers: a budget is hit by every
+policy to within one word (Train No Evil masks fewer where the tagger sees fewer), and choice and corruption are drawn
+again at each visit (Train No Evil freezes one draw).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.draws import CHOOSE, CORRUPT, CROSS, REPLACE, uniform
+
+Policy = Literal["selective", "random", "whole_word"]
+IMPORTANT = 128
+"""A word is important from here on: the tagger gives it at least one half (importance is 0-255)."""
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """How sequences are masked at every visit."""
+
+    policy: Policy = "selective"
+    """selective: important words first; whole_word: words at random; random: tokens at random."""
+    mask_rate: float = 0.15
+    """Share of the tokens to predict, as in BERT."""
+    selective_share: float = 1.0
+    """Share of the budget that important words may fill; the rest is drawn at random from all other words."""
+    mask_share: float = 0.8
+    """Share of the chosen tokens that become the mask token."""
+    random_share: float = 0.1
+    """Share of the chosen tokens that become a random token; what is left stays as written."""
+    seed: int = 0
+    """Seed of choice and corruption."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mask_rate < 1:
+            raise ValueError(f"mask_rate = {self.mask_rate} must lie between 0 and 1")
+        if not 0 <= self.selective_share <= 1:
+            raise ValueError(f"selective_share = {self.selective_share} must lie between 0 and 1")
+        if self.mask_share < 0 or self.random_share < 0 or self.mask_share + self.random_share > 1:
+            raise ValueError("mask_share and random_share must be positive and add up to at most 1")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a tokenizer offers to put in place of a token."""
+
+    mask_id: int
+    replaceable: np.ndarray  # int32: no special token among them
+
+
+def choose(
+    config: MaskingConfig, word_ids: np.ndarray, importance: np.ndarray, keys: np.ndarray, epochs: np.ndarray
+) -> np.ndarray:
+    """bool [B, L]: the tokens to predict.
+
+    word_ids int [B, L], -1 where nothing may be chosen; importance uint8 [B, L]; keys uint64 [B] and epochs int [B] say
+    which visit of which sequence each row is. Whole words are taken while they fit into `mask_rate` x tokens; the word
+    that would cross the budget is taken with the probability that makes the expected number exact. A row with any word
+    gets at least one.
+    """
+    units = _Units.of(word_ids, importance, by_token=config.policy == "random")
+    if units.count == 0:
+        return np.zeros(word_ids.shape, dtype=bool)
+    budget = (config.mask_rate * units.tokens_of_row)[units.row]
+    priority = uniform(config.seed, CHOOSE, keys[units.row], epochs[units.row], units.first)
+    if config.policy == "selective":
+        ranked = priority - units.importance  # the most important word first, equals in random order
+        before = units.tokens_before(np.where(units.importance >= IMPORTANT, ranked, np.inf))
+        ahead = (units.importance >= IMPORTANT) & (before < budget * config.selective_share)
+        priority = np.where(ahead, ranked, priority)
+    before = units.tokens_before(priority)
+    cross = uniform(config.seed, CROSS, keys, epochs)[units.row]
+    taken = cross * units.length < budget - before  # all that fits, and the word at the edge by chance
+    taken |= (before == 0) & units.none_of_row(taken)
+    return units.to_tokens(taken)
+
+
+@dataclass(frozen=True)
+class _Units:
+    """The words of a batch side by side, row after row: what `choose` chooses among."""
+
+    row: np.ndarray  # [U] row of each unit
+    first: np.ndarray  # [U] position of its first token
+    length: np.ndarray  # [U] number of its tokens
+    importance: np.ndarray  # [U] of its most important token
+    tokens_of_row: np.ndarray  # [B] tokens that belong to a unit
+    member: np.ndarray  # [B, L] unit of each token, -1 for none
+
+    @classmethod
+    def of(cls, word_ids: np.ndarray, importance: np.ndarray, by_token: bool) -> "_Units":
+        rows, positions = np.nonzero(word_ids >= 0)
+        words = positions if by_token else word_ids[rows, positions]
+        starts = np.flatnonzero((np.diff(rows, prepend=-1) != 0) | (np.diff(words, prepend=-1) != 0))
+        member = np.full(word_ids.shape, -1, dtype=np.int64)
+        unit_of_token = np.zeros(len(rows), dtype=np.int64)
+        unit_of_token[starts] = 1
+        member[rows, positions] = np.cumsum(unit_of_token) - 1
+        return cls(
+            row=rows[starts],
+            first=positions[starts],
+            length=np.diff(starts, append=len(rows)),
+            importance=np.maximum.reduceat(importance[rows, positions], starts).astype(np.float64)
+            if len(starts)
+            else np.zeros(0),
+            tokens_of_row=np.bincount(rows, minlength=len(word_ids)),
+            member=member,
+        )
+
+    @property
+    def count(self) -> int:
+        return len(self.row)
+
+    def tokens_before(self, priority: np.ndarray) -> np.ndarray:
+        """[U]: tokens of the units of the same row that have a smaller priority."""
+        order = np.lexsort((priority, self.row))
+        length, row = self.length[order], self.row[order]
+        before = np.cumsum(length) - length
+        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        result = np.empty(self.count, dtype=np.int64)
+        result[order] = before - np.repeat(before[starts], np.diff(starts, append=len(row)))
+        return result
+
+    def none_of_row(self, taken: np.ndarray) -> np.ndarray:
+        """bool [U]: nothing in the unit's row was taken."""
+        return (np.bincount(self.row[taken], minlength=len(self.tokens_of_row)) == 0)[self.row]
+
+    def to_tokens(self, taken: np.ndarray) -> np.ndarray:
+        return np.where(self.member >= 0, taken[self.member], False)
+
+
+def corrupt(
+    config: MaskingConfig,
+    vocabulary: Vocabulary,
+    input_ids: np.ndarray,
+    masked: np.ndarray,
+    keys: np.ndarray,
+    epochs: np.ndarray,
+) -> np.ndarray:
+    """int32 [B, L]: ids with the chosen ones replaced: 80 % mask token, 10 % random token, 10 % as written (BERT)."""
+    rows, positions = np.nonzero(masked)
+    where = (keys[rows], epochs[rows], positions)
+    fate = uniform(config.seed, CORRUPT, *where)
+    pick = (uniform(config.seed, REPLACE, *where) * len(vocabulary.replaceable)).astype(np.int64)
+    kept = input_ids[rows, positions]
+    other = np.where(fate < config.mask_share + config.random_share, vocabulary.replaceable[pick], kept)
+    corrupted = input_ids.copy()
+    corrupted[rows, positions] = np.where(fate < config.mask_share, vocabulary.mask_id, other)
+    return corrupted
+
+
+def show(tokens: list[str], importance: np.ndarray, masked: np.ndarray) -> str:
+    """A sequence for human eyes, in Markdown: **important**, `[masked]`."""
+    marked = (f"`[{_plain(t)}]`" if m else f"**{_plain(t)}**" if i >= IMPORTANT else _plain(t) for t, i, m in zip(tokens, importance, masked, strict=True))
+    return " ".join(marked)
+
+
+def _plain(token: str) -> str:
+    """A token that Markdown reads as text."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#" else c for c in token)

@@ -1,0 +1,38 @@
+"""Numbers that say how good something is."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import t as student_t
+from sklearn.metrics import accuracy_score, f1_score
+
+
+def classification(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro-F1 in percent. Both int [N]."""
+    return {
+        "accuracy": 100 * float(accuracy_score(labels, predicted)),
+        "macro_f1": 100 * float(f1_score(labels, predicted, average="macro", zero_division=0)),
+    }
+
+
+def precision_recall_f1(hits: float, predicted: float, true: float) -> dict[str, float]:
+    """In percent, from counts: found rightly, found, there to be found. Nothing found has precision 0, not a NaN."""
+    precision, recall = 100 * hits / max(predicted, 1), 100 * hits / max(true, 1)
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return {"precision": precision, "recall": recall, "f1": f1}
+
+
+def mean_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (n - 1); 0 for a single value."""
+    values = np.asarray(values, dtype=float)
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def paired_difference(values: dict[int, float], base: dict[int, float], confidence: float) -> tuple[float, float, float]:
+    """Mean of value - base over the seeds both have, and its t-interval; infinitely wide for a single seed."""
+    differences = np.array([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())])
+    if len(differences) < 2:
+        return float(differences.mean()), -np.inf, np.inf
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    reach = float(student_t.ppf((1 + confidence) / 2, len(differences) - 1) * error)
+    return float(differences.mean()), float(differences.mean()) - reach, float(differences.mean()) + reach

@@ -1,0 +1,154 @@
+"""Models in and out: loading with every known trap checked, fresh heads, saving with a card.
+
+Weights are safetensors, code is transformers' own: a pickle is refused and remote code is never run.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+import yaml
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BertConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from pipeline.draws import bits
+from pipeline.errors import InputError
+from pipeline.objectives import head_modules
+from pipeline.processes import say
+from pipeline.tokens import check_tokenizer
+
+
+def load_tokenizer(place: str | Path) -> PreTrainedTokenizerBase:
+    """A tokenizer from a folder or hub name."""
+    return _from(place, lambda: AutoTokenizer.from_pretrained(str(place), trust_remote_code=False))
+
+
+def load_masked_lm(place: str | Path) -> PreTrainedModel:
+    """A masked language model from a folder or hub name; says so loudly when its prediction head is not in the file."""
+    model, info = _load(AutoModelForMaskedLM, place, output_loading_info=True)
+    inside = {f"{name}." for name, module in model.named_children() if module is model.base_model}
+    lost = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(inside)))
+    if lost:
+        say(f"! {place} has no masked-language-modelling head ({len(lost)} missing weights, {lost[0]} first): a random "
+            "one is used; train longer, or choose a base that was saved with its head")  # fmt: skip
+    check_tokenizer(load_tokenizer(place), model.get_input_embeddings().num_embeddings, str(place))
+    return model
+
+
+def load_classifier(place: str | Path, labels: list[str], seed: int) -> PreTrainedModel:
+    """A sequence classifier on the encoder of a checkpoint; head and pooler fresh, the same for every checkpoint.
+
+    Pretraining with masked language modelling alone saves no pooler: without this, the arm that was not adapted would be
+    the only one to keep a trained pooler.
+    """
+    model = _load(AutoModelForSequenceClassification, place, **_labels(labels))
+    fresh = [*head_modules(model), *(m for n, m in model.base_model.named_children() if n == "pooler" and m is not None)]
+    for number, module in enumerate(fresh):
+        reinitialise(module, model.config, int(bits(seed, number)) >> 1)
+    return model
+
+
+def load_token_classifier(place: str | Path, labels: list[str], seed: int) -> PreTrainedModel:
+    model = _load(AutoModelForTokenClassification, place, **_labels(labels))
+    for number, module in enumerate(head_modules(model)):
+        reinitialise(module, model.config, int(bits(seed, number)) >> 1)
+    return model
+
+
+def load_trained(kind: type, place: Path) -> PreTrainedModel:
+    """A finished model of ours, ready to predict."""
+    return _load(kind, place).eval()
+
+
+def new_bert(vocab_size: int, hidden_size: int, layers: int, heads: int, max_length: int, pad_id: int, seed: int) -> PreTrainedModel:
+    """A BERT for masked language modelling with random weights."""
+    if hidden_size % heads:
+        raise InputError(f"base.hidden_size = {hidden_size} must be a multiple of base.heads = {heads}")
+    config = BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden_size,
+        max_position_embeddings=max_length,
+        pad_token_id=pad_id,
+    )
+    torch.manual_seed(seed)
+    return AutoModelForMaskedLM.from_config(config)
+
+
+def reinitialise(module: nn.Module, config: AutoConfig, seed: int) -> None:
+    """Fresh weights from a generator of their own: normal(0, initializer_range), zero biases, unit norms."""
+    generator = torch.Generator().manual_seed(seed)
+    deviation = getattr(config, "initializer_range", 0.02)
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=deviation, generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.LayerNorm):
+            part.reset_parameters()
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, card: str) -> None:
+    """Model, tokenizer and card where `Auto….from_pretrained(folder)` finds them."""
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def model_card(title: str, base: str, text: str, facts: dict[str, object]) -> str:
+    """A model card: metadata the hub reads, what the model is, and the settings it was made with."""
+    front = {"library_name": "transformers", "tags": ["keymask"], "base_model": base}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    return f"---\n{yaml.safe_dump(front)}---\n\n# {title}\n\n{text}\n\n| | |\n|---|---|\n{rows}\n"
+
+
+def _labels(labels: list[str]) -> dict[str, object]:
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
+
+
+def _load(kind: type, place: str | Path, **settings: object) -> PreTrainedModel:
+    _refuse_pickle(Path(place))
+    logging.set_verbosity_error()  # fresh heads are what we want here, not a warning
+    logging.disable_progress_bar()
+    call = lambda: kind.from_pretrained(str(place), use_safetensors=True, trust_remote_code=False, **settings)  # noqa: E731
+    return _from(place, call)
+
+
+def _from(place: str | Path, call) -> object:
+    """Turn the many errors of loading into one line."""
+    local = Path(place).is_dir()
+    if not local and (str(place).startswith((".", "/", "~")) or str(place).count("/") > 1):
+        raise InputError(f"no folder {place}: BASE is a local folder with a model, or a hub name like hfl/chinese-macbert-base")
+    if local:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        return call()
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        where = "the folder" if local else "the hub (or its local cache)"
+        raise InputError(f"cannot load {place} from {where}: {reason}") from error
+
+
+def _refuse_pickle(folder: Path) -> None:
+    if folder.is_dir() and not list(folder.glob("*.safetensors")) and list(folder.glob("*.bin")):
+        raise InputError(
+            f"{folder} has weights only as a pickle (*.bin), which can run code when loaded: "
+            "convert it to model.safetensors with save_pretrained first"
+        )

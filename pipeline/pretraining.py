@@ -1,0 +1,69 @@
+"""Continued pretraining by masked language modelling: what `start` (from scratch) and `pretrain` share."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pipeline.batches import IGNORE, MaskedBatches, Sequences, by_length
+from pipeline.masking import MaskingConfig, Vocabulary
+from pipeline.objectives import MaskedLM
+from pipeline.processes import processes, share, total
+from pipeline.tokens import replaceable_ids
+from pipeline.trainer import TrainerConfig, train
+
+FIXED_MASKS = MaskingConfig(policy="whole_word", mask_share=1.0, random_share=0.0)
+"""The yardstick of every dev loss: words at random, always the same ones, whatever the training masks."""
+
+EVALUATION_TOKENS = 8192
+"""Padded tokens of a batch when measuring."""
+
+
+def pretrain_mlm(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sequences: Sequences,
+    dev: Sequences | None,
+    masking: MaskingConfig,
+    trainer: TrainerConfig,
+    folder: Path,
+    label: str,
+) -> dict[str, float]:
+    """Train `model` on sequences masked anew at every visit; metrics, with dev loss on fixed masks before and after."""
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
+    objective = MaskedLM(model.to(processes().device))
+    batches = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
+    measure = None
+    if dev is not None and len(dev):
+        fixed = MaskedBatches(dev, FIXED_MASKS, vocabulary, tokenizer.pad_token_id)
+        measure = lambda: fixed_mask_loss(objective, fixed)  # noqa: E731
+    before = _before(objective, measure)
+    trained = train(objective, batches, trainer, label, measure, folder=folder)
+    return {
+        "steps": trained.steps,
+        "tokens": trained.tokens,
+        "dev_loss_before": before.get("loss", float("nan")),
+        "dev_loss": trained.evaluation.get("loss", float("nan")),
+        "sequences": len(sequences),
+        "skipped_steps": trained.skipped,
+    }
+
+
+def _before(objective: MaskedLM, measure) -> dict[str, float]:
+    objective.eval()
+    with torch.no_grad():
+        result = measure() if measure else {}
+    objective.train()
+    return result
+
+
+def fixed_mask_loss(objective: MaskedLM, batches: MaskedBatches) -> dict[str, float]:
+    """Mean loss over all targets of the dev set at visit 0: the same numbers to guess for every model and step."""
+    device, counts = processes().device, {"loss": 0.0, "targets": 0.0}
+    for indices in share(by_length(batches.lengths, EVALUATION_TOKENS)):
+        batch = {k: v.to(device) for k, v in batches.batch(indices, np.zeros_like(indices)).items()}
+        counts["loss"] += float(objective(**batch))
+        counts["targets"] += float((batch["labels"] != IGNORE).sum())
+    summed = total(counts)
+    return {"loss": summed["loss"] / max(summed["targets"], 1)}

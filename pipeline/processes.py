@@ -1,0 +1,139 @@
+"""How many processes there are and which one this is; nothing else asks.
+
+One program runs on a laptop and under `accelerate launch` on many GPUs. `processes()` is accelerate's own object, made
+once, after checking that the processes the launcher started really found each other.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Item = TypeVar("Item")
+
+
+def rank() -> int:
+    """Number of this process, without waking torch."""
+    return int(os.environ.get("RANK", 0))
+
+
+def world() -> int:
+    """How many processes the launcher says there are."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+@lru_cache(maxsize=1)
+def processes() -> "Accelerator":
+    """The process group, device and precision: bf16 where a GPU has it, unless the launch file says otherwise."""
+    import torch
+    from accelerate import Accelerator
+
+    native = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    chosen = os.environ.get("ACCELERATE_MIXED_PRECISION", "bf16" if native else "no")
+    accelerator = Accelerator(mixed_precision=chosen, cpu=not torch.cuda.is_available())
+    if accelerator.num_processes != world():
+        raise InputError(
+            f"the launcher started {world()} processes but {accelerator.num_processes} found each other: on CPU launch "
+            'with LAUNCH="accelerate launch --config_file stages/launch/cpu2.yaml" and ACCELERATE_USE_CPU=true'
+        )
+    return accelerator
+
+
+def wait_for_all() -> None:
+    if world() > 1:
+        processes().wait_for_everyone()
+
+
+def main_first(work: Callable[[], Item]) -> Item:
+    """Run `work` on the first process, then on the others: for what the first one leaves behind on disk."""
+    if rank() == 0:
+        done = work()
+        wait_for_all()
+        return done
+    wait_for_all()
+    return work()
+
+
+def share(items: Sequence[Item]) -> list[Item]:
+    """The items of this process: every world-th one."""
+    return list(items)[rank() :: world()]
+
+
+def total(numbers: dict[str, float]) -> dict[str, float]:
+    """Numbers counted by each process, added up over all of them."""
+    if world() == 1:
+        return numbers
+    from accelerate.utils import gather_object
+
+    gathered = gather_object([numbers])
+    names = sorted({name for part in gathered for name in part})
+    return {name: sum(part.get(name, 0) for part in gathered) for name in names}
+
+
+def gathered(items: Sequence[Item]) -> list[Item]:
+    """The items of all processes, those of the first one first."""
+    if world() == 1:
+        return list(items)
+    from accelerate.utils import gather_object
+
+    return gather_object(list(items))
+
+
+def say(text: str) -> None:
+    """A line for the user, from the first process only."""
+    if rank() == 0:
+        print(text, file=sys.stderr, flush=True)
+
+
+def progress(items: Iterable[Item], count: int | None, label: str) -> Iterator[Item]:
+    """The items, with a progress line that knows how long is left."""
+    line = Progress(count, label)
+    for item in items:
+        yield item
+        line.step()
+    line.close()
+
+
+class Progress:
+    """`label  40 %  120/300  00:12 left  note`: rewritten in place on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, count: int | None, label: str, done: int = 0) -> None:
+        self.count, self.label, self.done = count, label, done
+        self.first, self.started = done, time.monotonic()
+        self.shown = self.started
+        self.terminal = sys.stderr.isatty()
+
+    def step(self, note: str = "", by: int = 1) -> None:
+        self.done += by
+        now = time.monotonic()
+        if rank() == 0 and now - self.shown >= (0.2 if self.terminal else 15):
+            self.shown = now
+            self._write(self._text(now, note))
+
+    def close(self) -> None:
+        if self.terminal and rank() == 0:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    def _text(self, now: float, note: str) -> str:
+        if not self.count:
+            return f"  {self.label}  {self.done}  {note}"
+        left = (now - self.started) / max(self.done - self.first, 1) * (self.count - self.done)
+        share_done = f"{self.done / self.count:4.0%}  {self.done}/{self.count}"
+        return f"  {self.label}  {share_done}  {clock(left)} left  {note}"
+
+    def _write(self, text: str) -> None:
+        print(f"\r\033[K{text}" if self.terminal else text, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """75 -> 01:15; 3700 -> 1:01:40."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,180 @@
+"""How a stage runs: command line, recipe, freshness, draft, seal.
+
+A stage is a plain function, `mask(config, corpus, tagger, out) -> metrics`. Its signature is its declaration: the
+dataclass is a section of the recipe, every other path an input, `out` the artifact. `run(mask)` adds the rest:
+
+    python -m stages.mask --recipe demo --corpus runs/demo/corpus --tagger runs/demo/tagger --out runs/demo/masked
+
+Exit codes: 0 made, linked or up to date; 2 what the user gave cannot be used (one line says why); 1 a fault of ours.
+"""
+
+import argparse
+import inspect
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import get_args, get_origin
+
+from pipeline import artifact
+from pipeline.errors import InputError
+from pipeline.processes import clock, rank, say, wait_for_all, world
+from pipeline.recipe import build, load_recipe
+
+Stage = Callable[..., dict[str, float]]
+Sources = Callable[..., Sequence[Path]]
+
+
+def run(stage: Stage, version: int = 1, sources: Sources | None = None) -> None:
+    """Run a stage from the command line and exit.
+
+    `version` is raised when a change of code alters results. `sources(config, ...)` names the raw files a stage reads
+    that are no artifacts; their content goes into the key.
+    """
+    args = _parser(stage).parse_args()
+    try:
+        _run(stage, version, sources, args)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        code = getattr(error, "exit_code", 2 if isinstance(error, PermissionError) else 1)
+        if os.environ.get("DEBUG") == "1" or code == 1:
+            traceback.print_exc()
+        print(f"{stage.__name__}: {error}", file=sys.stderr, flush=True)
+        sys.stderr.flush()
+        os._exit(code) if world() > 1 else sys.exit(code)  # other processes may wait for this one: leave at once
+
+
+def section_of(name: str) -> str:
+    """The recipe section of an artifact: `finetuned-dapt` reads [finetuned], `dapt-tapt` is a TAPT that starts from dapt."""
+    return {"dapt-tapt": "tapt"}.get(name, name.split("-")[0])
+
+
+def config_class(stage: Stage) -> type:
+    return next(p.annotation for p in _parameters(stage).values() if is_dataclass(p.annotation))
+
+
+def _parameters(stage: Stage) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(stage, eval_str=True).parameters)
+
+
+def _parser(stage: Stage) -> argparse.ArgumentParser:
+    module = inspect.getmodule(stage)
+    parser = argparse.ArgumentParser(
+        description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--recipe", default="demo", help="name in stages/recipes, or a path to a .toml")
+    parser.add_argument("--set", nargs="*", default=[], metavar="section.key=value", help="settings over the recipe's")
+    for name, parameter in _parameters(stage).items():
+        if not is_dataclass(parameter.annotation):
+            several = get_origin(parameter.annotation) is list
+            optional = type(None) in get_args(parameter.annotation)
+            parser.add_argument(f"--{name}", type=Path, nargs="+" if several else None, required=not optional)
+    return parser
+
+
+def _run(stage: Stage, version: int, sources: Sources | None, args: argparse.Namespace) -> None:
+    started, out = time.time(), args.out
+    section = section_of(out.name)
+    config = build(config_class(stage), load_recipe(args.recipe, args.set).get(section, {}), section)
+    given = {n: getattr(args, n) for n, p in _parameters(stage).items() if not is_dataclass(p.annotation) and n != "out"}
+    read = {name: given[name] for name in _parameters(sources) if name in given} if sources else {}
+    inputs = _digests(
+        {name: path for name, path in given.items() if name not in read}, sources(config, **read) if sources else []
+    )
+    key = artifact.make_key(stage.__name__, version, asdict(config), inputs)
+    if _is_there(out, key):
+        return
+    _writable(out.parent)
+    if rank() == 0:
+        with artifact.lock(out):
+            _make(stage, version, config, given, inputs, key, out, started)
+    else:
+        wait_for_all()  # the draft is open
+        stage(config, **given, out=artifact.draft_of(out))
+        wait_for_all()
+
+
+def _is_there(out: Path, key: str) -> bool:
+    """Up to date already, or made by another recipe: then link it. Every process comes to the same answer."""
+    if artifact.is_finished(out, key):
+        if rank() == 0:
+            os.utime(out / artifact.MANIFEST)  # so that make, which looks at times, agrees
+        say(f"· {out}  up to date")
+        return True
+    twin = artifact.find_equal(out.parent.parent, key)
+    if twin is None:
+        return False
+    wait_for_all()
+    if rank() == 0:
+        artifact.link(twin, out)
+        say(f"· {out}  the same as {twin}: linked")
+    wait_for_all()
+    return True
+
+
+def _make(stage, version, config, given, inputs, key, out, started) -> None:
+    draft = artifact.open_draft(out, key)
+    say(f"▸ {out}")
+    wait_for_all()
+    metrics = stage(config, **given, out=draft)
+    wait_for_all()
+    seconds = time.time() - started
+    manifest = {"stage": stage.__name__, "version": version, "config": asdict(config), "inputs": inputs, "key": key}
+    artifact.seal(draft, out, {**manifest, "metrics": metrics, "provenance": _provenance(seconds)})
+    say(f"✓ {out}  {clock(seconds)}{_highlights(metrics)}")
+
+
+def _digests(artifacts: dict[str, object], files: Sequence[Path]) -> dict[str, str]:
+    """Input name -> digest; all missing artifacts are named at once."""
+    paths = {name: path for name, path in artifacts.items() if path is not None}
+    if problems := artifact.missing_inputs(list(paths.values())):
+        raise InputError("; ".join(problems))
+    digests = {name: artifact.input_digest(path) for name, path in paths.items()}
+    return digests | {f"file {i}: {path.name}": artifact.file_digest(path) for i, path in enumerate(sorted(files))}
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder} is a file: move it away or choose another RUNS=") from None
+    except PermissionError:
+        raise InputError(f"cannot write to {folder}: change its permissions or choose another RUNS=") from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write to {folder}: change its permissions or choose another RUNS=")
+
+
+def _provenance(seconds: float) -> dict[str, object]:
+    packages = ("torch", "transformers", "datasets", "accelerate", "pyarrow", "tokenizers", "jieba", "numpy")
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    return {
+        "commit": _commit(),
+        "command": " ".join(sys.argv),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {name: package_version(name) for name in packages},
+        "processes": world(),
+        "seconds": round(seconds, 1),
+        "peak_memory_mb": round(max(peak) / 1024),
+        "finished": time.strftime("%FT%T%z"),
+    }
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def _highlights(metrics: dict[str, float]) -> str:
+    shown = [f"{name} {value:.4g}" for name, value in list(metrics.items())[:4]]
+    return "  " + ", ".join(shown) if shown else ""

@@ -1,0 +1,210 @@
+"""Text -> ids, and the word each id belongs to, for every tokenizer family.
+
+Words are character spans from a segmenter; tokens are character spans from the tokenizer. A token belongs to the first
+word that ends after the token starts, which is right for WordPiece, for byte-level BPE and Metaspace tokens that begin
+with the blank before a word, and for several tokens in one character.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from pipeline.errors import InputError
+
+Spans = Callable[[str], np.ndarray]
+"""Text -> int [words, 2]: character spans of its words."""
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Ids of one sequence with special tokens, and the word number of each (-1 for special and unknown tokens)."""
+
+    input_ids: np.ndarray  # int32 [L]
+    word_ids: np.ndarray  # int32 [L]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The special tokens a tokenizer puts before, between and after texts."""
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> "Frame":
+        """Found by probing, so that every tokenizer family is served by the same lines."""
+        probe = tokenizer("a", add_special_tokens=False)["input_ids"]
+        single, pair = tokenizer("a")["input_ids"], tokenizer("a", "a")["input_ids"]
+        start = _find(single, probe)
+        before, after = single[:start], single[start + len(probe) :]
+        between = pair[start + len(probe) : len(pair) - len(after) - len(probe)]
+        return cls(tuple(before), tuple(between), tuple(after))
+
+    def room(self, max_length: int) -> int:
+        """How many tokens of a single text fit."""
+        return max_length - len(self.before) - len(self.after)
+
+
+def _find(ids: list[int], probe: list[int]) -> int:
+    return next(i for i in range(len(ids)) if ids[i : i + len(probe)] == probe)
+
+
+def words_of_tokens(starts: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """int32 [tokens]: the word of each token, from its first character. Never decreasing; -1 where there is no word."""
+    if len(spans) == 0:
+        return np.full(len(starts), -1, dtype=np.int32)
+    words = np.searchsorted(spans[:, 1], starts, side="right")
+    return np.maximum.accumulate(np.minimum(words, len(spans) - 1)).astype(np.int32) if len(starts) else words.astype("i4")
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Spans) -> Iterator[Tokens]:
+    """Ids and words of whole texts, without special tokens and uncut.
+
+    Special tokens written in a text, such as a literal `[MASK]`, are read as plain characters.
+    """
+    coded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        split_special_tokens=True,
+        verbose=False,
+    )
+    special = np.array(tokenizer.all_special_ids)
+    for text, ids, offsets in zip(texts, coded["input_ids"], coded["offset_mapping"], strict=True):
+        ids = np.asarray(ids, dtype=np.int32)
+        starts = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 0]
+        words = words_of_tokens(starts, spans(text))
+        yield Tokens(ids, np.where(np.isin(ids, special), np.int32(-1), words))
+
+
+def cut_points(word_ids: np.ndarray, room: int) -> list[tuple[int, int]]:
+    """Pieces of at most `room` tokens, cut between words; a word longer than the room is cut inside."""
+    if len(word_ids) <= room:
+        return [(0, len(word_ids))]
+    edges = np.flatnonzero(np.diff(word_ids, prepend=-2)) # a token at an edge begins a word
+    pieces, start = [], 0
+    while len(word_ids) - start > room:
+        last = edges[np.searchsorted(edges, start + room, side="right") - 1]
+        end = int(last) if last > start else start + room
+        pieces.append((start, end))
+        start = end
+    return [*pieces, (start, len(word_ids))]
+
+
+def framed(frame: Frame, parts: Sequence[Tokens]) -> Tokens:
+    """One text, or two, between its special tokens; the words of the second text count on from the first."""
+    ids, words, next_word = [list(frame.before)], [[-1] * len(frame.before)], 0
+    for i, part in enumerate(parts):
+        if i:
+            ids.append(list(frame.between))
+            words.append([-1] * len(frame.between))
+        ids.append(part.input_ids)
+        words.append(np.where(part.word_ids >= 0, part.word_ids + next_word, -1))
+        next_word += int(part.word_ids.max(initial=-1)) + 1
+    ids.append(list(frame.after))
+    words.append([-1] * len(frame.after))
+    return Tokens(np.concatenate(ids).astype(np.int32), np.concatenate(words).astype(np.int32))
+
+
+def sequence_rows(
+    batch: dict[str, list], tokenizer: PreTrainedTokenizerBase, spans: Spans, max_length: int
+) -> Iterator[dict[str, object]]:
+    """Sequences of at most `max_length` ids from a batch of documents: `id`, `input_ids`, `word_ids`.
+
+    Nothing is cut off: a longer document becomes several sequences, `id`, `id#1`, `id#2`, … A pair is joined with the
+    separator between its texts.
+    """
+    frame = Frame.of(tokenizer)
+    texts = [t if p is None else f"{t}\n{p}" for t, p in zip(batch["text"], batch["text_pair"], strict=True)]
+    for name, whole in zip(batch["id"], encode(tokenizer, texts, spans), strict=True):
+        for number, (start, end) in enumerate(cut_points(whole.word_ids, frame.room(max_length))):
+            part = framed(frame, [Tokens(whole.input_ids[start:end], whole.word_ids[start:end])])
+            yield {"id": f"{name}#{number}" if number else name, "input_ids": part.input_ids, "word_ids": part.word_ids}
+
+
+def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a tokenizer does, as a hash: two corpora of ids with one fingerprint mean the same by an id."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]
+
+
+def replaceable_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """int32: ids that may stand in for a masked token: no special, added or unused one."""
+    out = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    vocabulary = tokenizer.get_vocab()
+    out |= {i for token, i in vocabulary.items() if token.lower().startswith("[unused")}
+    return np.array(sorted(set(vocabulary.values()) - out), dtype=np.int32)
+
+
+def unknown_rate(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> float:
+    """Share of tokens that are unknown."""
+    unknown = total = 0
+    for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]:
+        unknown += ids.count(tokenizer.unk_token_id)
+        total += len(ids)
+    return unknown / max(total, 1)
+
+
+def train_wordpiece(texts: Iterable[str], vocab_size: int, max_length: int, lowercase: bool) -> PreTrainedTokenizerFast:
+    """A BERT tokenizer trained on text: Chinese characters stand alone, other words become word pieces.
+
+    `limit_alphabet` keeps room for word pieces: without it the trainer does not count the alphabet against
+    `vocab_size` and returns more entries than asked for.
+    """
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        limit_alphabet=vocab_size * 2 // 3,
+        min_frequency=2,
+        special_tokens=list(SPECIAL_TOKENS),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    ids = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+    )
+    names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=max_length,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **{f"{kind}_token": token for kind, token in names.items()},
+    )
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, rows: int, place: str) -> None:
+    """Refuse a tokenizer that cannot serve masked language modelling with a model of `rows` embeddings."""
+    if not tokenizer.is_fast:
+        raise InputError(f"the tokenizer of {place} is a slow one without offsets: save it as tokenizer.json first")
+    if tokenizer.mask_token_id is None:
+        raise InputError(f"the tokenizer of {place} has no mask token: choose a model made for masked language modelling")
+    if len(tokenizer) > rows:
+        raise InputError(
+            f"the tokenizer of {place} has {len(tokenizer)} entries, its model only {rows} embeddings: "
+            "they do not belong together; take both from one checkpoint"
+        )
+
+
+def planted_words(text: str, spans: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
+    """bool [words]: the words of a text that are among `keywords`, or lie inside an occurrence of one."""
+    truth = np.zeros(len(spans), dtype=bool)
+    for keyword in keywords:
+        start = text.find(keyword)
+        while start >= 0:
+            truth |= (spans[:, 0] < start + len(keyword)) & (spans[:, 1] > start)
+            start = text.find(keyword, start + 1)
+    return truth

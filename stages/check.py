@@ -1,0 +1,70 @@
+"""Check a whole recipe before anything long starts, and tell make what changed.
+
+    python -m stages.check --recipe demo --out runs/demo/.settings
+
+Every section is built as the dataclass of the stage that reads it: unknown settings, wrong types and unknown sections are
+refused together, not an hour later one by one. Each section is then written to `<out>/<section>.json`, only where its
+content changed: make compares times, and so remakes only what a changed setting reaches.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.errors import InputError
+from pipeline.recipe import build, load_recipe, nearest
+from pipeline.stage import config_class
+
+SECTIONS = {
+    "corpus": "prepare",
+    "base": "start",
+    "finetuned": "finetune",
+    "scores": "score",
+    "tagger": "train_tagger",
+    "masked": "mask",
+    "dapt": "pretrain",
+    "tapt": "pretrain",
+    "static": "export",
+    "report": "report",
+}
+"""Section of a recipe -> the stage that reads it. This table is the one place where stages are named to another."""
+
+
+def check(recipe: str, overrides: list[str], out: Path) -> None:
+    """Refuse a recipe with all that is wrong in it, or write its sections."""
+    tables = load_recipe(recipe, overrides)
+    problems = [f"unknown section [{n}]{nearest(n, SECTIONS)}; known: {', '.join(SECTIONS)}" for n in tables if n not in SECTIONS]
+    sections = {}
+    for section, stage in SECTIONS.items():
+        try:
+            cls = config_class(getattr(importlib.import_module(f"stages.{stage}"), stage))
+            sections[section] = json.dumps(asdict(build(cls, tables.get(section, {}), section)), indent=2, ensure_ascii=False)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("; ".join(problems))
+    out.mkdir(parents=True, exist_ok=True)
+    for section, text in sections.items():
+        path = out / f"{section}.json"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="demo")
+    parser.add_argument("--set", nargs="*", default=[])
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    try:
+        check(args.recipe, args.set, args.out)
+    except (InputError, OSError) as error:
+        print(f"recipe {args.recipe}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Write the masked corpus with its corruption frozen, for other people's trainers.
+
+    make export
+
+reads   masked/  sequences and which words visit 0 predicts
+        base/    the tokenizer
+writes  static/  domain/ and task/: `input_ids` corrupted, `attention_mask`, `labels` (-100 where nothing is predicted)
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from corpora.parquet import metadata_of, read_batches, shards, write_shard
+from corpora.schemas import STATIC
+from pipeline.batches import IGNORE, padded
+from pipeline.draws import document_keys
+from pipeline.masking import MaskingConfig, Vocabulary, corrupt
+from pipeline.models import load_tokenizer
+from pipeline.stage import run
+from pipeline.tokens import replaceable_ids
+
+
+@dataclass(frozen=True)
+class StaticConfig:
+    """Nothing to set: what is masked was decided in masked/."""
+
+
+def export(config: StaticConfig, init: Path, masked: Path, out: Path) -> dict[str, float]:
+    """Every shard of masked/, corrupted; metrics with the number of sequences."""
+    tokenizer = load_tokenizer(init)
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
+    count = 0
+    for path in shards(masked):
+        masking = MaskingConfig(**json.loads(metadata_of(path)["masking"]))
+        rows = _rows(path, masking, vocabulary)
+        count += write_shard(out / path.relative_to(masked), STATIC, rows)
+    tokenizer.save_pretrained(out / "tokenizer")
+    return {"sequences": count}
+
+
+def _rows(path: Path, masking: MaskingConfig, vocabulary: Vocabulary) -> Iterator[dict[str, object]]:
+    for batch in read_batches(path, ("id", "input_ids", "masked")):
+        ids, masked = padded([np.array(x) for x in batch["input_ids"]], 0), padded([np.array(x) for x in batch["masked"]], False)
+        corrupted = corrupt(masking, vocabulary, ids, masked, document_keys(batch["id"]), np.zeros(len(ids), dtype=int))
+        labels = np.where(masked, ids, IGNORE)
+        for row, label, written in zip(corrupted, labels, batch["input_ids"], strict=True):
+            length = len(written)
+            yield {"input_ids": row[:length], "attention_mask": [1] * length, "labels": label[:length]}
+
+
+if __name__ == "__main__":
+    run(export)

@@ -1,0 +1,64 @@
+"""Continue pretraining on the masked corpus.
+
+    make dapt          # on the domain, from base/
+    make tapt          # on the task text, from base/
+    make dapt-tapt     # on the task text, from dapt/
+
+    accelerate launch --config_file stages/launch/gpu8.yaml -m stages.pretrain --recipe macbert …
+
+reads   base/ or dapt/                the checkpoint to continue
+        masked/domain/, masked/task/  sequences with word by word importance; corruption is drawn anew at every visit
+writes  dapt/ tapt/ dapt-tapt/        model and tokenizer; logs/metrics.jsonl and TensorBoard
+
+A killed run continues from its last checkpoint with the same command, and ends with the same weights.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from corpora.parquet import flat_columns, metadata_of
+from pipeline.artifact import SCRATCH
+from pipeline.batches import Sequences
+from pipeline.errors import InputError
+from pipeline.masking import MaskingConfig
+from pipeline.models import load_masked_lm, load_tokenizer, model_card, save
+from pipeline.pretraining import pretrain_mlm
+from pipeline.processes import main_first, rank
+from pipeline.stage import run
+from pipeline.tokens import fingerprint
+from pipeline.trainer import TrainerConfig
+
+COLUMNS = ("id", "input_ids", "word_ids", "importance")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """How long and how fast; what is masked was decided in masked/."""
+
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """Length and pace."""
+
+
+def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dict[str, float]:
+    """Train `init` on masked/train; metrics with the loss on masked/dev, fixed masks, before and after."""
+    tokenizer = load_tokenizer(init)
+    footer = metadata_of(masked / "train")
+    if footer.get("tokenizer") != fingerprint(tokenizer):
+        raise InputError(f"{masked} was made with another tokenizer than {init} has: run make masked with this base")
+    masking = MaskingConfig(**json.loads(footer["masking"]))
+    train, dev = main_first(lambda: [_sequences(masked / part, out / SCRATCH / part) for part in ("train", "dev")])
+    model = load_masked_lm(init)
+    metrics = pretrain_mlm(model, tokenizer, train, dev, masking, config.trainer, out, label=masked.name)
+    if rank() == 0:
+        text = f"`{init.name}` continued on {masked.name} text by masked language modelling, {masking.policy} masking."
+        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **asdict(config.trainer)}))
+    return metrics
+
+
+def _sequences(folder: Path, cache: Path) -> Sequences | None:
+    return Sequences(**flat_columns(folder, COLUMNS, cache)) if folder.exists() else None
+
+
+if __name__ == "__main__":
+    run(pretrain)

@@ -1,0 +1,161 @@
+"""Put the results side by side: did it help?
+
+    make report
+    make compare RECIPES="demo demo-random"
+
+reads   runs/<recipe>/   every finished finetuned-*, and the checkpoints they came from
+writes  report/          report.md, scores.svg, losses.svg; prints the table
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.artifact import MANIFEST, Manifest, read_manifest
+from pipeline.errors import InputError
+from pipeline.metrics import paired_difference
+from pipeline.processes import clock, say
+from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, terminal_table
+from pipeline.stage import run
+
+ORDER = ["base", "dapt", "tapt", "dapt-tapt"]
+HEAD = ["arm", "accuracy", "macro-F1", "against base", "steps", "tokens", "time", "dev loss"]
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is shown."""
+
+    confidence: float = 0.95
+    """Of the interval of the difference to base, over fine-tuning seeds."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A fine-tuned checkpoint and how it was pretrained."""
+
+    name: str
+    folder: Path
+    result: Manifest
+    pretrained: Manifest
+
+    @property
+    def seeds(self) -> dict[int, float]:
+        """Test accuracy of every fine-tuning seed."""
+        start = "accuracy_seed_"
+        metrics = self.result["metrics"]
+        return {int(name.removeprefix(start)): value for name, value in metrics.items() if name.startswith(start)}
+
+
+def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float]:
+    """Write the report of one run, or of several side by side; metrics with each arm's accuracy."""
+    arms, left_out = _comparable([arm for folder in runs for arm in _arms(folder, prefix=len(runs) > 1)])
+    rows = [_row(arm, arms[0], config.confidence) for arm in arms]
+    verdicts = [_verdict(arm, arms[0], config.confidence) for arm in arms[1:]]
+    (out / "scores.svg").write_text(dots_svg({arm.name: list(arm.seeds.values()) for arm in arms}, "test accuracy, %"))
+    (out / "losses.svg").write_text(lines_svg({arm.name: _curve(arm) for arm in arms}, "dev loss on fixed masks by step"))
+    parts = ["# Did it help?", *verdicts, *left_out, markdown_table(HEAD, rows), "![scores](scores.svg)", "![losses](losses.svg)"]
+    keywords = _keywords(runs)
+    if keywords:
+        parts += ["## Keywords against planted truth", markdown_table(["", "precision", "recall", "F1"], keywords)]
+    parts += ["## How to read it", _notes(config), "## Repeat", "```", *_commands(arms), "```"]
+    (out / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print("\n" + terminal_table(HEAD, rows) + "\n")
+    for line in [*verdicts, *left_out]:
+        print(line.replace("**", ""))
+    return {f"{arm.name}/accuracy": arm.result["metrics"]["accuracy"] for arm in arms}
+
+
+def _arms(folder: Path, prefix: bool) -> list[Arm]:
+    """The finished arms of a run, base first."""
+    found = [path.parent for path in folder.glob(f"finetuned-*/{MANIFEST}") if "." not in path.parent.name]
+    names = {path.name.removeprefix("finetuned-"): path for path in found}
+    ordered = sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    title = f"{folder.name}/" if prefix else ""
+    return [Arm(title + name, folder, read_manifest(names[name]), read_manifest(folder / name)) for name in ordered]
+
+
+def _comparable(arms: list[Arm]) -> tuple[list[Arm], list[str]]:
+    """Arms fine-tuned the same way on the same task, and a line for each that was not. The same arm twice is shown once."""
+    if not arms:
+        raise InputError("no fine-tuned model in this run: run make dapt or make tapt")
+    kept, lines, seen = [], [], set()
+    for arm in arms:
+        same = all(arm.result[part] == arms[0].result[part] for part in ("config", "version"))
+        same = same and arm.result["inputs"]["task"] == arms[0].result["inputs"]["task"]
+        current = arm.result["inputs"]["init"] == arm.pretrained["digest"]
+        if not (same and current):
+            lines.append(f"{arm.name} is left out: it is not up to date with this task and recipe; make it again.")
+        elif arm.result["key"] not in seen:
+            kept.append(arm)
+        seen.add(arm.result["key"])
+    return kept, lines
+
+
+def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
+    result, made = arm.result["metrics"], arm.pretrained["metrics"]
+    difference = "" if arm is base else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*paired_difference(arm.seeds, base.seeds, confidence))
+    losses = f"{made['dev_loss_before']:.2f} → {made['dev_loss']:.2f}" if "dev_loss" in made else ""
+    return [
+        arm.name,
+        plus_minus(result["accuracy"], result["accuracy_sd"]),
+        plus_minus(result["macro_f1"], result["macro_f1_sd"]),
+        difference,
+        f"{made.get('steps', 0):,}",
+        f"{made.get('tokens', 0) / 1e6:.1f} M",
+        clock(arm.pretrained["provenance"]["seconds"]),
+        losses,
+    ]
+
+
+def _verdict(arm: Arm, base: Arm, confidence: float) -> str:
+    """A sentence whose wording is bound to the interval."""
+    mean, low, high = paired_difference(arm.seeds, base.seeds, confidence)
+    numbers = f"{mean:+.1f} accuracy, {confidence:.0%} interval [{low:+.1f}, {high:+.1f}] over {len(arm.seeds)} seeds"
+    if low > 0:
+        return f"**{arm.name} helped**: {numbers}."
+    if high < 0:
+        return f"**{arm.name} hurt**: {numbers}."
+    return f"**{arm.name}: no difference to base beyond noise**: {numbers}."
+
+
+def _curve(arm: Arm) -> list[tuple[float, float]]:
+    path = arm.folder / arm.name.split("/")[-1] / "logs" / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [(line["step"] + 1, line["dev/loss"]) for line in lines if "dev/loss" in line]
+
+
+def _keywords(runs: list[Path]) -> list[list[str]]:
+    """How well scorer and tagger found planted keywords, where the corpus says which they are."""
+    rows = []
+    for folder in runs:
+        for name, what in (("scores", "scorer, task text"), ("masked", "tagger, domain and task text")):
+            path = folder / name
+            metrics = read_manifest(path)["metrics"] if (path / MANIFEST).exists() else {}
+            if "truth_f1" in metrics:
+                numbers = [f"{metrics[f'truth_{m}']:.1f}" for m in ("precision", "recall", "f1")]
+                rows.append([f"{folder.name}: {what}", *numbers])
+    return rows
+
+
+def _notes(config: ReportConfig) -> str:
+    return (
+        f"Accuracy and macro-F1 in percent on the test rows, mean ± standard deviation over fine-tuning seeds; the best epoch "
+        f"was chosen on dev, test was looked at once. *Against base*: mean of the paired differences, seed by seed, with "
+        f"its {config.confidence:.0%} t-interval. Each checkpoint was pretrained once: what another pretraining seed would "
+        "change is not in the interval. *Dev loss*: on held-out text of the arm's own corpus with fixed whole-word masks, "
+        "the same for every policy, before → after. Time is wall clock of the pretraining stage."
+    )
+
+
+def _commands(arms: list[Arm]) -> list[str]:
+    return sorted({f"{arm.pretrained['provenance']['command']}" for arm in arms})
+
+
+def sources(config: ReportConfig, runs: list[Path]) -> list[Path]:
+    """Every manifest of the runs: the report is made again when one of them changes."""
+    return [path for folder in runs for path in sorted(folder.glob(f"*/{MANIFEST}")) if path.parent.name != "report"]
+
+
+if __name__ == "__main__":
+    run(report, sources=sources)

@@ -1,0 +1,225 @@
+"""Raw files: every format gives the same rows, and what is broken is counted or refused."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from corpora import sources
+from corpora.cards import Card
+from corpora.schemas import InputError
+from corpora.sources import documents, files_of
+
+TEXT_ONLY = {"text": "text"}
+LABELLED = {"text": "text", "label": "label"}
+
+
+def card(*files: str, fields=None, split="train", **more) -> Card:
+    fields = fields or LABELLED
+    return Card("toy", "Toy", "en", "none", "nowhere", fields, {split: files} if files else {}, **more)
+
+
+def read(folder: Path, name: str, content: bytes | str = b"", fields=None, split="train"):
+    """(rows, told) of one file: told holds (place, reason) of what was rejected."""
+    if content:
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    told = []
+    rows = list(documents(card(name, fields=fields, split=split), split, folder, lambda *what: told.append(what[:2])))
+    return rows, told
+
+
+def refusal(*args, **kwargs) -> str:
+    with pytest.raises(InputError) as caught:
+        read(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_each_format_gives_the_same_rows(tmp_path):
+    table = pa.table({"text": ["good film", "bad"], "label": ["1", "0"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text('text,label\n"good film",1\nbad,0\n')
+    (tmp_path / "a.tsv").write_text("text\tlabel\ngood film\t1\nbad\t0\n")
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    for name in ("a.parquet", "a.csv", "a.tsv", "a.jsonl"):
+        rows, told = read(tmp_path, name)
+        assert [(row["text"], row["label"]) for row in rows] == [("good film", "1"), ("bad", "0")] and not told
+
+
+def test_a_line_of_a_txt_file_is_a_document(tmp_path):
+    rows, _ = read(tmp_path, "a.txt", "one\ntwo\u2028still two\n", TEXT_ONLY)
+    assert [(row["text"], row["place"]) for row in rows] == [("one", "a.txt:1"), ("two\u2028still two", "a.txt:2")]
+
+
+def test_gz_and_zst_are_read_as_what_they_hold(tmp_path):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one\ntwo"))
+    with pa.output_stream(str(tmp_path / "a.jsonl.zst"), compression="zstd") as file:
+        file.write(b'{"text": "one"}\n{"text": "two"}\n')
+    for name in ("a.txt.gz", "a.jsonl.zst"):
+        assert [row["text"] for row in read(tmp_path, name, fields=TEXT_ONLY)[0]] == ["one", "two"]
+
+
+def test_a_folder_and_a_glob_give_their_files_in_order(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("b.txt", "a.txt", "notes.md"):
+        (tmp_path / "in" / name).write_text(name)
+    names = [[path.name for path in files_of(card(entry), "train", tmp_path)] for entry in ("in", "in/*.txt")]
+    assert names == [["a.txt", "b.txt"], ["a.txt", "b.txt"]]
+
+
+def test_files_are_found_beside_a_card_that_is_not_ours(tmp_path):
+    (tmp_path / "a.txt").write_text("one")
+    mine = card("a.txt", path=tmp_path / "toy.toml")
+    assert files_of(mine, "train", tmp_path / "elsewhere") == [tmp_path / "a.txt"]
+
+
+def test_an_absolute_path_is_taken_as_it_is(tmp_path):
+    (tmp_path / "a.txt").write_text("one")
+    assert files_of(card(str(tmp_path / "a.txt")), "train", Path("elsewhere")) == [tmp_path / "a.txt"]
+
+
+def test_a_generated_corpus_needs_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources.demo, "rows", lambda corpus, split: iter([{"text": corpus, "label": split}]))
+    made = card(generated="zh_task", generated_splits=("dev",))
+    assert list(documents(made, "dev", tmp_path, print)) == [{"text": "zh_task", "label": "dev", "place": "toy/dev:1"}]
+
+
+def test_roles_come_from_the_columns_the_card_names(tmp_path):
+    rows, _ = read(tmp_path, "a.csv", "body,stars,id\ngood,5,x\n", {"text": "body", "label": "stars"})
+    assert rows == [{"text": "good", "label": "5", "place": "a.csv:2"}]
+
+
+def test_byte_order_mark_and_windows_line_ends_are_no_text(tmp_path):
+    rows, _ = read(tmp_path, "a.csv", b"\xef\xbb\xbftext,label\r\ngood,1\r\n")
+    assert [(row["text"], row["label"]) for row in rows] == [("good", "1")]
+    rows, _ = read(tmp_path, "a.txt", b"\xef\xbb\xbfone\r\ntwo\r\n", TEXT_ONLY)
+    assert [row["text"] for row in rows] == ["one", "two"]
+
+
+def test_a_csv_field_may_hold_line_ends_and_a_megabyte(tmp_path):
+    rows, _ = read(tmp_path, "a.csv", f'text,label\n"two\nlines",1\n{"x" * 2**20},0\n')
+    assert [len(row["text"]) for row in rows] == [9, 2**20]
+    assert [row["place"] for row in rows] == ["a.csv:2", "a.csv:4"]
+
+
+def test_quotes_in_a_tsv_are_text(tmp_path):
+    rows, told = read(tmp_path, "a.tsv", 'text\tlabel\n"open quote\t1\nnext\t0\n')
+    assert [row["text"] for row in rows] == ['"open quote', "next"] and not told
+
+
+def test_lists_are_lists_or_parted_by_a_bar(tmp_path):
+    fields = {"text": "text", "labels": "topics"}
+    by_bar, _ = read(tmp_path, "a.csv", "text,topics\ngood,a|b\n", fields)
+    as_list, _ = read(tmp_path, "a.jsonl", '{"text": "good", "topics": ["a", "b"]}\n', fields)
+    assert by_bar[0]["labels"] == as_list[0]["labels"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv"])
+def test_a_line_that_is_no_utf8_is_counted_and_passed_over(tmp_path, name):
+    lines = {
+        "a.txt": b"one\ntw\xff\n",
+        "a.jsonl": b'{"text": "one"}\n{"text": "\xff"}\n',
+        "a.csv": b"text\none\n\xff\n",
+    }
+    rows, told = read(tmp_path, name, lines[name], TEXT_ONLY)
+    assert [row["text"] for row in rows] == ["one"]
+    assert told == [(f"{name}:{3 if name == 'a.csv' else 2}", "bad_utf8")]
+
+
+@pytest.mark.parametrize("line", ['{"text": "cut', "[1]", "3", "[" * 100_000])
+def test_a_json_line_that_holds_no_record_is_counted_and_passed_over(tmp_path, line):
+    rows, told = read(tmp_path, "a.jsonl", f'{{"text": "one"}}\n{line}', TEXT_ONLY)
+    assert [row["text"] for row in rows] == ["one"] and told == [("a.jsonl:2", "bad_json")]
+
+
+def test_a_csv_row_with_another_number_of_columns_is_counted(tmp_path):
+    assert read(tmp_path, "a.csv", "text,label\ngood,1,2\n\n")[1] == [("a.csv:2", "wrong_number_of_columns")]
+
+
+def test_text_that_is_missing_or_no_string_is_counted(tmp_path):
+    _, told = read(tmp_path, "a.jsonl", '{"text": 3}\n{"text": null}\n{"other": 1}\n', TEXT_ONLY)
+    assert told == [("a.jsonl:1", "text_not_a_string"), ("a.jsonl:2", "no_text"), ("a.jsonl:3", "no_text")]
+
+
+def test_a_pair_without_its_second_text_is_counted(tmp_path):
+    fields = {"text": "text", "text_pair": "pair"}
+    _, told = read(tmp_path, "a.jsonl", '{"text": "a", "pair": "b"}\n{"text": "a"}\n', fields)
+    assert told == [("a.jsonl:2", "no_text_pair")]
+
+
+def test_a_missing_file_is_refused_with_the_way_out(tmp_path):
+    said = refusal(tmp_path, "gone.csv")
+    assert "gone.csv" in said and "card toy" in said and "DATA=" in said
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_wrong_column_is_refused_with_the_columns_there(tmp_path, name):
+    pq.write_table(pa.table({"texts": ["a"], "label": ["1"]}), tmp_path / "a.parquet")
+    content = {"a.csv": "texts,label\na,1\n", "a.jsonl": '{"texts": "a", "label": "1"}\n', "a.parquet": b""}[name]
+    assert "no column 'text' for text" in (said := refusal(tmp_path, name, content))
+    assert "did you mean texts?" in said and "it has texts, label" in said
+
+
+def test_a_labelled_split_needs_its_label_and_an_unlabeled_one_does_not(tmp_path):
+    assert "no column 'label' for label" in refusal(tmp_path, "a.csv", "text\ngood\n")
+    assert read(tmp_path, "a.csv", "text\ngood\n", split="unlabeled")[0][0]["label"] is None
+
+
+def test_a_format_nobody_knows_is_refused(tmp_path):
+    assert "cannot tell the format" in refusal(tmp_path, "a.docx", "x")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    assert "two columns of one name" in refusal(tmp_path, "a.csv", "text,text\na,b\n")
+
+
+def test_labels_of_two_types_are_refused_with_both_places(tmp_path):
+    said = refusal(tmp_path, "a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": "x"}\n')
+    assert "'x' at a.jsonl:2 is of type str, but 1 at a.jsonl:1 of type int" in said
+
+
+def test_a_fraction_is_no_label(tmp_path):
+    assert "label 0.5 at a.jsonl:1 is of type float" in refusal(tmp_path, "a.jsonl", '{"text": "a", "label": 0.5}')
+
+
+def test_whole_numbers_become_strings_and_nan_no_label(tmp_path):
+    rows, _ = read(tmp_path, "a.jsonl", '{"text": "a", "label": 1.0}\n{"text": "b", "label": NaN}\n')
+    assert [row["label"] for row in rows] == ["1", None]
+
+
+def test_a_parquet_file_cut_short_is_refused_by_name(tmp_path):
+    pq.write_table(pa.table({"text": ["a"] * 1000, "label": ["1"] * 1000}), tmp_path / "a.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    assert "a.parquet is not a whole Parquet file" in refusal(tmp_path, "a.parquet", whole[:-20])
+    (tmp_path / "empty.parquet").touch()
+    assert "empty.parquet is not a whole Parquet file" in refusal(tmp_path, "empty.parquet")
+
+
+def test_a_gz_file_cut_short_is_refused_by_name(tmp_path):
+    packed = gzip.compress("".join(f"line {number}\n" for number in range(1000)).encode())
+    assert "cannot read" in (said := refusal(tmp_path, "a.txt.gz", packed[:-100], TEXT_ONLY)) and "a.txt.gz" in said
+
+
+def test_an_empty_file_gives_no_rows(tmp_path):
+    for name in ("a.txt", "a.csv", "a.jsonl"):
+        (tmp_path / name).touch()
+        assert read(tmp_path, name, fields=TEXT_ONLY) == ([], [])
+
+
+def test_a_file_with_another_checksum_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one")
+    good = {"a.txt": hashlib.sha256(b"one").hexdigest()}
+    assert list(documents(card("a.txt", fields=TEXT_ONLY, checksums=good), "train", tmp_path, print))
+    (tmp_path / "a.txt").write_bytes(b"two")
+    with pytest.raises(InputError, match="is not the file card toy describes"):
+        list(documents(card("a.txt", fields=TEXT_ONLY, checksums=good), "train", tmp_path, print))
+
+
+def test_a_long_file_is_read_line_by_line(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n" * 100_000)
+    rows = documents(card("a.txt", fields=TEXT_ONLY), "train", tmp_path, print)
+    assert next(rows)["text"] == "one"

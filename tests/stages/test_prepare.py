@@ -1,0 +1,245 @@
+"""`prepare` as a user meets it: a few files in, clean and separate documents out."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from corpora.parquet import read_rows
+from corpora.schemas import DOCUMENTS, InputError
+from stages.prepare import CorpusConfig, prepare, sources, write_dependencies
+
+TASK = """
+name = "toy_task"
+language = "en"
+[fields]
+text = "text"
+label = "label"
+[files]
+"""
+
+TEXT = """
+name = "toy_text"
+language = "en"
+[fields]
+text = "text"
+[files]
+unlabeled = "text.txt"
+"""
+
+
+class Workshop:
+    """A data folder one can fill in a line, and prepare."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self.out = folder / "data", folder / "out"
+        self.data.mkdir()
+
+    def task(self, **splits: list[tuple[str, object]]) -> str:
+        for split, rows in splits.items():
+            lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
+            (self.data / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        files = "".join(f'{split} = "{split}.jsonl"\n' for split in splits)
+        (self.data / "task.toml").write_text(TASK + files)
+        return "task.toml"
+
+    def text(self, *lines: str) -> tuple[str]:
+        (self.data / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+        (self.data / "text.toml").write_text(TEXT)
+        return ("text.toml",)
+
+    def prepare(self, **settings) -> dict[str, float]:
+        return prepare(CorpusConfig(language="en", **settings), self.data, self.out)
+
+    def texts(self, corpus: str) -> set[str]:
+        return {row["text"] for row in read_rows(self.out / corpus)}
+
+    def rejected(self) -> set[tuple[str, str]]:
+        return {(row["reason"], row["text"]) for row in read_rows(self.out / "rejected")}
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return Workshop(tmp_path)
+
+
+DEV = [("fine dev", "1"), ("poor dev", "0")]
+TEST = [("fine test", "1"), ("poor test", "0")]
+TRAIN = [("fine one", "1"), ("poor two", "0"), ("fine three", "1")]
+
+
+def test_each_split_goes_where_it_belongs(shop):
+    counts = shop.prepare(task=shop.task(train=TRAIN, dev=DEV, test=TEST))
+    assert counts == {"task/train": 3, "task/dev": 2, "task/test": 2, "task/classes": 2}
+    assert shop.texts("task/dev") == {"fine dev", "poor dev"} and shop.texts("task/test") == {"fine test", "poor test"}
+
+
+def test_a_document_has_all_columns_and_says_where_it_came_from(shop):
+    shop.prepare(task=shop.task(train=TRAIN, dev=DEV, test=TEST))
+    row = next(read_rows(shop.out / "task/train"))
+    assert list(row) == DOCUMENTS.names
+    assert (row["origin"], row["label"], row["id"][:9]) == ("toy_task:train", "1", "toy_task-")
+
+
+def test_training_text_that_is_in_dev_or_test_is_dropped(shop):
+    task = shop.task(train=[*TRAIN, ("Fine, TEST!", "1"), ("poor dev", "0")], dev=DEV, test=TEST)
+    assert shop.prepare(task=task)["rejected/in_dev_or_test"] == 2
+    assert shop.rejected() == {("in_dev_or_test", "Fine, TEST!"), ("in_dev_or_test", "poor dev")}
+
+
+def test_one_text_with_two_labels_is_dropped_and_a_repeated_one_kept_once(shop):
+    train = [*TRAIN, ("so so", "1"), ("So so.", "0"), ("fine one", "1")]
+    counts = shop.prepare(task=shop.task(train=train, dev=DEV, test=TEST))
+    assert (counts["rejected/conflicting_label"], counts["rejected/duplicate"], counts["task/train"]) == (2, 1, 3)
+
+
+def test_official_dev_and_test_are_kept_whole_but_for_what_cannot_be_used(shop):
+    counts = shop.prepare(task=shop.task(train=TRAIN, dev=[*DEV, DEV[0], ("...", "1"), ("none", None)], test=TEST))
+    assert (counts["task/dev"], counts["rejected/only_punctuation"], counts["rejected/no_label"]) == (3, 1, 1)
+    ids = [row["id"] for row in read_rows(shop.out / "task/dev")]
+    assert len(set(ids)) == 3
+
+
+def test_domain_and_general_hold_no_text_of_dev_or_test(shop):
+    text = shop.text("Fine dev.", "poor test", "fine one", "other", "another")
+    counts = shop.prepare(task=shop.task(train=TRAIN, dev=DEV, test=TEST), domain=text, general=text)
+    assert counts["rejected/contaminated"] == 4
+    assert shop.texts("domain") == shop.texts("general") == {"fine one", "other", "another"}
+
+
+def test_a_corpus_holds_each_text_once_over_all_its_cards(shop):
+    counts = shop.prepare(domain=shop.text("one thing", "other thing", "One thing!") * 2)
+    assert shop.texts("domain") == {"one thing", "other thing"} and counts["rejected/duplicate"] == 4
+
+
+def test_a_part_of_the_text_is_held_back_and_belongs_to_one_side(shop):
+    counts = shop.prepare(
+        domain=shop.text(*(f"line {number}" for number in range(500))), dev_documents=7, dev_share=0.1
+    )
+    assert (counts["domain/train"], counts["domain/dev"]) == (493, 7)
+    assert not shop.texts("domain/train") & shop.texts("domain/dev")
+
+
+def test_dev_and_test_are_cut_from_train_where_the_card_has_none(shop):
+    train = [(f"line {number}", str(number % 2)) for number in range(300)]
+    counts = shop.prepare(task=shop.task(train=[*train, train[0], ("...", "0")]))
+    assert counts["task/train"] + counts["task/dev"] + counts["task/test"] == 300
+    assert 40 < counts["task/test"] < 80 and 15 < counts["task/dev"] < 45
+    assert (counts["rejected/duplicate"], counts["rejected/only_punctuation"]) == (1, 1)
+
+
+def test_a_smaller_sample_is_part_of_a_larger_one(shop):
+    task = shop.task(train=[(f"line {number}", str(number % 2)) for number in range(100)], dev=DEV, test=TEST)
+    assert shop.prepare(task=task, task_train_rows=10)["task/not_sampled"] == 90
+    small = shop.texts("task/train")
+    shop.prepare(task=task, task_train_rows=20)
+    assert len(small) == 10 and small < shop.texts("task/train")
+
+
+def test_preparing_again_writes_the_same_bytes(shop, tmp_path):
+    config = CorpusConfig(
+        task=shop.task(train=TRAIN, dev=DEV, test=TEST), domain=shop.text("one", "two"), language="en"
+    )
+    prepare(config, shop.data, tmp_path / "first")
+    prepare(config, shop.data, tmp_path / "second")
+    files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file())
+    assert files and all(
+        (tmp_path / "first" / f).read_bytes() == (tmp_path / "second" / f).read_bytes() for f in files
+    )
+
+
+def test_a_corpus_the_recipe_leaves_out_is_not_there(shop):
+    shop.prepare(domain=shop.text("one", "two"))
+    assert not (shop.out / "task").exists() and not (shop.out / "general").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["...", "！", " "], "0 of 3 documents left for domain; top reason: only_punctuation \\(2\\)"),
+        ([], "0 of 0 documents left for domain; top reason: the files are empty"),
+    ],
+)
+def test_nothing_left_is_an_error_with_the_top_reason(shop, lines, message):
+    with pytest.raises(InputError, match=message):
+        shop.prepare(domain=shop.text(*lines))
+
+
+def test_one_class_only_is_refused(shop):
+    with pytest.raises(InputError, match=r"only one class in task train of card toy_task \(1\)"):
+        shop.prepare(task=shop.task(train=[("one", "1"), ("two", "1")], dev=DEV[:1], test=TEST[:1]))
+
+
+def test_a_label_train_never_saw_is_named_with_its_place(shop):
+    with pytest.raises(InputError, match=r"label '7' of task dev \(dev.jsonl:3\) never occurs in task train: correct"):
+        shop.prepare(task=shop.task(train=TRAIN, dev=[*DEV, ("odd", "7")], test=TEST))
+
+
+def test_a_sample_too_small_for_a_class_says_to_raise_it(shop):
+    train = [(f"line {number}", str(number)) for number in range(20)]
+    with pytest.raises(InputError, match="raise corpus"):
+        shop.prepare(
+            task=shop.task(train=train, dev=[("a1", "3")], test=[("b1", str(n)) for n in range(20)]), task_train_rows=5
+        )
+
+
+def test_a_card_without_labels_is_no_task(shop):
+    with pytest.raises(InputError, match="card toy_text cannot be a task"):
+        shop.prepare(task=shop.text("one", "two")[0])
+
+
+def test_a_card_of_another_language_is_refused(shop):
+    with pytest.raises(InputError, match=r"corpus.language is zh, but not that of toy_text \(en\)"):
+        prepare(CorpusConfig(domain=shop.text("one", "two")), shop.data, shop.out)
+
+
+def test_a_recipe_without_a_corpus_is_refused(shop):
+    with pytest.raises(InputError, match="names no corpus"):
+        shop.prepare()
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="dev_share = 1"):
+        CorpusConfig(dev_share=1)
+    with pytest.raises(ValueError, match="shard_rows"):
+        CorpusConfig(shard_rows=0)
+
+
+def test_the_preview_shows_counts_reasons_and_harmless_text(shop):
+    shop.prepare(domain=shop.text("<script>alert(1)</script> \u202egnp | \x1b[31m", "two", "two", "three"))
+    page = (shop.out / "preview.md").read_text(encoding="utf-8")
+    assert "| domain/train | 2 |" in page and "| domain | duplicate | 1 |" in page
+    assert "&lt;script&gt;" in page and "<script>" not in page
+    assert "\\u202e" in page and "\u202e" not in page and "\x1b" not in page
+
+
+def test_the_sources_are_the_cards_and_the_files_that_are_read(shop):
+    config = CorpusConfig(domain=shop.text("one"), task=shop.task(train=TRAIN, dev=DEV), language="en")
+    names = ["text.toml", "task.toml", "text.txt", "train.jsonl", "dev.jsonl"]
+    assert sources(config, shop.data) == [shop.data / name for name in names]
+
+
+MAKEFILE = """
+RUN := runs/toy
+$(RUN)/corpus/manifest.json: ; @echo made; touch $@
+include $(RUN)/corpus/sources.mk
+"""
+
+
+def test_make_sees_a_changed_source_and_forgives_a_missing_one(tmp_path):
+    def make() -> str:
+        command = ["make", "-s", "-C", str(tmp_path), "runs/toy/corpus/manifest.json"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    corpus, odd = tmp_path / "runs/toy/corpus", tmp_path / "a file$ #1%:x.txt"
+    corpus.mkdir(parents=True)
+    odd.touch()
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    write_dependencies(corpus / "sources.mk", [odd])
+    assert "made" in make() and "made" not in make()
+    os.utime(odd, (2**31, 2**31))
+    assert "made" in make()
+    odd.unlink()
+    assert "made" in make()
