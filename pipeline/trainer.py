@@ -8,8 +8,8 @@ of (seed, step), dropout of (seed, step, process, micro-batch): nothing has to b
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +112,9 @@ def train(
     for step in range(run.first, run.steps):
         line.step(run.step(step))
         if step in measured_at:
-            run.log.write(step, {f"dev/{name}": value for name, value in best_of.see(_measure(objective, evaluate)).items()})
+            with run.pause():
+                measured = best_of.see(_measure(objective, evaluate))
+            run.log.write(step, {f"dev/{name}": value for name, value in measured.items()})
         run.save_if_due(step)
     line.close()
     run.log.close()
@@ -149,6 +151,13 @@ class _Run:
         speed = (self.tokens - self.tokens_before) / (time.time() - self.started)
         self.log.write(step, {"loss": loss, "learning_rate": rate, "grad_norm": norm, "targets": targets, "tokens": self.tokens, "tokens_per_second": speed})
         return f"loss {loss:.3f}  {speed:,.0f} tokens/s"
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Time that does not count as training."""
+        paused = time.time()
+        yield
+        self.started += time.time() - paused
 
     def _micro_batches(self, step: int) -> list[dict[str, Tensor]]:
         """This process's part of a step: the batch sorted by length, so that what is padded together is of like length."""

@@ -1,0 +1,67 @@
+"""The house: rows are in corpora, tensors are in pipeline, order is in stages."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("corpora", "pipeline", "stages")
+FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py")) if path.name != "__init__.py"]
+NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
+
+
+def imported(path: Path) -> set[str]:
+    """Every module a file names in an import, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported(path)}
+
+
+@pytest.mark.parametrize(
+    ("folder", "strangers"),
+    [
+        ("corpora", {"torch", "transformers", "accelerate", "pipeline", "stages"}),
+        ("pipeline", {"pyarrow", "datasets", "corpora", "stages"}),
+        ("stages", {"stages"}),
+    ],
+)
+def test_each_folder_imports_nothing_of_another_material(folder, strangers):
+    found = {path.name: packages(path) & strangers for path in FILES if path.parent.name == folder}
+    assert not {name: strange for name, strange in found.items() if strange}
+
+
+def test_only_check_reaches_stages_by_name():
+    found = [name for name, path in zip(NAMES, FILES, strict=True) if "importlib" in imported(path)]
+    assert found == ["stages/check.py"]
+
+
+def test_no_file_is_about_nothing():
+    nameless = re.compile(r"^(utils?|common|helpers?|misc)$")
+    assert not [name for name, path in zip(NAMES, FILES, strict=True) if nameless.match(path.stem)]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_package_file_is_empty_and_code_is_one_level_deep(folder):
+    assert (ROOT / folder / "__init__.py").read_bytes() == b""
+    assert not [path for path in (ROOT / folder).glob("*/**/*.py")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_file_opens_with_what_it_is_for(path):
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_the_readme_names_every_file():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name, path in zip(NAMES, FILES, strict=True) if not re.search(rf"\b{path.name}\b", text)] == []
