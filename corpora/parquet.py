@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpora.schemas import InputError
@@ -112,7 +113,7 @@ def flat_columns(folder: Path, columns: Sequence[str], cache: Path) -> dict[str,
 
 def _write_flat(folder: Path, columns: Sequence[str], cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    lengths = [pa.compute.list_value_length(t[columns[-1]]).to_numpy() for t in _row_groups(folder, columns[-1:])]
+    lengths = [pc.list_value_length(t[columns[-1]]).to_numpy() for t in _row_groups(folder, columns[-1:])]
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
     np.save(cache / "offsets.npy", offsets)
     for name in columns:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT = range(1, 6)
+CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK = range(1, 7)
 """Streams: draws for different purposes at one position are independent."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.draws import CHOOSE, CORRUPT, CROSS, REPLACE, uniform
+from pipeline.draws import CHOOSE, CORRUPT, CROSS, RANK, REPLACE, uniform
 
 Policy = Literal["selective", "random", "whole_word"]
 IMPORTANT = 128
@@ -69,9 +69,10 @@ def choose(
     if units.count == 0:
         return np.zeros(word_ids.shape, dtype=bool)
     budget = (config.mask_rate * units.tokens_of_row)[units.row]
-    priority = uniform(config.seed, CHOOSE, keys[units.row], epochs[units.row], units.first)
-    if config.policy == "selective":
-        ranked = priority - units.importance  # the most important word first, equals in random order
+    where = (keys[units.row], epochs[units.row], units.first)
+    priority = uniform(config.seed, CHOOSE, *where)
+    if config.policy == "selective":  # the most important word first, equals in random order
+        ranked = uniform(config.seed, RANK, *where) - units.importance  # not by `priority`: it draws the rest fairly
         before = units.tokens_before(np.where(units.importance >= IMPORTANT, ranked, np.inf))
         ahead = (units.importance >= IMPORTANT) & (before < budget * config.selective_share)
         priority = np.where(ahead, ranked, priority)

@@ -6,6 +6,7 @@ with the blank before a word, and for several tokens in one character.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,10 @@ class Frame:
 
     def room(self, max_length: int) -> int:
         """How many tokens of a single text fit."""
-        return max_length - len(self.before) - len(self.after)
+        room = max_length - len(self.before) - len(self.after)
+        if room < 1:
+            raise InputError(f"max_length = {max_length} leaves no room for text between special tokens: raise it")
+        return room
 
 
 def _find(ids: list[int], probe: list[int]) -> int:
@@ -79,8 +83,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Span
         verbose=False,
     )
     special = np.array(tokenizer.all_special_ids)
+    unknown = tokenizer.unk_token_id
     for text, ids, offsets in zip(texts, coded["input_ids"], coded["offset_mapping"], strict=True):
         ids = np.asarray(ids, dtype=np.int32)
+        if unknown is not None:  # a unigram model may have special tokens among its pieces
+            ids = np.where(np.isin(ids, special), np.int32(unknown), ids)
         starts = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 0]
         words = words_of_tokens(starts, spans(text))
         yield Tokens(ids, np.where(np.isin(ids, special), np.int32(-1), words))
@@ -153,29 +160,23 @@ def unknown_rate(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> fl
     return unknown / max(total, 1)
 
 
-def train_wordpiece(texts: Iterable[str], vocab_size: int, max_length: int, lowercase: bool) -> PreTrainedTokenizerFast:
+def train_wordpiece(
+    texts: Callable[[], Iterable[str]], vocab_size: int, max_length: int, lowercase: bool
+) -> PreTrainedTokenizerFast:
     """A BERT tokenizer trained on text: Chinese characters stand alone, other words become word pieces.
 
-    `limit_alphabet` keeps room for word pieces: without it the trainer does not count the alphabet against
-    `vocab_size` and returns more entries than asked for.
+    The trainer of `tokenizers` breaks ties by the order of a hash map, another one in every process. Here the alphabet
+    and the order of the single-character pieces are given to it, so that one text makes one tokenizer. The alphabet is
+    limited as well: the trainer does not count it against `vocab_size` and returns more entries than asked for.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
-        limit_alphabet=vocab_size * 2 // 3,
-        min_frequency=2,
-        special_tokens=list(SPECIAL_TOKENS),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    ids = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
+    alphabet = _alphabet(texts(), lowercase, vocab_size * 2 // 3)
+    single = sorted(t for t in _wordpiece(texts(), 0, alphabet, SPECIAL_TOKENS, lowercase) if t.startswith("##"))
+    vocabulary = _wordpiece(texts(), vocab_size, alphabet, [*SPECIAL_TOKENS, *single], lowercase)
+    tokenizer = _bert_tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"), lowercase)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+        special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
     names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
     return PreTrainedTokenizerFast(
@@ -184,6 +185,40 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, max_length: int, lowe
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         **{f"{kind}_token": token for kind, token in names.items()},
     )
+
+
+def _bert_tokenizer(model: models.WordPiece, lowercase: bool) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def _alphabet(texts: Iterable[str], lowercase: bool, size: int) -> list[str]:
+    """The most frequent characters, in order of their code points."""
+    normalizer, counts = normalizers.BertNormalizer(lowercase=lowercase), Counter()
+    for text in texts:
+        counts.update(normalizer.normalize_str(text))
+    ranked = sorted((char for char in counts if not char.isspace()), key=lambda char: (-counts[char], char))
+    return sorted(ranked[:size])
+
+
+def _wordpiece(
+    texts: Iterable[str], vocab_size: int, alphabet: Sequence[str], first: Sequence[str], lowercase: bool
+) -> dict[str, int]:
+    """A vocabulary: `first`, the alphabet, its single-character pieces, then pieces merged up to `vocab_size`."""
+    tokenizer = _bert_tokenizer(models.WordPiece(unk_token="[UNK]"), lowercase)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        initial_alphabet=list(alphabet),
+        limit_alphabet=len(alphabet),
+        min_frequency=2,
+        special_tokens=list(first),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer.get_vocab()
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, rows: int, place: str) -> None:

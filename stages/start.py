@@ -110,7 +110,7 @@ def _from_scratch(config: BaseConfig, general: Path, out: Path) -> dict[str, flo
 
 def _tokenizer(config: BaseConfig, general: Path, out: Path) -> None:
     if not (out / "tokenizer.json").exists():
-        texts = (row for batch in _documents(config, general / "train") for row in batch["text"])
+        texts = lambda: (text for batch in _documents(config, general / "train") for text in batch["text"])  # noqa: E731
         train_wordpiece(texts, config.vocab_size, config.max_length, config.lowercase).save_pretrained(out)
 
 

@@ -41,13 +41,190 @@ def read(tokenizer, text: str) -> Tokens:
     return next(encode(tokenizer, [text], spans))
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=FAMILIES, scope="session")
 def family(request, families):
     return families[request.param]
 
 
+
 def test_word_pieces_of_one_word_share_its_number(tokenizer):
-    found = read(tokenizer, "unplayed 好吃，")
-    assert [WORDS[i] for i in found.input_ids] == ["un", "[UNK]", "好", "吃", "[UNK]"] or found.word_ids.tolist() == [
-        0, 0, 0, 1, 1, -1,
-    ]  # fmt: skip
+    found = read(tokenizer, "unplayed 好吃 film，played")
+    assert tokenizer.convert_ids_to_tokens(found.input_ids) == ["[UNK]", "好", "吃", "film", "[UNK]", "play", "##ed"]
+    assert found.word_ids.tolist() == [-1, 1, 1, 2, -1, 4, 4]
+
+
+@pytest.mark.parametrize("name", FAMILIES[1:3])
+def test_the_blank_before_a_word_belongs_to_the_word(families, name):
+    found = read(families[name], "the film  is")
+    tokens = families[name].convert_ids_to_tokens(found.input_ids)
+    assert tokens == ["the", "Ġfilm", "Ġ", "Ġ", "is"] and found.word_ids.tolist() == [0, 1, 2, 2, 2]
+
+
+def test_all_bytes_of_a_character_belong_to_its_word(families):
+    assert read(families["byte-level"], "a👍").word_ids.tolist() == [0, 1, 1, 1, 1]
+
+
+@given(text=RANDOM)
+@example(text="e\u0301 ﬁlm\u200d①")
+def test_words_never_go_back_and_their_tokens_stand_together(family, text):
+    words = read(family, text).word_ids
+    words = words[words >= 0]
+    assert (np.diff(words) >= 0).all()
+    assert words.max(initial=-1) < len(spans(text))
+
+
+@given(text=RANDOM)
+def test_a_token_belongs_to_the_word_of_its_first_visible_character(family, text):
+    coded = family(text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
+    edges, word_ids = spans(text), read(family, text).word_ids
+    for (start, end), word in zip(coded["offset_mapping"], word_ids.tolist(), strict=True):
+        visible = [place for place in range(start, end) if not text[place].isspace()]
+        if visible and word >= 0:
+            assert edges[word, 0] <= visible[0] < edges[word, 1]
+
+
+@given(text=RANDOM)
+def test_special_and_unknown_tokens_belong_to_no_word(family, text):
+    found = read(family, text)
+    special = np.isin(found.input_ids, family.all_special_ids)
+    assert ((found.word_ids == -1) == (special | (len(spans(text)) == 0))).all()
+
+
+def test_a_special_token_written_in_a_text_is_plain_text(family):
+    text = f"a {family.mask_token} film{family.sep_token}{family.pad_token}"
+    batch = {"id": ["x"], "text": [text], "text_pair": [None]}
+    [row] = sequence_rows(batch, family, spans, max_length=64)
+    kinds = {family.mask_token_id, family.pad_token_id, family.cls_token_id, family.sep_token_id}
+    assert not kinds & set(row["input_ids"][1:-1].tolist())
+
+
+@given(st.lists(st.integers(0, 12)), st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2)), max_size=5))
+def test_the_word_of_a_token_is_the_first_that_ends_after_it_starts(starts, steps):
+    starts, edges, place = sorted(starts), [], 0
+    for length, gap in steps:
+        edges.append((place + gap, place + gap + length))
+        place += gap + length
+    wanted = [next((i for i, (_, end) in enumerate(edges) if end > s), len(edges) - 1) for s in starts]
+    assert words_of_tokens(np.array(starts, dtype=int), np.array(edges, dtype=int).reshape(-1, 2)).tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "between", "after"),
+    [
+        ("wordpiece", ["[CLS]"], ["[SEP]"], ["[SEP]"]),
+        ("byte-level", ["<s>"], ["</s>"], ["</s>"]),
+        ("byte-level trimmed", ["<s>"], ["</s>", "</s>"], ["</s>"]),
+        ("metaspace", ["[CLS]"], ["[SEP]"], ["[SEP]"]),
+    ],
+)
+def test_the_frame_is_what_the_tokenizer_puts_around_texts(families, name, before, between, after):
+    tokenizer = families[name]
+    frame = Frame.of(tokenizer)
+    parts = [tokenizer.convert_ids_to_tokens(part) for part in (frame.before, frame.between, frame.after)]
+    assert parts == [before, between, after]
+
+
+@pytest.mark.parametrize("texts", [["film is good"], ["film", "is good"], ["", "good"]])
+def test_framing_gives_the_ids_of_the_tokenizer_itself(family, texts):
+    found = framed(Frame.of(family), list(encode(family, texts, spans)))
+    assert found.input_ids.tolist() == family(*texts)["input_ids"]
+
+
+def test_words_of_a_second_text_count_on_from_the_first(tokenizer):
+    found = framed(Frame.of(tokenizer), list(encode(tokenizer, ["好吃 film", "played a"], spans)))
+    assert found.word_ids.tolist() == [-1, 0, 0, 1, -1, 2, 2, 3, -1]
+
+
+WORD_IDS = st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=12).map(
+    lambda words: np.repeat([-1 if none else i for i, (_, none) in enumerate(words)], [n for n, _ in words]).astype(int)
+)
+
+
+@given(WORD_IDS, st.integers(1, 10))
+def test_pieces_are_cut_between_words_and_lose_nothing(words, room):
+    pieces = cut_points(words, room)
+    edges = [start for start, _ in pieces] + [len(words)]
+    assert edges[0] == 0 and [end for _, end in pieces] == edges[1:]
+    assert all(end - start <= room for start, end in pieces)
+    for start, end in pieces[:-1]:
+        inside = words[end] == words[end - 1]
+        assert not inside or (end - start == room and len(set(words[start:end])) == 1)  # longer than the room
+
+
+@given(WORD_IDS, st.integers(1, 10))
+def test_a_piece_is_as_long_as_fits(words, room):
+    for (start, end), (_, next_end) in zip(cut_points(words, room), cut_points(words, room)[1:], strict=False):
+        word_end = end + int(np.flatnonzero(np.diff(words[end:next_end], append=-9))[0]) + 1
+        assert word_end - start > room
+
+
+@given(text=st.lists(st.sampled_from(["好吃", "味道", "film", "played", "unable", "[MASK]", "，", "👍"]), max_size=30))
+def test_a_long_document_becomes_sequences_that_together_are_the_document(family, text):
+    text = " ".join(text)
+    whole = read(family, text)
+    batch = {"id": ["x"], "text": [text], "text_pair": [None]}
+    rows = list(sequence_rows(batch, family, spans, max_length=12))
+    assert [row["id"] for row in rows] == ["x", *(f"x#{number}" for number in range(1, len(rows)))]
+    assert all(len(row["input_ids"]) <= 12 for row in rows)
+    for column in ("input_ids", "word_ids"):
+        assert [x for row in rows for x in row[column][1:-1].tolist()] == getattr(whole, column).tolist()
+
+
+def test_a_pair_is_read_as_two_lines(tokenizer):
+    batch = {"id": ["x"], "text": ["a film"], "text_pair": ["is good"]}
+    [row] = sequence_rows(batch, tokenizer, spans, 16)
+    assert row["input_ids"].tolist() == tokenizer("a film\nis good")["input_ids"]
+
+
+def test_a_length_without_room_for_text_is_refused(tokenizer):
+    batch = {"id": ["x"], "text": ["a film"], "text_pair": [None]}
+    with pytest.raises(InputError, match="max_length = 2"):
+        list(sequence_rows(batch, tokenizer, spans, 2))
+
+
+def test_the_fingerprint_tells_tokenizers_apart_and_copies_not(families, tmp_path):
+    assert len({fingerprint(tokenizer) for tokenizer in families.values()}) == len(families)
+    assert fingerprint(wordpiece()) == fingerprint(families["wordpiece"])
+
+
+def test_nothing_special_or_unused_stands_in_for_a_masked_token(tokenizer):
+    assert [WORDS[i] for i in replaceable_ids(tokenizer)] == [word for word in WORDS if not word.startswith("[")]
+
+
+def test_the_unknown_rate_is_the_share_of_unknown_tokens(tokenizer):
+    assert unknown_rate(tokenizer, ["the film zzz", "yyy"]) == 2 / 4
+    assert unknown_rate(tokenizer, [""]) == 0
+
+
+def test_a_trained_tokenizer_keeps_to_its_size_and_to_its_text():
+    texts = [text + chr(0x4E00 + i) for i in range(300) for text in TEXTS]
+    trained = train_wordpiece(lambda: texts, 60, 16, lowercase=True)
+    assert len(trained) == 60
+    assert trained.convert_ids_to_tokens(trained("味道太差")["input_ids"]) == ["[CLS]", *"味道太差", "[SEP]"]
+
+
+def test_one_text_makes_one_tokenizer():
+    texts = [f"{chr(0x4E00 + i)} {'abcdefgh'[i % 5 :]}{'xyz'[i % 3 :]}" for i in range(100)]
+    assert len({fingerprint(train_wordpiece(lambda: texts, 60, 16, lowercase=True)) for _ in range(4)}) == 1
+
+
+def test_a_tokenizer_without_mask_token_is_refused():
+    tokenizer = wordpiece()
+    tokenizer.mask_token = None
+    with pytest.raises(InputError, match="no mask token"):
+        check_tokenizer(tokenizer, 1000, "toy")
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused_with_both_sizes(tokenizer):
+    with pytest.raises(InputError, match=rf"{len(WORDS)} entries, its model only 5 embeddings"):
+        check_tokenizer(tokenizer, 5, "toy")
+
+
+@given(st.text("ab ", max_size=15), st.lists(st.text("ab", min_size=1, max_size=3), max_size=3))
+def test_planted_words_are_those_that_share_a_character_with_a_keyword(text, keywords):
+    inside = {
+        place for k in keywords for start in range(len(text)) if text.startswith(k, start)
+        for place in range(start, start + len(k))
+    }  # fmt: skip
+    edges = spans(text)
+    assert planted_words(text, edges, keywords).tolist() == [bool(inside & set(range(*edge))) for edge in edges.tolist()]

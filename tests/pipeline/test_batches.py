@@ -1,0 +1,68 @@
+"""Rows become tensors, the same ones however they are asked for."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.batches import IGNORE, LabelledBatches, by_length, padded
+
+ROWS = st.lists(st.lists(st.integers(1, 99), max_size=7), min_size=1, max_size=9)
+
+
+@given(ROWS)
+def test_padded_rows_are_the_rows_and_padding(rows):
+    found = padded([np.array(row, dtype=int) for row in rows], -7)
+    longest = max(map(len, rows))
+    assert found.tolist() == [row + [-7] * (longest - len(row)) for row in rows]
+
+
+@given(st.lists(st.integers(0, 50), max_size=30), st.integers(1, 100))
+def test_batches_by_length_hold_everything_once_within_the_budget(lengths, budget):
+    batches = by_length(np.array(lengths, dtype=int), budget)
+    assert sorted(i for batch in batches for i in batch.tolist()) == list(range(len(lengths)))
+    assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget for batch in batches)
+
+
+def test_a_sequence_is_read_back_as_it_was_written(sequences):
+    for i in range(len(sequences)):
+        start, end = sequences.offsets[i : i + 2]
+        assert sequences.padded("input_ids", np.array([i]), 0)[0].tolist() == sequences.input_ids[start:end].tolist()
+
+
+def test_labels_are_the_ids_as_written_where_something_is_predicted(masked_batches, sequences):
+    indices = np.arange(len(sequences))
+    batch = masked_batches.batch(indices, indices)
+    written = torch.from_numpy(sequences.padded("input_ids", indices, 0))
+    wanted = batch["labels"] != IGNORE
+    assert wanted.any(1).all() and (batch["labels"][wanted] == written[wanted]).all()
+    assert (batch["input_ids"][~wanted] == written[~wanted]).all()
+    assert (batch["input_ids"][wanted] != written[wanted]).float().mean() > 0.7
+
+
+def test_attention_covers_the_sequence_and_not_the_padding(masked_batches):
+    indices = np.array([3, 0, 5])
+    batch = masked_batches.batch(indices, indices)
+    assert batch["attention_mask"].sum(1).tolist() == masked_batches.lengths[indices].tolist()
+    assert (batch["input_ids"][batch["attention_mask"] == 0] == 0).all()
+
+
+def test_a_visit_is_the_same_in_any_batch(masked_batches):
+    indices, epochs = np.array([9, 2, 2, 17, 4]), np.array([0, 1, 2, 0, 3])
+    together = masked_batches.batch(indices, epochs)
+    for row, (index, epoch) in enumerate(zip(indices, epochs, strict=True)):
+        alone, length = masked_batches.batch(np.array([index]), np.array([epoch])), masked_batches.lengths[index]
+        assert all(torch.equal(together[name][row, :length], alone[name][0]) for name in together)
+
+
+def test_labelled_batches_pad_ids_types_and_token_labels_each_its_own_way():
+    ids = [np.array([2, 8, 3]), np.array([2, 3])]
+    batch = LabelledBatches(ids, [np.array([IGNORE, 1, IGNORE])] * 1 + [np.array([IGNORE] * 2)], 9, types=ids).batch([0, 1])
+    assert batch["input_ids"].tolist() == [[2, 8, 3], [2, 3, 9]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch["token_type_ids"].tolist() == [[2, 8, 3], [2, 3, 0]]
+    assert batch["labels"].tolist() == [[IGNORE, 1, IGNORE], [IGNORE] * 3]
+
+
+def test_labels_of_sequences_are_one_number_each():
+    assert LabelledBatches([np.array([2, 3])] * 3, [1, 0, 1], 0).batch(np.array([2, 1]))["labels"].tolist() == [1, 0]

@@ -1,0 +1,87 @@
+"""Objectives sum their loss over the targets, and waste nothing on the rest."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from pipeline.batches import IGNORE
+from pipeline.objectives import Labelling, MaskedLM, head_modules
+
+KINDS = ["bert", "roberta", "modernbert"]
+
+
+def batch(vocabulary: int, share: float, pad_id: int) -> dict[str, torch.Tensor]:
+    """Random ids [6, 12] with padding, and labels on `share` of them."""
+    draw = np.random.default_rng(0)
+    ids, attention = draw.integers(5, vocabulary, (6, 12)), np.ones((6, 12), dtype=int)
+    for row, length in enumerate((12, 12, 9, 7, 5, 3)):
+        ids[row, length:], attention[row, length:] = pad_id, 0
+    labels = np.where((draw.random((6, 12)) < share) & (attention == 1), ids, IGNORE)
+    return {k: torch.from_numpy(v) for k, v in (("input_ids", ids), ("attention_mask", attention), ("labels", labels))}
+
+
+def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sparse_loss_and_its_gradients_are_those_over_all_tokens(new_model, kind):
+    dense, sparse = new_model(kind, dropout=0.0), new_model(kind, dropout=0.0)
+    rows = batch(45, 0.3, dense.config.pad_token_id)
+    labels = rows.pop("labels")
+    wanted = cross_entropy(dense(**rows).logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+    found = MaskedLM(sparse)(labels=labels, **rows)
+    wanted.backward()
+    found.backward()
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(gradients(sparse), gradients(dense), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_head_sees_only_the_tokens_to_predict(new_model, kind):
+    model = new_model(kind)
+    rows = batch(45, 0.3, model.config.pad_token_id)
+    logits = MaskedLM(model).logits(**rows)
+    assert logits.shape == (int((rows["labels"] != IGNORE).sum()), model.config.vocab_size)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_without_targets_has_loss_zero_and_gradients_zero(new_model, kind):
+    model = new_model(kind)
+    loss = MaskedLM(model)(**batch(45, 0.0, model.config.pad_token_id))
+    loss.backward()
+    assert loss.item() == 0
+    assert all((gradient == 0).all() for gradient in gradients(model).values())
+
+
+def test_a_wrapped_model_predicts_as_before(new_model):
+    model = new_model()
+    rows = batch(45, 0.3, 0)
+    labels = rows.pop("labels")
+    before = model(**rows).logits
+    MaskedLM(model)(labels=labels, **rows)
+    assert torch.equal(model(**rows).logits, before)
+
+
+def test_labelling_sums_over_sequences_or_tokens_by_weight():
+    class Fixed(torch.nn.Module):
+        def forward(self, logits: torch.Tensor) -> object:
+            return type("Output", (), {"logits": logits})
+
+    logits, weights = torch.randn(3, 4, 2), [1.0, 3.0]
+    labels = torch.tensor([[0, 1, IGNORE, 1], [IGNORE] * 4, [1, 0, 0, IGNORE]])
+    chosen = logits.log_softmax(-1)
+    wanted = -sum(
+        weights[label] * chosen[i, j, label]
+        for i, row in enumerate(labels.tolist()) for j, label in enumerate(row) if label != IGNORE
+    )  # fmt: skip
+    torch.testing.assert_close(Labelling(Fixed(), weights)(labels, logits=logits), wanted)
+    torch.testing.assert_close(Labelling(Fixed())(labels[:, 0].clamp(0), logits=logits[:, 0]),
+                               -chosen[range(3), 0, labels[:, 0].clamp(0)].sum())  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "names"), [("bert", ["cls"]), ("roberta", ["lm_head"]), ("modernbert", ["head", "decoder"])])
+def test_heads_are_what_stands_beside_the_encoder(new_model, kind, names):
+    model = new_model(kind)
+    assert [name for name, module in model.named_children() if module in head_modules(model)] == names
