@@ -22,6 +22,7 @@ ROWS_A_GROUP = 4096
 
 
 def shard_name(number: int) -> str:
+    """Name of the n-th shard of a folder."""
     return f"part-{number:05d}.parquet"
 
 
@@ -90,6 +91,7 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]
 
 
 def count_rows(path: Path) -> int:
+    """Rows of a shard or a folder, from the footers alone."""
     return sum(open_shard(shard).metadata.num_rows for shard in _files(path))
 
 
@@ -103,7 +105,7 @@ def flat_columns(folder: Path, columns: Sequence[str], cache: Path) -> dict[str,
     """Columns of a corpus as flat arrays on disk, memory-mapped: any row in O(1), whatever the corpus size.
 
     A list column becomes its values end to end; `offsets` [N + 1] says where each row begins (all list columns of a
-    corpus have equal lengths). A string column becomes a numpy string array held in memory (ids: 24 bytes a row or so).
+    corpus have equal lengths). A string column becomes a numpy string array.
     The files are written to `cache` once and used again when they are there.
     """
     if not (cache / "done").exists():

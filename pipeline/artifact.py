@@ -1,9 +1,9 @@
 """An artifact is a folder with a manifest: finished, or not there.
 
-`manifest.json` says what went in (config, inputs, their digests) and what came out (files, metrics). Its **key** is a
-hash of what went in: two artifacts of one key are the same, so the second is linked, not made. Its **digest** is a hash
-of what came out: the next stage's key is made of it. Work goes on in `<artifact>.partial/`, which a killed run leaves
-behind and the next run with the same key continues; one rename makes it the artifact.
+`manifest.json` says what went in (config, inputs, their digests) and what came out (files, metrics). Its **key** is
+a hash of what went in: two artifacts of one key are the same, so the second is linked, not made. Its **digest** is a
+hash of what came out: the next stage's key is made of it. Work goes on in `<artifact>.partial/`, which a killed run
+leaves behind and the next run with the same key continues; one rename makes it the artifact.
 """
 
 import fcntl
@@ -48,7 +48,9 @@ def input_digest(path: Path) -> str:
     prefix = f"{path.relative_to(folder).as_posix()}/"
     files = {name: entry for name, entry in read_manifest(folder)["files"].items() if name.startswith(prefix)}
     if not files:
-        raise InputError(f"{folder} has no {path.relative_to(folder)}: add it to the recipe and run make {folder.name}")
+        raise InputError(
+            f"{folder} has no {path.relative_to(folder)}: add it to the recipe and run make {folder.name}"
+        )
     return _digest({name.removeprefix(prefix): entry for name, entry in files.items()})
 
 
@@ -59,6 +61,7 @@ def make_key(stage: str, version: int, config: Manifest, inputs: dict[str, str])
 
 
 def file_digest(path: Path) -> str:
+    """sha256 of a file."""
     with open(path, "rb") as file:
         sha = hashlib.sha256()
         while block := file.read(1 << 20):
@@ -67,6 +70,7 @@ def file_digest(path: Path) -> str:
 
 
 def is_finished(folder: Path, key: str) -> bool:
+    """An artifact of this key stands here."""
     return (folder / MANIFEST).exists() and read_manifest(folder)["key"] == key
 
 
@@ -82,6 +86,7 @@ def open_draft(folder: Path, key: str) -> Path:
 
 
 def draft_of(folder: Path) -> Path:
+    """Where an artifact is worked on."""
     return folder.with_name(f"{folder.name}.partial")
 
 

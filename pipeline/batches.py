@@ -1,6 +1,7 @@
 """Rows -> tensors, corrupted anew on every visit.
 
-Batches are addressed by (sequence, epoch): any of them can be made at any time, on any process, and is always the same.
+Batches are addressed by (sequence, epoch): any of them can be made at any time, on any process, and is always the
+same.
 """
 
 from collections.abc import Sequence
@@ -77,7 +78,9 @@ class MaskedBatches:
 class LabelledBatches:
     """Sequences with a label each, or a label a token: the same at every visit."""
 
-    def __init__(self, input_ids: list[np.ndarray], labels: list[object], pad_id: int, types: list[np.ndarray] | None = None) -> None:
+    def __init__(
+        self, input_ids: list[np.ndarray], labels: list[object], pad_id: int, types: list[np.ndarray] | None = None
+    ) -> None:
         self.input_ids, self.labels, self.pad_id, self.types = input_ids, labels, pad_id, types
         self.lengths = np.array([len(ids) for ids in input_ids])
 

@@ -33,6 +33,7 @@ def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: Optimi
         (draft / STATE).write_text(json.dumps({"step": step, "files": files, "extra": extra}))
         for path in draft.iterdir():
             _sync(path)
+        shutil.rmtree(folder / f"step-{step:06d}", ignore_errors=True)  # a damaged one, or it would not come again
         os.rename(draft, folder / f"step-{step:06d}")
         _sync(folder)
         for old in _steps(folder)[:-2]:
@@ -41,7 +42,7 @@ def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: Optimi
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> tuple[int, dict[str, float]]:
-    """Restore the newest whole checkpoint; the step to go on with and what was saved with it. (0, {}) if there is none."""
+    """Restore the newest whole checkpoint; the step to go on with and what was saved with it, or (0, {})."""
     for path in reversed(_steps(folder)):
         state = _verified(path)
         if state is None:

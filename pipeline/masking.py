@@ -60,8 +60,8 @@ def choose(
 ) -> np.ndarray:
     """bool [B, L]: the tokens to predict.
 
-    word_ids int [B, L], -1 where nothing may be chosen; importance uint8 [B, L]; keys uint64 [B] and epochs int [B] say
-    which visit of which sequence each row is. Whole words are taken while they fit into `mask_rate` x tokens; the word
+    word_ids int [B, L], -1 where nothing may be chosen; importance uint8 [B, L]; keys uint64 [B] and epochs int [B]
+    say which visit of which sequence each row is. Whole words are taken while they fit into `mask_rate` x tokens; the word
     that would cross the budget is taken with the probability that makes the expected number exact. A row with any word
     gets at least one.
     """
@@ -158,7 +158,10 @@ def corrupt(
 
 def show(tokens: list[str], importance: np.ndarray, masked: np.ndarray) -> str:
     """A sequence for human eyes, in Markdown: **important**, `[masked]`."""
-    marked = (f"`[{_plain(t)}]`" if m else f"**{_plain(t)}**" if i >= IMPORTANT else _plain(t) for t, i, m in zip(tokens, importance, masked, strict=True))
+    marked = (
+        f"`[{_plain(t)}]`" if m else f"**{_plain(t)}**" if i >= IMPORTANT else _plain(t)
+        for t, i, m in zip(tokens, importance, masked, strict=True)
+    )
     return " ".join(marked)
 
 

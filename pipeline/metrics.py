@@ -28,7 +28,9 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
-def paired_difference(values: dict[int, float], base: dict[int, float], confidence: float) -> tuple[float, float, float]:
+def paired_difference(
+    values: dict[int, float], base: dict[int, float], confidence: float
+) -> tuple[float, float, float]:
     """Mean of value - base over the seeds both have, and its t-interval; infinitely wide for a single seed."""
     differences = np.array([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())])
     if len(differences) < 2:

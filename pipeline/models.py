@@ -4,10 +4,12 @@ Weights are safetensors, code is transformers' own: a pickle is refused and remo
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -34,13 +36,15 @@ def load_tokenizer(place: str | Path) -> PreTrainedTokenizerBase:
 
 
 def load_masked_lm(place: str | Path) -> PreTrainedModel:
-    """A masked language model from a folder or hub name; says so loudly when its prediction head is not in the file."""
+    """A masked language model from a folder or hub name; says so loudly when its head is not in the file."""
     model, info = _load(AutoModelForMaskedLM, place, output_loading_info=True)
     inside = {f"{name}." for name, module in model.named_children() if module is model.base_model}
     lost = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(inside)))
     if lost:
-        say(f"! {place} has no masked-language-modelling head ({len(lost)} missing weights, {lost[0]} first): a random "
-            "one is used; train longer, or choose a base that was saved with its head")  # fmt: skip
+        say(
+            f"! {place} has no head for masked language modelling ({len(lost)} weights missing, {lost[0]} first): "
+            "a random one is used; train longer, or choose a base that was saved with its head"
+        )
     check_tokenizer(load_tokenizer(place), model.get_input_embeddings().num_embeddings, str(place))
     return model
 
@@ -48,17 +52,21 @@ def load_masked_lm(place: str | Path) -> PreTrainedModel:
 def load_classifier(place: str | Path, labels: list[str], seed: int) -> PreTrainedModel:
     """A sequence classifier on the encoder of a checkpoint; head and pooler fresh, the same for every checkpoint.
 
-    Pretraining with masked language modelling alone saves no pooler: without this, the arm that was not adapted would be
-    the only one to keep a trained pooler.
+    Pretraining with masked language modelling alone saves no pooler: without this, the arm that was not adapted would
+    be the only one to keep a trained pooler.
     """
     model = _load(AutoModelForSequenceClassification, place, **_labels(labels))
-    fresh = [*head_modules(model), *(m for n, m in model.base_model.named_children() if n == "pooler" and m is not None)]
+    fresh = [
+        *head_modules(model),
+        *(m for n, m in model.base_model.named_children() if n == "pooler" and m is not None),
+    ]
     for number, module in enumerate(fresh):
         reinitialise(module, model.config, int(bits(seed, number)) >> 1)
     return model
 
 
 def load_token_classifier(place: str | Path, labels: list[str], seed: int) -> PreTrainedModel:
+    """A token classifier on the encoder of a checkpoint, with a fresh head."""
     model = _load(AutoModelForTokenClassification, place, **_labels(labels))
     for number, module in enumerate(head_modules(model)):
         reinitialise(module, model.config, int(bits(seed, number)) >> 1)
@@ -70,7 +78,9 @@ def load_trained(kind: type, place: Path) -> PreTrainedModel:
     return _load(kind, place).eval()
 
 
-def new_bert(vocab_size: int, hidden_size: int, layers: int, heads: int, max_length: int, pad_id: int, seed: int) -> PreTrainedModel:
+def new_bert(
+    vocab_size: int, hidden_size: int, layers: int, heads: int, max_length: int, pad_id: int, seed: int
+) -> PreTrainedModel:
     """A BERT for masked language modelling with random weights."""
     if hidden_size % heads:
         raise InputError(f"base.hidden_size = {hidden_size} must be a multiple of base.heads = {heads}")
@@ -127,20 +137,22 @@ def _load(kind: type, place: str | Path, **settings: object) -> PreTrainedModel:
     _refuse_pickle(Path(place))
     logging.set_verbosity_error()  # fresh heads are what we want here, not a warning
     logging.disable_progress_bar()
-    call = lambda: kind.from_pretrained(str(place), use_safetensors=True, trust_remote_code=False, **settings)  # noqa: E731
+    call = lambda: kind.from_pretrained(str(place), use_safetensors=True, trust_remote_code=False, **settings)
     return _from(place, call)
 
 
-def _from(place: str | Path, call) -> object:
+def _from(place: str | Path, call: Callable[[], object]) -> object:
     """Turn the many errors of loading into one line."""
     local = Path(place).is_dir()
     if not local and (str(place).startswith((".", "/", "~")) or str(place).count("/") > 1):
-        raise InputError(f"no folder {place}: BASE is a local folder with a model, or a hub name like hfl/chinese-macbert-base")
+        raise InputError(
+            f"no folder {place}: BASE is a local folder with a model, or a hub name like hfl/chinese-macbert-base"
+        )
     if local:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         return call()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         where = "the folder" if local else "the hub (or its local cache)"
         raise InputError(f"cannot load {place} from {where}: {reason}") from error

@@ -1,7 +1,8 @@
 """What a model is trained to do: each objective returns a summed loss, and the trainer divides once.
 
-An objective is a module around a transformers model: `forward(**batch) -> loss summed over the targets`. How many targets
-there are is read off the labels (`IGNORE` = none), so that the trainer can count them over all processes first.
+An objective is a module around a transformers model: `forward(**batch) -> loss summed over the targets`. How many
+targets there are is read off the labels (`IGNORE` = none), so that the trainer can count them over all processes
+first.
 """
 
 import torch
@@ -45,6 +46,7 @@ class MaskedLM(nn.Module):
             self._wanted = None
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> Tensor:
+        """Summed loss of the tokens to predict."""
         logits = self.logits(labels, **inputs)
         return cross_entropy(logits.float(), labels[labels != IGNORE], reduction="sum")
 
@@ -58,6 +60,7 @@ class Labelling(nn.Module):
         self.register_buffer("weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> Tensor:
+        """Summed loss of what has a label."""
         logits = self.model(**inputs).logits.float()
         return cross_entropy(
             logits.flatten(0, -2), labels.flatten(), weight=self.weights, ignore_index=IGNORE, reduction="sum"

@@ -17,7 +17,9 @@ def learning_rate_at(step: int, steps: int, peak: float, warmup_ratio: float) ->
     return peak * (steps - step) / max(steps - warmup, 1)
 
 
-def adamw(model: nn.Module, learning_rate: float, betas: tuple[float, ...], epsilon: float, weight_decay: float) -> AdamW:
+def adamw(
+    model: nn.Module, learning_rate: float, betas: tuple[float, ...], epsilon: float, weight_decay: float
+) -> AdamW:
     """Fused AdamW, bias-corrected (Zhang et al. 2021); biases and norms are not decayed."""
     if len(betas) != 2:
         raise InputError(f"adam_betas = {list(betas)} must be two numbers, as in [0.9, 0.98]")

@@ -12,7 +12,7 @@ from pipeline.masking import MaskingConfig, Vocabulary
 from pipeline.objectives import MaskedLM
 from pipeline.processes import processes, share, total
 from pipeline.tokens import replaceable_ids
-from pipeline.trainer import TrainerConfig, train
+from pipeline.trainer import Evaluate, TrainerConfig, train
 
 FIXED_MASKS = MaskingConfig(policy="whole_word", mask_share=1.0, random_share=0.0)
 """The yardstick of every dev loss: words at random, always the same ones, whatever the training masks."""
@@ -34,14 +34,14 @@ def pretrain_mlm(
     folder: Path,
     label: str,
 ) -> dict[str, float]:
-    """Train `model` on sequences masked anew at every visit; metrics, with dev loss on fixed masks before and after."""
+    """Train `model` on sequences masked anew at every visit; metrics, with the dev loss before and after."""
     vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
     objective = MaskedLM(model.to(processes().device))
     batches = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
     measure = None
     if dev is not None and len(dev):
         fixed = MaskedBatches(dev, FIXED_MASKS, vocabulary, tokenizer.pad_token_id)
-        measure = lambda: fixed_mask_loss(objective, fixed)  # noqa: E731
+        measure = lambda: fixed_mask_loss(objective, fixed)
     before = _before(objective, measure)
     trained = train(objective, batches, trainer, label, measure, folder=folder)
     return {
@@ -54,7 +54,7 @@ def pretrain_mlm(
     }
 
 
-def _before(objective: MaskedLM, measure) -> dict[str, float]:
+def _before(objective: MaskedLM, measure: Evaluate | None) -> dict[str, float]:
     objective.eval()
     with torch.no_grad():
         result = measure() if measure else {}

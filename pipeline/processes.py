@@ -21,12 +21,12 @@ Item = TypeVar("Item")
 
 def rank() -> int:
     """Number of this process, without waking torch."""
-    return int(os.environ.get("RANK", 0))
+    return int(os.environ.get("RANK", "0"))
 
 
 def world() -> int:
     """How many processes the launcher says there are."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @lru_cache(maxsize=1)
@@ -40,13 +40,14 @@ def processes() -> "Accelerator":
     accelerator = Accelerator(mixed_precision=chosen, cpu=not torch.cuda.is_available())
     if accelerator.num_processes != world():
         raise InputError(
-            f"the launcher started {world()} processes but {accelerator.num_processes} found each other: on CPU launch "
-            'with LAUNCH="accelerate launch --config_file stages/launch/cpu2.yaml" and ACCELERATE_USE_CPU=true'
+            f"the launcher started {world()} processes but {accelerator.num_processes} found each other: on CPU use "
+            'LAUNCH="accelerate launch --config_file stages/launch/cpu2.yaml"'
         )
     return accelerator
 
 
 def wait_for_all() -> None:
+    """Go on when every process has come here."""
     if world() > 1:
         processes().wait_for_everyone()
 
@@ -110,14 +111,16 @@ class Progress:
         self.shown = self.started
         self.terminal = sys.stderr.isatty()
 
-    def step(self, note: str = "", by: int = 1) -> None:
-        self.done += by
+    def step(self, note: str = "") -> None:
+        """One more is done."""
+        self.done += 1
         now = time.monotonic()
         if rank() == 0 and now - self.shown >= (0.2 if self.terminal else 15):
             self.shown = now
             self._write(self._text(now, note))
 
     def close(self) -> None:
+        """Clear the line."""
         if self.terminal and rank() == 0:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
@@ -129,7 +132,12 @@ class Progress:
         return f"  {self.label}  {share_done}  {clock(left)} left  {note}"
 
     def _write(self, text: str) -> None:
-        print(f"\r\033[K{text}" if self.terminal else text, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r\033[K{text}" if self.terminal else text,
+            end="" if self.terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def clock(seconds: float) -> str:

@@ -11,7 +11,7 @@ import difflib
 import json
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -62,7 +62,9 @@ def _path(name: str) -> Path:
     if path.is_file():
         return path
     known = sorted(p.stem for p in RECIPES.glob("*.toml"))
-    raise InputError(f"no recipe {name}: known are {', '.join(known)}{nearest(name, known)}, or give a path to a .toml")
+    raise InputError(
+        f"no recipe {name}: known are {', '.join(known)}{nearest(name, known)}, or give a path to a .toml"
+    )
 
 
 def _merge(base: Table, over: Table) -> Table:
@@ -82,6 +84,8 @@ def _apply(recipe: Table, override: str) -> None:
     table = recipe
     for part in tables:
         table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise InputError(f'cannot read SET="{override}": {part} is a setting, not a section')
     table[key] = _value(value.strip())
 
 
@@ -101,7 +105,10 @@ def _build(cls: type, table: Table, place: str, problems: list[str]) -> object:
         if name not in known:
             problems.append(f"unknown setting {place}.{name}{nearest(name, known)}; known: {', '.join(known)}")
     hints = get_type_hints(cls)
+    sound = len(problems)
     values = {n: _typed(hints[n], table[n], f"{place}.{n}", problems) for n in known if n in table}
+    if len(problems) > sound:  # the checks of the dataclass itself trust the types
+        return None
     for name, field in known.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             problems.append(f"{place}.{name} is not set and has no default")
@@ -138,12 +145,14 @@ def _word(hint: object) -> str:
     return words.get(hint, str(hint))
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean …?)`, or nothing where no known name is like it."""
     found = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {found[0]}?)" if found else ""
 
 
 def main() -> None:
+    """Print a recipe."""
     parser = argparse.ArgumentParser(description="Print a recipe as it will be used.")
     parser.add_argument("recipe")
     parser.add_argument("--set", nargs="*", default=[])

@@ -1,12 +1,13 @@
 """Tables for people: the same rows as Markdown, and lined up for a terminal."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    line = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"  # noqa: E731
+    """A Markdown table."""
+    line = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     return "\n".join([line(head), line(["---"] * len(head)), *map(line, rows)])
 
 
@@ -27,6 +28,7 @@ def _width(text: str) -> int:
 
 
 def plus_minus(mean: float, deviation: float) -> str:
+    """Mean ± standard deviation, to one decimal."""
     return f"{mean:.1f} ± {deviation:.1f}"
 
 
@@ -41,14 +43,14 @@ LEFT, WIDTH, TOP = 170, 640, 30
 def dots_svg(series: dict[str, Sequence[float]], title: str) -> str:
     """A row for each name: a dot for each value, a bar at their mean."""
     low, high = _range([value for values in series.values() for value in values])
-    x = lambda value: LEFT + (value - low) / (high - low) * (WIDTH - LEFT - 20)  # noqa: E731
+    x = lambda value: LEFT + (value - low) / (high - low) * (WIDTH - LEFT - 20)
     parts = _axis(low, high, x, TOP + 34 * len(series))
     for row, (name, values) in enumerate(series.items()):
         y, colour = TOP + 34 * row + 17, COLOURS[row % len(COLOURS)]
         mean = sum(values) / len(values)
         parts.append(f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
         parts += [f'<circle cx="{x(v):.1f}" cy="{y}" r="5" fill="{colour}" fill-opacity=".55"/>' for v in values]
-        parts.append(f'<line x1="{x(mean):.1f}" x2="{x(mean):.1f}" y1="{y - 11}" y2="{y + 11}" stroke="{colour}" stroke-width="3"/>')
+        parts.append(f'<path d="M{x(mean):.1f} {y - 11}v22" stroke="{colour}" stroke-width="3"/>')
     return _svg(parts, title, TOP + 34 * len(series) + 30)
 
 
@@ -59,8 +61,11 @@ def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> s
         return _svg(['<text x="20" y="60">no curve: nothing was pretrained</text>'], title, 90)
     low, high = _range([y for points in series.values() for _, y in points])
     last, height = max(x for points in series.values() for x, _ in points), 220
-    place = lambda p: (60 + p[0] / last * (WIDTH - 200), TOP + (high - p[1]) / (high - low) * height)  # noqa: E731
-    parts = [f'<text x="52" y="{place((0, v))[1] + 4:.1f}" text-anchor="end">{v:.2f}</text>' for v in (low, (low + high) / 2, high)]
+    place = lambda p: (60 + p[0] / last * (WIDTH - 200), TOP + (high - p[1]) / (high - low) * height)
+    parts = [
+        f'<text x="52" y="{place((0, v))[1] + 4:.1f}" text-anchor="end">{v:.2f}</text>'
+        for v in (low, (low + high) / 2, high)
+    ]
     parts.append(f'<text x="{WIDTH - 140}" y="{TOP + height + 20}" text-anchor="end">step {last:,.0f}</text>')
     for row, (name, points) in enumerate(series.items()):
         colour = COLOURS[row % len(COLOURS)]
@@ -76,7 +81,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return min(values) - air, max(values) + air
 
 
-def _axis(low: float, high: float, x, bottom: float) -> list[str]:
+def _axis(low: float, high: float, x: Callable[[float], float], bottom: float) -> list[str]:
     marks = [low + (high - low) * i / 4 for i in range(5)]
     lines = [f'<line class="a" x1="{x(m):.1f}" x2="{x(m):.1f}" y1="{TOP}" y2="{bottom}"/>' for m in marks]
     return lines + [f'<text x="{x(m):.1f}" y="{bottom + 18}" text-anchor="middle">{m:.1f}</text>' for m in marks]
@@ -84,4 +89,6 @@ def _axis(low: float, high: float, x, bottom: float) -> list[str]:
 
 def _svg(parts: Sequence[str], title: str, height: int) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">'
-    return "\n".join([head, STYLE, f'<text x="12" y="18" style="font-weight:600">{escape(title)}</text>', *parts, "</svg>\n"])
+    return "\n".join(
+        [head, STYLE, f'<text x="12" y="18" style="font-weight:600">{escape(title)}</text>', *parts, "</svg>\n"]
+    )

@@ -1,8 +1,8 @@
 """Token importance by the sequential buffer of Train No Evil (Gu et al. 2020, section 2.2).
 
-Words are handed to a fine-tuned classifier one by one. With P = P(y | whole text) and p_i = P(y | buffer + word i), word
-i is important when P - p_i < delta; an important word is not kept in the buffer, so that the next word has to convince
-on its own. Where we leave the paper:
+Words are handed to a fine-tuned classifier one by one. With P = P(y | whole text) and p_i = P(y | buffer + word i),
+word i is important when P - p_i < delta; an important word is not kept in the buffer, so that the next word has to
+convince on its own. Where we leave the paper:
 
 - words, not word pieces, are the units (`unit = "piece"` for parity);
 - by default a word must also *raise* the probability, p_i - P(y | buffer) > min_gain: without it a classifier whose
@@ -48,7 +48,11 @@ class BufferConfig:
 
 
 def buffer_scores(
-    documents: Sequence[Sequence[np.ndarray]], classes: np.ndarray, probability: Probability, correct: np.ndarray, config: BufferConfig
+    documents: Sequence[Sequence[np.ndarray]],
+    classes: np.ndarray,
+    probability: Probability,
+    correct: np.ndarray,
+    config: BufferConfig,
 ) -> list[Scored]:
     """Scores of documents given as units of token ids (int arrays), with class int [N] and bool [N]: classified right.
 
@@ -111,4 +115,5 @@ class Classifier:
         return predict(self.model, LabelledBatches(rows, [0] * len(rows), self.pad_id))
 
     def __call__(self, texts: list[np.ndarray], classes: np.ndarray) -> np.ndarray:
+        """float32 [N]: of one class each."""
         return self.probabilities(texts)[np.arange(len(texts)), classes]

@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import get_args, get_origin
@@ -40,7 +40,7 @@ def run(stage: Stage, version: int = 1, sources: Sources | None = None) -> None:
     """
     args = _parser(stage).parse_args()
     try:
-        _run(stage, version, sources, args)
+        _run(_job(stage, version, sources, args))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -53,11 +53,12 @@ def run(stage: Stage, version: int = 1, sources: Sources | None = None) -> None:
 
 
 def section_of(name: str) -> str:
-    """The recipe section of an artifact: `finetuned-dapt` reads [finetuned], `dapt-tapt` is a TAPT that starts from dapt."""
-    return {"dapt-tapt": "tapt"}.get(name, name.split("-")[0])
+    """The recipe section of an artifact: `finetuned-dapt` reads [finetuned], `dapt-tapt` is a TAPT begun at dapt."""
+    return {"dapt-tapt": "tapt"}.get(name, name.split("-", maxsplit=1)[0])
 
 
 def config_class(stage: Stage) -> type:
+    """The dataclass a stage is configured by."""
     return next(p.annotation for p in _parameters(stage).values() if is_dataclass(p.annotation))
 
 
@@ -80,30 +81,54 @@ def _parser(stage: Stage) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(stage: Stage, version: int, sources: Sources | None, args: argparse.Namespace) -> None:
-    started, out = time.time(), args.out
-    section = section_of(out.name)
+@dataclass(frozen=True)
+class _Job:
+    """One call of a stage: what it is made of, and where it goes."""
+
+    stage: Stage
+    version: int
+    config: object
+    given: dict[str, object]
+    inputs: dict[str, str]
+    out: Path
+
+    @property
+    def key(self) -> str:
+        return artifact.make_key(self.stage.__name__, self.version, asdict(self.config), self.inputs)
+
+    def call(self, draft: Path) -> dict[str, float]:
+        return self.stage(self.config, **self.given, out=draft)
+
+
+def _job(stage: Stage, version: int, sources: Sources | None, args: argparse.Namespace) -> _Job:
+    section = section_of(args.out.name)
     config = build(config_class(stage), load_recipe(args.recipe, args.set).get(section, {}), section)
-    given = {n: getattr(args, n) for n, p in _parameters(stage).items() if not is_dataclass(p.annotation) and n != "out"}
-    read = {name: given[name] for name in _parameters(sources) if name in given} if sources else {}
-    inputs = _digests(
-        {name: path for name, path in given.items() if name not in read}, sources(config, **read) if sources else []
-    )
-    key = artifact.make_key(stage.__name__, version, asdict(config), inputs)
-    if _is_there(out, key):
+    given = {
+        n: getattr(args, n) for n, p in _parameters(stage).items() if not is_dataclass(p.annotation) and n != "out"
+    }
+    raw = {name: given[name] for name in _parameters(sources) if name in given} if sources else {}
+    artifacts = {name: path for name, path in given.items() if name not in raw}
+    inputs = _digests(artifacts, sources(config, **raw) if sources else [])
+    return _Job(stage, version, config, given, inputs, args.out)
+
+
+def _run(job: _Job) -> None:
+    """Do nothing, link, or make: every process comes to the same answer, the first one does what is done once."""
+    started = time.time()
+    if _is_there(job.out, job.key):
         return
-    _writable(out.parent)
+    _writable(job.out.parent)
     if rank() == 0:
-        with artifact.lock(out):
-            _make(stage, version, config, given, inputs, key, out, started)
+        with artifact.lock(job.out):
+            _make(job, started)
     else:
         wait_for_all()  # the draft is open
-        stage(config, **given, out=artifact.draft_of(out))
+        job.call(artifact.draft_of(job.out))
         wait_for_all()
 
 
 def _is_there(out: Path, key: str) -> bool:
-    """Up to date already, or made by another recipe: then link it. Every process comes to the same answer."""
+    """Up to date already, or made by another recipe: then linked."""
     if artifact.is_finished(out, key):
         if rank() == 0:
             os.utime(out / artifact.MANIFEST)  # so that make, which looks at times, agrees
@@ -120,16 +145,24 @@ def _is_there(out: Path, key: str) -> bool:
     return True
 
 
-def _make(stage, version, config, given, inputs, key, out, started) -> None:
-    draft = artifact.open_draft(out, key)
-    say(f"▸ {out}")
+def _make(job: _Job, started: float) -> None:
+    draft = artifact.open_draft(job.out, job.key)
+    say(f"▸ {job.out}")
     wait_for_all()
-    metrics = stage(config, **given, out=draft)
+    metrics = job.call(draft)
     wait_for_all()
     seconds = time.time() - started
-    manifest = {"stage": stage.__name__, "version": version, "config": asdict(config), "inputs": inputs, "key": key}
-    artifact.seal(draft, out, {**manifest, "metrics": metrics, "provenance": _provenance(seconds)})
-    say(f"✓ {out}  {clock(seconds)}{_highlights(metrics)}")
+    manifest = {
+        "stage": job.stage.__name__,
+        "version": job.version,
+        "config": asdict(job.config),
+        "inputs": job.inputs,
+        "key": job.key,
+        "metrics": metrics,
+        "provenance": _provenance(seconds),
+    }
+    artifact.seal(draft, job.out, manifest)
+    say(f"✓ {job.out}  {clock(seconds)}{_highlights(metrics)}")
 
 
 def _digests(artifacts: dict[str, object], files: Sequence[Path]) -> dict[str, str]:
@@ -170,7 +203,11 @@ def _provenance(seconds: float) -> dict[str, object]:
 
 def _commit() -> str:
     done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
     )
     return done.stdout.strip() or "unknown"
 

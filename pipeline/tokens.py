@@ -61,11 +61,15 @@ def _find(ids: list[int], probe: list[int]) -> int:
 
 
 def words_of_tokens(starts: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """int32 [tokens]: the word of each token, from its first character. Never decreasing; -1 where there is no word."""
+    """int32 [tokens]: the word of each token, from its first character. Never decreasing; -1 where no word is."""
     if len(spans) == 0:
         return np.full(len(starts), -1, dtype=np.int32)
     words = np.searchsorted(spans[:, 1], starts, side="right")
-    return np.maximum.accumulate(np.minimum(words, len(spans) - 1)).astype(np.int32) if len(starts) else words.astype("i4")
+    return (
+        np.maximum.accumulate(np.minimum(words, len(spans) - 1)).astype(np.int32)
+        if len(starts)
+        else words.astype("i4")
+    )
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Spans) -> Iterator[Tokens]:
@@ -84,20 +88,21 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Span
     )
     special = np.array(tokenizer.all_special_ids)
     unknown = tokenizer.unk_token_id
-    for text, ids, offsets in zip(texts, coded["input_ids"], coded["offset_mapping"], strict=True):
-        ids = np.asarray(ids, dtype=np.int32)
-        if unknown is not None:  # a unigram model may have special tokens among its pieces
-            ids = np.where(np.isin(ids, special), np.int32(unknown), ids)
+    for text, coded_ids, offsets in zip(texts, coded["input_ids"], coded["offset_mapping"], strict=True):
+        ids = np.asarray(coded_ids, dtype=np.int32)
+        is_special = np.isin(ids, special)
         starts = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 0]
         words = words_of_tokens(starts, spans(text))
-        yield Tokens(ids, np.where(np.isin(ids, special), np.int32(-1), words))
+        if unknown is not None:  # a unigram model may have special tokens among its pieces
+            ids = np.where(is_special, np.int32(unknown), ids)
+        yield Tokens(ids, np.where(is_special, np.int32(-1), words))
 
 
 def cut_points(word_ids: np.ndarray, room: int) -> list[tuple[int, int]]:
     """Pieces of at most `room` tokens, cut between words; a word longer than the room is cut inside."""
     if len(word_ids) <= room:
         return [(0, len(word_ids))]
-    edges = np.flatnonzero(np.diff(word_ids, prepend=-2)) # a token at an edge begins a word
+    edges = np.flatnonzero(np.diff(word_ids, prepend=-2))  # a token at an edge begins a word
     pieces, start = [], 0
     while len(word_ids) - start > room:
         last = edges[np.searchsorted(edges, start + room, side="right") - 1]
@@ -135,7 +140,11 @@ def sequence_rows(
     for name, whole in zip(batch["id"], encode(tokenizer, texts, spans), strict=True):
         for number, (start, end) in enumerate(cut_points(whole.word_ids, frame.room(max_length))):
             part = framed(frame, [Tokens(whole.input_ids[start:end], whole.word_ids[start:end])])
-            yield {"id": f"{name}#{number}" if number else name, "input_ids": part.input_ids, "word_ids": part.word_ids}
+            yield {
+                "id": f"{name}#{number}" if number else name,
+                "input_ids": part.input_ids,
+                "word_ids": part.word_ids,
+            }
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -226,7 +235,9 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, rows: int, place: str) -
     if not tokenizer.is_fast:
         raise InputError(f"the tokenizer of {place} is a slow one without offsets: save it as tokenizer.json first")
     if tokenizer.mask_token_id is None:
-        raise InputError(f"the tokenizer of {place} has no mask token: choose a model made for masked language modelling")
+        raise InputError(
+            f"the tokenizer of {place} has no mask token: choose a model made for masked language modelling"
+        )
     if len(tokenizer) > rows:
         raise InputError(
             f"the tokenizer of {place} has {len(tokenizer)} entries, its model only {rows} embeddings: "

@@ -2,8 +2,9 @@
 
     loss = sum over targets / number of targets, over all micro-batches and processes of a step
 
-so that accumulation and the number of processes do not change what is learned. Which sequences a step sees is a function
-of (seed, step), dropout of (seed, step, process, micro-batch): nothing has to be restored but weights and moments.
+so that accumulation and the number of processes do not change what is learned. Which sequences a step sees is a
+function of (seed, step), dropout of (seed, step, process, micro-batch): nothing has to be restored but weights and
+moments.
 """
 
 import json
@@ -74,6 +75,7 @@ class TrainerConfig:
             raise ValueError(f"learning_rate = {self.learning_rate} must be positive")
 
     def steps_for(self, sequences: int) -> int:
+        """Steps of a training on so many sequences."""
         return self.steps or max(1, round(self.epochs * sequences / self.batch_size))
 
 
@@ -149,7 +151,17 @@ class _Run:
         self._update(step, norm, rate)
         self.tokens += tokens
         speed = (self.tokens - self.tokens_before) / (time.time() - self.started)
-        self.log.write(step, {"loss": loss, "learning_rate": rate, "grad_norm": norm, "targets": targets, "tokens": self.tokens, "tokens_per_second": speed})
+        self.log.write(
+            step,
+            {
+                "loss": loss,
+                "learning_rate": rate,
+                "grad_norm": norm,
+                "targets": targets,
+                "tokens": self.tokens,
+                "tokens_per_second": speed,
+            },
+        )
         return f"loss {loss:.3f}  {speed:,.0f} tokens/s"
 
     @contextmanager
@@ -160,7 +172,7 @@ class _Run:
         self.started += time.time() - paused
 
     def _micro_batches(self, step: int) -> list[dict[str, Tensor]]:
-        """This process's part of a step: the batch sorted by length, so that what is padded together is of like length."""
+        """This process's part of a step, sorted by length: what is padded together is of like length."""
         indices, epochs = visits(self.config.seed, step, self.config.batch_size, len(self.batches.lengths))
         order = np.argsort(self.batches.lengths[indices], kind="stable")[rank() :: world()]
         size = self.config.per_device_batch_size
@@ -190,7 +202,7 @@ class _Run:
         return float(total) / max(targets, 1)
 
     def _update(self, step: int, norm: float, rate: float) -> None:
-        """Step the optimiser, or leave the step out where the gradient is not finite (the norm is the same everywhere)."""
+        """Step the optimiser, or leave the step out where the gradient is not finite (every process sees one norm)."""
         if np.isfinite(norm):
             self.not_finite = 0
             for group in self.optimizer.param_groups:
@@ -200,7 +212,9 @@ class _Run:
             self.not_finite, self.skipped = self.not_finite + 1, self.skipped + 1
             say(f"! step {step}: the gradient is not finite; step left out")
             if self.not_finite == STOP_AFTER:
-                raise InputError(f"{STOP_AFTER} steps in a row had no finite gradient (last: {step}): lower learning_rate")
+                raise InputError(
+                    f"{STOP_AFTER} steps in a row had no finite gradient (last: {step}): lower learning_rate"
+                )
         self.optimizer.zero_grad(set_to_none=True)
 
     def save_if_due(self, step: int) -> None:
@@ -209,7 +223,9 @@ class _Run:
             return
         late = time.time() - self.saved > 60 * self.config.save_minutes
         if world() > 1:
-            late = bool(processes().reduce(torch.tensor(float(late and rank() == 0), device=processes().device), "sum"))
+            late = bool(
+                processes().reduce(torch.tensor(float(late and rank() == 0), device=processes().device), "sum")
+            )
         if late or (self.config.save_steps and (step + 1) % self.config.save_steps == 0):
             counters = {"tokens": self.tokens, "skipped": self.skipped}
             model, optimizer = processes().unwrap_model(self.model), self.optimizer.optimizer
@@ -242,33 +258,43 @@ class _Log:
     """metrics.jsonl and TensorBoard below <folder>/logs, continued without gap or overlap after a kill."""
 
     def __init__(self, folder: Path | None, first: int) -> None:
-        self.file = self.board = None
+        self.path = self.board = None
         if folder is None or rank() != 0:
             return
         logs = folder / LOGS
         logs.mkdir(parents=True, exist_ok=True)
-        path = logs / "metrics.jsonl"
-        kept = [x for x in path.read_text().splitlines() if json.loads(x)["step"] < first] if path.exists() else []
-        path.write_text("".join(f"{line}\n" for line in kept))
-        self.file = open(path, "a", encoding="utf-8")
+        self.path = logs / "metrics.jsonl"
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        kept = [line for line in lines if _step_of(line) < first]
+        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self.board = SummaryWriter(str(logs), purge_step=first)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        if self.file:
-            self.file.write(json.dumps({"step": step, **values}) + "\n")
-            self.file.flush()
+        """A line of metrics.jsonl and a point on each board."""
+        if self.path:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **values}) + "\n")
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        if self.file:
-            self.file.close()
+        """Write what TensorBoard holds back."""
+        if self.board:
             self.board.close()
+
+
+def _step_of(line: str) -> float:
+    """The step of a log line; past every step for a line that a kill cut short."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return float("inf")
 
 
 def evaluation_steps(steps: int, times: int) -> set[int]:
     """Steps after which to measure: `times` of them, evenly spread, the last one at the end."""
-    return {round(steps * (i + 1) / times) - 1 for i in range(min(times, steps))} if times else set()
+    times = min(times, steps)
+    return {round(steps * (i + 1) / times) - 1 for i in range(times)}
 
 
 def _measure(objective: nn.Module, evaluate: Evaluate) -> dict[str, float]:
@@ -284,5 +310,7 @@ def _share_of(config: TrainerConfig) -> int:
     """Sequences of a step for each process."""
     if config.batch_size % world():
         fit = [w for w in range(1, config.batch_size + 1) if config.batch_size % w == 0]
-        raise InputError(f"batch_size = {config.batch_size} does not divide by {world()} processes: launch one of {fit}")
+        raise InputError(
+            f"batch_size = {config.batch_size} does not divide by {world()} processes: launch one of {fit}"
+        )
     return config.batch_size // world()

@@ -2,9 +2,9 @@
 
     python -m stages.check --recipe demo --out runs/demo/.settings
 
-Every section is built as the dataclass of the stage that reads it: unknown settings, wrong types and unknown sections are
-refused together, not an hour later one by one. Each section is then written to `<out>/<section>.json`, only where its
-content changed: make compares times, and so remakes only what a changed setting reaches.
+Every section is built as the dataclass of the stage that reads it: unknown settings, wrong types and unknown sections
+are refused together, not an hour later one by one. Each section is then written to `<out>/<section>.json`, only where
+its content changed: make compares times, and so remakes only what a changed setting reaches.
 """
 
 import argparse
@@ -36,12 +36,18 @@ SECTIONS = {
 def check(recipe: str, overrides: list[str], out: Path) -> None:
     """Refuse a recipe with all that is wrong in it, or write its sections."""
     tables = load_recipe(recipe, overrides)
-    problems = [f"unknown section [{n}]{nearest(n, SECTIONS)}; known: {', '.join(SECTIONS)}" for n in tables if n not in SECTIONS]
+    problems = [
+        f"unknown section [{n}]{nearest(n, SECTIONS)}; known: {', '.join(SECTIONS)}"
+        for n in tables
+        if n not in SECTIONS
+    ]
     sections = {}
     for section, stage in SECTIONS.items():
         try:
             cls = config_class(getattr(importlib.import_module(f"stages.{stage}"), stage))
-            sections[section] = json.dumps(asdict(build(cls, tables.get(section, {}), section)), indent=2, ensure_ascii=False)
+            sections[section] = json.dumps(
+                asdict(build(cls, tables.get(section, {}), section)), indent=2, ensure_ascii=False
+            )
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -54,6 +60,7 @@ def check(recipe: str, overrides: list[str], out: Path) -> None:
 
 
 def main() -> None:
+    """Check from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="demo")
     parser.add_argument("--set", nargs="*", default=[])

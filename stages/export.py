@@ -44,8 +44,13 @@ def export(config: StaticConfig, init: Path, masked: Path, out: Path) -> dict[st
 
 def _rows(path: Path, masking: MaskingConfig, vocabulary: Vocabulary) -> Iterator[dict[str, object]]:
     for batch in read_batches(path, ("id", "input_ids", "masked")):
-        ids, masked = padded([np.array(x) for x in batch["input_ids"]], 0), padded([np.array(x) for x in batch["masked"]], False)
-        corrupted = corrupt(masking, vocabulary, ids, masked, document_keys(batch["id"]), np.zeros(len(ids), dtype=int))
+        ids, masked = (
+            padded([np.array(x) for x in batch["input_ids"]], 0),
+            padded([np.array(x) for x in batch["masked"]], False),
+        )
+        corrupted = corrupt(
+            masking, vocabulary, ids, masked, document_keys(batch["id"]), np.zeros(len(ids), dtype=int)
+        )
         labels = np.where(masked, ids, IGNORE)
         for row, label, written in zip(corrupted, labels, batch["input_ids"], strict=True):
             length = len(written)

@@ -8,10 +8,12 @@ writes  finetuned-<init>/     the model of the best dev seed, results of every s
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import PREDICTIONS
@@ -25,7 +27,6 @@ from pipeline.prediction import predict
 from pipeline.processes import processes, rank, say, wait_for_all
 from pipeline.stage import run
 from pipeline.trainer import TrainerConfig, train
-
 
 Result = dict[str, object]
 """seed, dev, steps, accuracy, macro_f1, and what was predicted of every test row."""
@@ -80,30 +81,34 @@ def finetune(config: FinetuneConfig, init: Path, task: Path, out: Path) -> dict[
     return _summary(results, splits)
 
 
-def _split(config: FinetuneConfig, tokenizer, folder: Path, names: list[str]) -> Split:
+def _split(config: FinetuneConfig, tokenizer: PreTrainedTokenizerBase, folder: Path, names: list[str]) -> Split:
     rows = list(read_rows(folder, ("id", "text", "text_pair", "label")))
     pairs = [row["text_pair"] for row in rows]
     coded = tokenizer(
         [row["text"] for row in rows], pairs if any(pairs) else None, split_special_tokens=True, verbose=False
     )
-    ids = [np.array(x[: config.max_length - 1] + x[-1:] if len(x) > config.max_length else x) for x in coded["input_ids"]]
+    ids = [
+        np.array(x[: config.max_length - 1] + x[-1:] if len(x) > config.max_length else x) for x in coded["input_ids"]
+    ]
     types = None
     if "token_type_ids" in coded:
         types = [np.array(t[: len(i)]) for t, i in zip(coded["token_type_ids"], ids, strict=True)]
     labels = [row["label"] for row in rows]
     batches = LabelledBatches(ids, [names.index(label) for label in labels], tokenizer.pad_token_id, types)
-    return Split([row["id"] for row in rows], labels, batches, sum(len(x) > config.max_length for x in coded["input_ids"]))
+    return Split(
+        [row["id"] for row in rows], labels, batches, sum(len(x) > config.max_length for x in coded["input_ids"])
+    )
 
 
 def _seed(
     config: FinetuneConfig, seed: int, init: Path, names: list[str], splits: dict[str, Split], best: float, out: Path
 ) -> Result:
-    """The result of one seed, from the draft where a killed run already has it. Its model is kept if better than `best`."""
+    """The result of one seed, from the draft where a killed run already has it; its model is kept if above `best`."""
     done = out / SCRATCH / f"{seed}.json"
     if done.exists():
         return json.loads(done.read_text())
     model = load_classifier(init, names, seed).to(processes().device)
-    measure = lambda: _measure(model, splits["dev"].batches)  # noqa: E731
+    measure = lambda: _measure(model, splits["dev"].batches)
     trainer = replace(config.trainer, seed=int(bits(config.trainer.seed, seed)) >> 33)
     trained = train(Labelling(model), splits["train"].batches, trainer, f"seed {seed}", measure, best=config.metric)
     probabilities = predict(model, splits["test"].batches)
@@ -122,11 +127,11 @@ def _seed(
     return result
 
 
-def _measure(model, batches: LabelledBatches) -> dict[str, float]:
+def _measure(model: PreTrainedModel, batches: LabelledBatches) -> dict[str, float]:
     return classification(np.array(batches.labels), predict(model, batches).argmax(1))
 
 
-def _predictions(results: list[Result], test: Split, names: list[str]):
+def _predictions(results: list[Result], test: Split, names: list[str]) -> Iterator[dict[str, object]]:
     for result in results:
         for i, (name, label) in enumerate(zip(test.ids, test.labels, strict=True)):
             guess, p = names[result["predicted"][i]], result["probability"][i]

@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import metadata_of, read_batches, read_rows, shards, write_shard
 from corpora.schemas import MASKED
@@ -33,6 +34,7 @@ from pipeline.processes import progress, rank, share, total
 from pipeline.stage import run
 from pipeline.tagging import Tagger, word_importance
 from pipeline.tokens import Spans, fingerprint, planted_words, sequence_rows
+
 
 @dataclass(frozen=True)
 class MaskConfig(MaskingConfig):
@@ -74,7 +76,14 @@ def _inputs(corpus: Path) -> list[Path]:
     return [path for folder in folders if folder.exists() for path in shards(folder)]
 
 
-def _mask_shard(config: MaskConfig, tokenizer, spans: Spans, tag: Tagger | None, source: Path, target: Path) -> None:
+def _mask_shard(
+    config: MaskConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    spans: Spans,
+    tag: Tagger | None,
+    source: Path,
+    target: Path,
+) -> None:
     """One shard of documents -> one shard of sequences, with its counts in the footer."""
     counts: dict[str, float] = {}
     masking = {field.name: getattr(config, field.name) for field in fields(MaskingConfig)}
@@ -107,7 +116,10 @@ def _masked(config: MaskConfig, sequences: list[dict], tag: Tagger | None) -> li
 
 def _count(counts: dict[str, float], sequences: list[dict], batch: dict[str, list], spans: Spans) -> None:
     """Add a batch to a shard's counts: tokens, masked tokens, and hits of the tagger where keywords are known."""
-    texts = {name: (text, keywords) for name, text, keywords in zip(batch["id"], batch["text"], batch["keywords"], strict=True)}
+    texts = {
+        name: (text, keywords)
+        for name, text, keywords in zip(batch["id"], batch["text"], batch["keywords"], strict=True)
+    }
     for row in sequences:
         inside = row["word_ids"] >= 0
         found = (row["importance"] >= IMPORTANT) & inside
@@ -139,7 +151,7 @@ def _metrics(counts: dict[str, float]) -> dict[str, float]:
     return metrics
 
 
-def _preview(out: Path, tokenizer) -> str:
+def _preview(out: Path, tokenizer: PreTrainedTokenizerBase) -> str:
     lines = ["# Masked corpus", "", "**Bold**: important to the tagger. `[code]`: predicted at visit 0.", ""]
     for kind in ("domain", "task"):
         if (out / kind / "train").exists():
@@ -148,7 +160,7 @@ def _preview(out: Path, tokenizer) -> str:
     return "\n".join(lines)
 
 
-def _shown(row: dict, tokenizer) -> str:
+def _shown(row: dict, tokenizer: PreTrainedTokenizerBase) -> str:
     tokens = tokenizer.convert_ids_to_tokens(row["input_ids"])
     return show(tokens, np.array(row["importance"]), np.array(row["masked"]))
 

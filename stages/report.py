@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.errors import InputError
 from pipeline.metrics import paired_difference
-from pipeline.processes import clock, say
+from pipeline.processes import clock
 from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, terminal_table
 from pipeline.stage import run
 
@@ -53,8 +53,17 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
     rows = [_row(arm, arms[0], config.confidence) for arm in arms]
     verdicts = [_verdict(arm, arms[0], config.confidence) for arm in arms[1:]]
     (out / "scores.svg").write_text(dots_svg({arm.name: list(arm.seeds.values()) for arm in arms}, "test accuracy, %"))
-    (out / "losses.svg").write_text(lines_svg({arm.name: _curve(arm) for arm in arms}, "dev loss on fixed masks by step"))
-    parts = ["# Did it help?", *verdicts, *left_out, markdown_table(HEAD, rows), "![scores](scores.svg)", "![losses](losses.svg)"]
+    (out / "losses.svg").write_text(
+        lines_svg({arm.name: _curve(arm) for arm in arms}, "dev loss on fixed masks by step")
+    )
+    parts = [
+        "# Did it help?",
+        *verdicts,
+        *left_out,
+        markdown_table(HEAD, rows),
+        "![scores](scores.svg)",
+        "![losses](losses.svg)",
+    ]
     keywords = _keywords(runs)
     if keywords:
         parts += ["## Keywords against planted truth", markdown_table(["", "precision", "recall", "F1"], keywords)]
@@ -76,7 +85,7 @@ def _arms(folder: Path, prefix: bool) -> list[Arm]:
 
 
 def _comparable(arms: list[Arm]) -> tuple[list[Arm], list[str]]:
-    """Arms fine-tuned the same way on the same task, and a line for each that was not. The same arm twice is shown once."""
+    """Arms fine-tuned the same way on the same task, each once, and a line for each that was not."""
     if not arms:
         raise InputError("no fine-tuned model in this run: run make dapt or make tapt")
     kept, lines, seen = [], [], set()
@@ -94,7 +103,11 @@ def _comparable(arms: list[Arm]) -> tuple[list[Arm], list[str]]:
 
 def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
     result, made = arm.result["metrics"], arm.pretrained["metrics"]
-    difference = "" if arm is base else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*paired_difference(arm.seeds, base.seeds, confidence))
+    difference = (
+        ""
+        if arm is base
+        else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*paired_difference(arm.seeds, base.seeds, confidence))
+    )
     losses = f"{made['dev_loss_before']:.2f} → {made['dev_loss']:.2f}" if "dev_loss" in made else ""
     return [
         arm.name,
@@ -140,11 +153,11 @@ def _keywords(runs: list[Path]) -> list[list[str]]:
 
 def _notes(config: ReportConfig) -> str:
     return (
-        f"Accuracy and macro-F1 in percent on the test rows, mean ± standard deviation over fine-tuning seeds; the best epoch "
-        f"was chosen on dev, test was looked at once. *Against base*: mean of the paired differences, seed by seed, with "
-        f"its {config.confidence:.0%} t-interval. Each checkpoint was pretrained once: what another pretraining seed would "
-        "change is not in the interval. *Dev loss*: on held-out text of the arm's own corpus with fixed whole-word masks, "
-        "the same for every policy, before → after. Time is wall clock of the pretraining stage."
+        "Accuracy and macro-F1 in percent on the test rows, mean ± standard deviation over fine-tuning seeds; the "
+        "best epoch was chosen on dev, test was looked at once. *Against base*: mean of the paired differences, seed "
+        f"by seed, with its {config.confidence:.0%} t-interval. Each checkpoint was pretrained once: what another "
+        "pretraining seed would change is not in the interval. *Dev loss*: held-out text of the arm's own corpus with "
+        "fixed whole-word masks, the same for every policy, before → after. Time is wall clock of the pretraining stage."
     )
 
 

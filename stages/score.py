@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import SCORES
@@ -23,7 +23,7 @@ from pipeline.models import load_tokenizer, load_trained
 from pipeline.processes import gathered, rank, share
 from pipeline.scoring import BufferConfig, Classifier, Scored, buffer_scores
 from pipeline.stage import run
-from pipeline.tokens import Frame, Tokens, encode, framed, planted_words
+from pipeline.tokens import Frame, Spans, Tokens, encode, framed, planted_words
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ def _to_tokens(tokens: Tokens, members: list[np.ndarray], found: Scored) -> Scor
     return Scored(importance, keyword, found.correct)
 
 
-def _row(document: dict, text: str, tokens: Tokens, scored: Scored, spans, frame: Frame) -> dict[str, object]:
+def _row(document: dict, text: str, tokens: Tokens, scored: Scored, spans: Spans, frame: Frame) -> dict[str, object]:
     """A row of SCORES, and beside it what the metrics need."""
     whole = framed(frame, [tokens])
     before, after = len(frame.before), len(frame.after)
-    pad = lambda values: np.concatenate([np.zeros(before, values.dtype), values, np.zeros(after, values.dtype)])  # noqa: E731
+    pad = lambda values: np.concatenate([np.zeros(before, values.dtype), values, np.zeros(after, values.dtype)])
     truth = planted_words(text, spans(text), document["keywords"] or [])
     return {
         "id": document["id"],
@@ -127,7 +127,7 @@ def _metrics(rows: list[dict], kept: list[dict]) -> dict[str, float]:
     return metrics
 
 
-def _preview(rows: list[dict], tokenizer) -> str:
+def _preview(rows: list[dict], tokenizer: PreTrainedTokenizerBase) -> str:
     lines = ["# Scores", "", "**Bold** words are the ones the classifier needs.", ""]
     for row in rows[:20]:
         tokens = tokenizer.convert_ids_to_tokens(row["input_ids"].tolist())

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from transformers import PreTrainedTokenizerBase
+
 from corpora.parquet import flat_columns, read_batches, write_corpus
 from corpora.schemas import MASKED
 from corpora.segment import Segmenter
@@ -62,7 +64,9 @@ class BaseConfig:
 
     def __post_init__(self) -> None:
         if self.masking.policy == "selective":
-            raise ValueError("masking.policy = selective needs a tagger, which needs a base: choose whole_word or random")
+            raise ValueError(
+                "masking.policy = selective needs a tagger, which needs a base: choose whole_word or random"
+            )
 
 
 def start(config: BaseConfig, general: Path | None, out: Path) -> dict[str, float]:
@@ -103,18 +107,22 @@ def _from_scratch(config: BaseConfig, general: Path, out: Path) -> dict[str, flo
     metrics = pretrain_mlm(model, tokenizer, train, dev, config.masking, config.trainer, out, "base")
     metrics |= {"unknown_rate": unknown, "vocabulary": len(tokenizer), "parameters": model.num_parameters()}
     if rank() == 0:
-        card = model_card("Base", "none", "Pretrained from scratch on general text.", {**metrics, "layers": config.layers})
+        card = model_card(
+            "Base", "none", "Pretrained from scratch on general text.", {**metrics, "layers": config.layers}
+        )
         save(model, tokenizer, out, card)
     return metrics
 
 
 def _tokenizer(config: BaseConfig, general: Path, out: Path) -> None:
     if not (out / "tokenizer.json").exists():
-        texts = lambda: (text for batch in _documents(config, general / "train") for text in batch["text"])  # noqa: E731
+        texts = lambda: (text for batch in _documents(config, general / "train") for text in batch["text"])
         train_wordpiece(texts, config.vocab_size, config.max_length, config.lowercase).save_pretrained(out)
 
 
-def _sequences(config: BaseConfig, tokenizer, general: Path, out: Path) -> tuple[Sequences, Sequences]:
+def _sequences(
+    config: BaseConfig, tokenizer: PreTrainedTokenizerBase, general: Path, out: Path
+) -> tuple[Sequences, Sequences]:
     """Sequences of the general text, written once to the draft's scratch folder and mapped into memory."""
     found = []
     for part in ("train", "dev"):
@@ -125,7 +133,7 @@ def _sequences(config: BaseConfig, tokenizer, general: Path, out: Path) -> tuple
     return found[0], found[1]
 
 
-def _rows(config: BaseConfig, tokenizer, folder: Path) -> Iterator[dict[str, object]]:
+def _rows(config: BaseConfig, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Iterator[dict[str, object]]:
     name = "unicode" if config.masking.policy == "random" else config.segmenter
     spans = Segmenter(name, config.language).spans
     for batch in _documents(config, folder):
@@ -139,7 +147,7 @@ def _documents(config: BaseConfig, folder: Path) -> Iterator[dict[str, list]]:
     return islice(batches, -(-config.documents // 1024)) if config.documents else batches
 
 
-def _checked_unknown_rate(config: BaseConfig, tokenizer, general: Path) -> float:
+def _checked_unknown_rate(config: BaseConfig, tokenizer: PreTrainedTokenizerBase, general: Path) -> float:
     """Fact 6 of transformers 5: a tokenizer whose vocabulary was not found loads without a word, and knows nothing."""
     texts = next(read_batches(general, ("text",)))["text"]
     rate = unknown_rate(tokenizer, texts)

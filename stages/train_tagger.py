@@ -47,7 +47,7 @@ def train_tagger(config: TaggerConfig, init: Path, scores: Path, out: Path) -> d
     model = load_token_classifier(init, LABELS, config.trainer.seed).to(processes().device)
     objective = Labelling(model, [1.0, config.keyword_weight])
     batches = {part: _batches(rows, tokenizer.pad_token_id) for part, rows in parts.items()}
-    measure = lambda: evaluate_tagger(model, batches["dev"])  # noqa: E731
+    measure = lambda: evaluate_tagger(model, batches["dev"])
     trained = train(objective, batches["train"], config.trainer, "tagger", measure, best="f1")
     metrics = {**trained.evaluation, "train_documents": len(parts["train"]), "dev_documents": len(parts["dev"])}
     if rank() == 0:
@@ -64,7 +64,9 @@ def _split(config: TaggerConfig, scores: Path) -> dict[str, list[dict]]:
         parts[split_of(row["id"], shares)].append(row)
     for part, rows in parts.items():
         if not any(any(row["keyword"]) for row in rows):
-            raise InputError(f"no keyword in the {part} documents of {scores}: more task rows or a larger delta are needed")
+            raise InputError(
+                f"no keyword in the {part} documents of {scores}: more task rows or a larger delta are needed"
+            )
     return parts
 
 

@@ -1,0 +1,174 @@
+"""An artifact is finished, or it is not there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import artifact
+from pipeline.artifact import (
+    file_digest,
+    find_equal,
+    input_digest,
+    is_finished,
+    link,
+    lock,
+    make_key,
+    missing_inputs,
+    open_draft,
+    read_manifest,
+    seal,
+)
+from pipeline.errors import InputError
+
+CONFIGS = st.dictionaries(st.text("ab", min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans()))
+
+
+def made(folder, key: str = "k", **files: str):
+    """A finished artifact with these files."""
+    draft = open_draft(folder, key)
+    for name, text in files.items():
+        path = draft / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    seal(draft, folder, {"stage": "toy", "key": key})
+    return folder
+
+
+def names(folder) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@given(CONFIGS, CONFIGS, st.integers(1, 3), st.integers(1, 3))
+def test_the_key_is_the_same_exactly_when_what_goes_in_is(one, other, version, second):
+    keys = [make_key("mask", v, c, {"corpus": "x"}) for v, c in ((version, one), (second, other))]
+    same = version == second and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (keys[0] == keys[1]) == same
+
+
+def test_the_key_depends_on_stage_inputs_and_their_names():
+    keys = {make_key(s, 1, {}, i) for s in ("mask", "score") for i in ({"a": "x"}, {"a": "y"}, {"b": "x"}, {})}
+    assert len(keys) == 8
+    assert make_key("s", 1, {"a": 1, "b": 2}, {"x": "1", "y": "2"}) == make_key("s", 1, {"b": 2, "a": 1}, {"y": "2", "x": "1"})
+
+
+def test_a_sealed_artifact_lists_every_file_with_size_and_hash(tmp_path):
+    folder = made(tmp_path / "a", a__b="hello", c="")
+    files = read_manifest(folder)["files"]
+    assert files == {n: {"size": (folder / n).stat().st_size, "sha256": file_digest(folder / n)} for n in ("a/b", "c")}
+    assert names(tmp_path) == ["a/a/b", "a/c", "a/manifest.json"]
+
+
+def test_what_a_killed_run_needs_is_gone_once_sealed(tmp_path):
+    folder = made(tmp_path / "a", scratch__checkpoint="x", result="y")
+    assert names(folder) == ["manifest.json", "result"]
+
+
+def test_the_digest_depends_on_content_alone(tmp_path):
+    digests = [
+        read_manifest(made(tmp_path / "a", "k1", x="1"))["digest"],
+        read_manifest(made(tmp_path / "elsewhere" / "b", "k2", x="1"))["digest"],
+        read_manifest(made(tmp_path / "c", "k1", x="2"))["digest"],
+        read_manifest(made(tmp_path / "d", "k1", y="1"))["digest"],
+    ]
+    assert digests[0] == digests[1] and len(set(digests)) == 3
+
+
+def test_logs_are_listed_but_left_out_of_the_digest(tmp_path):
+    one, other = made(tmp_path / "a", x="1", logs__time="12:00"), made(tmp_path / "b", x="1", logs__time="13:00")
+    assert "logs/time" in read_manifest(one)["files"]
+    assert read_manifest(one)["digest"] == read_manifest(other)["digest"]
+
+
+def test_a_draft_is_no_artifact(tmp_path):
+    folder = tmp_path / "toy" / "a"
+    open_draft(folder, "k")
+    assert not is_finished(folder, "k") and find_equal(tmp_path, "k") is None
+    with pytest.raises(InputError, match=r"no finished artifact in .*/a: run make a"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(("key", "left"), [("k", [".key", "half"]), ("other", [".key"])])
+def test_a_draft_is_continued_for_its_own_key_and_emptied_for_another(tmp_path, key, left):
+    (open_draft(tmp_path / "a", "k") / "half").write_text("x")
+    assert names(open_draft(tmp_path / "a", key)) == left
+
+
+def test_a_new_artifact_takes_the_place_of_the_old_one(tmp_path):
+    made(tmp_path / "a", "k1", old="1")
+    made(tmp_path / "a", "k2", new="2")
+    assert names(tmp_path) == ["a/manifest.json", "a/new"] and is_finished(tmp_path / "a", "k2")
+
+
+def test_a_run_killed_while_sealing_leaves_the_old_artifact(tmp_path, monkeypatch):
+    made(tmp_path / "a", "k1", old="1")
+    monkeypatch.setattr(artifact, "_write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        made(tmp_path / "a", "k2", new="2")
+    assert is_finished(tmp_path / "a", "k1") and (tmp_path / "a" / "old").exists()
+
+
+def test_a_linked_artifact_survives_the_removal_of_the_first(tmp_path):
+    first = made(tmp_path / "one" / "a", "k", x__y="1")
+    second = tmp_path / "two" / "a"
+    second.parent.mkdir()
+    assert find_equal(tmp_path, "k") == first
+    link(first, second)
+    assert (second / "x" / "y").samefile(first / "x" / "y")
+    assert read_manifest(second)["linked_from"] == str(first)
+    shutil.rmtree(first)
+    assert is_finished(second, "k") and (second / "x" / "y").read_text() == "1"
+    assert input_digest(second) == input_digest(made(tmp_path / "three" / "a", "k", x__y="1"))
+
+
+def test_making_an_artifact_again_does_not_touch_what_was_linked_to_it(tmp_path):
+    first, second = made(tmp_path / "one" / "a", "k", x="1"), tmp_path / "two" / "a"
+    second.parent.mkdir()
+    link(first, second)
+    made(first, "k2", x="2")
+    assert (second / "x").read_text() == "1"
+
+
+def test_a_folder_of_an_artifact_has_a_digest_of_its_own(tmp_path):
+    one = made(tmp_path / "a", task__train="1", task__dev="2", domain__train="3")
+    other = made(tmp_path / "b", task__train="1", task__dev="2", domain__train="4")
+    assert input_digest(one) != input_digest(other)
+    assert input_digest(one / "task") == input_digest(other / "task") != input_digest(one / "domain")
+    assert input_digest(one / "domain") != input_digest(other / "domain")
+
+
+def test_a_folder_the_artifact_does_not_have_is_told(tmp_path):
+    folder = made(tmp_path / "corpus", task__train="1")
+    with pytest.raises(InputError, match=r"corpus has no domain: add it to the recipe and run make corpus"):
+        input_digest(folder / "domain")
+
+
+def test_every_missing_input_is_named(tmp_path):
+    told = missing_inputs([tmp_path / "tagger", made(tmp_path / "base"), tmp_path / "corpus" / "task"])
+    assert [line.split(":")[-1] for line in told] == [" run make tagger", " run make task"]
+
+
+def test_a_damaged_manifest_says_what_to_remove(tmp_path):
+    folder = made(tmp_path / "a")
+    (folder / "manifest.json").write_text('{"key": ')
+    with pytest.raises(InputError, match=r"is damaged .* remove .*/a and make it again"):
+        read_manifest(folder)
+
+
+HOLD = "import sys, time; from pathlib import Path; from pipeline.artifact import lock\n"
+HOLD += "with lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def test_a_second_run_is_refused_while_the_first_lives_and_let_in_when_it_is_killed(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "a")], stdout=subprocess.PIPE) as first:
+        first.stdout.readline()
+        with pytest.raises(InputError, match=f"is being made by process {first.pid} on .* since"), lock(tmp_path / "a"):
+            pass
+        first.kill()
+    with lock(tmp_path / "a"):
+        assert str(os.getpid()) in (tmp_path / ".a.lock").read_text()

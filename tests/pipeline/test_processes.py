@@ -1,0 +1,61 @@
+"""What one process does alone, and what it says."""
+
+import io
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.processes import Progress, clock, gathered, main_first, processes, progress, say, share, total
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "00:00"), (75, "01:15"), (59.6, "01:00"), (3700, "1:01:40"), (90000, "25:00:00")]
+)
+def test_a_clock_shows_minutes_and_hours(seconds, shown):
+    assert clock(seconds) == shown
+
+
+def test_one_process_has_everything():
+    assert (share([1, 2, 3]), gathered([1, 2]), total({"a": 1}), main_first(lambda: 7)) == ([1, 2, 3], [1, 2], {"a": 1}, 7)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_shares_are_all_items_once(world, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(world))
+    parts = []
+    for rank in range(world):
+        monkeypatch.setenv("RANK", str(rank))
+        parts.append(share("abcde"))
+    assert sorted(sum(parts, [])) == list("abcde") and max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_only_the_first_process_speaks(monkeypatch, capsys):
+    say("one")
+    monkeypatch.setenv("RANK", "1")
+    say("two")
+    assert capsys.readouterr().err == "one\n"
+
+
+def test_processes_that_did_not_find_each_other_are_refused_with_the_right_command(monkeypatch):
+    processes.cache_clear()
+    monkeypatch.setattr("pipeline.processes.world", lambda: 2)
+    with pytest.raises(InputError, match=r"2 processes but 1 found each other: .* stages/launch/cpu2.yaml"):
+        processes()
+    processes.cache_clear()
+
+
+def test_progress_hands_on_every_item():
+    assert list(progress(iter("abc"), 3, "letters")) == list("abc")
+
+
+def test_a_progress_line_knows_how_long_is_left(monkeypatch):
+    now = iter([0.0, 10.0, 30.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    line = Progress(300, "dapt", done=100)
+    line.step(by=20)
+    line.step("loss 2.5", by=20)
+    assert "dapt" in line._text(30.0, "")
+    import sys
+
+    assert sys.stderr.getvalue() == "  dapt   47%  140/300  02:00 left  loss 2.5\n"

@@ -1,0 +1,50 @@
+"""Tables that line up and pictures that are well-formed, whatever is in them."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, terminal_table
+
+NASTY = ["<script>alert(1)</script>", 'a "b" & <c>', "餐馆 ]]> --", "plain"]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_a_bar_in_a_cell_does_not_end_it():
+    assert markdown_table(["a|b", "c"], [["1", "|"]]).splitlines() == ["| a\\|b | c |", "| --- | --- |", "| 1 | \\| |"]
+
+
+def test_columns_line_up_with_wide_characters_in_them():
+    table = terminal_table(["名字", "F1"], [["a", "10.0"], ["适应后", "9.5"]])
+    assert table.splitlines() == ["名字      F1", "──────  ────", "a       10.0", "适应后   9.5"]
+
+
+def test_a_mean_is_shown_with_its_deviation():
+    assert plus_minus(81.25, 1.449) == "81.2 ± 1.4"
+
+
+def texts(svg: str) -> list[str]:
+    return [element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_dots_are_well_formed_and_every_name_is_text():
+    svg = dots_svg({name: [50.0, 60.0] for name in NASTY}, NASTY[0])
+    assert set(NASTY) < set(texts(svg)) and texts(svg)[0] == NASTY[0]
+    assert len(list(ElementTree.fromstring(svg).iter(f"{SVG}circle"))) == 8
+    assert "<script" not in svg
+
+
+def test_lines_are_well_formed_and_every_name_is_text():
+    svg = lines_svg({name: [(1, 5.0), (10, 4.0)] for name in NASTY}, NASTY[1])
+    assert set(NASTY) < set(texts(svg)) and "<script" not in svg
+    assert len(list(ElementTree.fromstring(svg).iter(f"{SVG}polyline"))) == 4
+
+
+@pytest.mark.parametrize("values", [[5.0], [5.0, 5.0], [0.0, 100.0]])
+def test_dots_of_any_spread_stay_in_the_picture(values):
+    for circle in ElementTree.fromstring(dots_svg({"a": values}, "t")).iter(f"{SVG}circle"):
+        assert 170 <= float(circle.get("cx")) <= 640
+
+
+def test_without_a_curve_the_picture_says_so():
+    assert "no curve: nothing was pretrained" in texts(lines_svg({"base": []}, "t"))
