@@ -61,9 +61,9 @@ def choose(
     """bool [B, L]: the tokens to predict.
 
     word_ids int [B, L], -1 where nothing may be chosen; importance uint8 [B, L]; keys uint64 [B] and epochs int [B]
-    say which visit of which sequence each row is. Whole words are taken while they fit into `mask_rate` x tokens; the word
-    that would cross the budget is taken with the probability that makes the expected number exact. A row with any word
-    gets at least one.
+    say which visit of which sequence each row is. Whole words are taken while they fit into `mask_rate` x tokens; the
+    word that would cross the budget is taken with the probability that makes the expected number exact. A row with
+    any word gets at least one.
     """
     units = _Units.of(word_ids, importance, by_token=config.policy == "random")
     if units.count == 0:

@@ -157,7 +157,7 @@ def _notes(config: ReportConfig) -> str:
         "best epoch was chosen on dev, test was looked at once. *Against base*: mean of the paired differences, seed "
         f"by seed, with its {config.confidence:.0%} t-interval. Each checkpoint was pretrained once: what another "
         "pretraining seed would change is not in the interval. *Dev loss*: held-out text of the arm's own corpus with "
-        "fixed whole-word masks, the same for every policy, before → after. Time is wall clock of the pretraining stage."
+        "fixed whole-word masks, the same for every policy, before → after. Time is wall clock of pretraining."
     )
 
 

@@ -53,7 +53,7 @@ def test_a_missing_prediction_head_is_told_loudly(checkpoints, tmp_path, kind, c
     AutoTokenizer.from_pretrained(checkpoints[kind]).save_pretrained(tmp_path)
     load_masked_lm(tmp_path)
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("!")]
-    assert len(told) == 1 and "no masked-language-modelling head" in told[0]
+    assert len(told) == 1 and "no head for masked language modelling" in told[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

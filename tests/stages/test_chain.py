@@ -1,0 +1,564 @@
+"""The whole chain on a corpus of a few hundred sentences: from raw text to a report, and what others make of it."""
+
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from datasets import load_dataset
+from safetensors.torch import load_file
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    DataCollatorForTokenClassification,
+    Trainer,
+    TrainingArguments,
+)
+
+import stages.finetune
+import stages.mask
+from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, shards
+from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
+from pipeline.artifact import file_digest, open_draft, read_manifest, seal
+from pipeline.batches import IGNORE, MaskedBatches, Sequences
+from pipeline.masking import MaskingConfig, Vocabulary
+from pipeline.models import load_tokenizer
+from pipeline.recipe import build, load_recipe
+from pipeline.tokens import fingerprint, replaceable_ids
+
+ROOT = Path(__file__).parent.parent.parent
+LAUNCH = ["accelerate.commands.launch", "--config_file", "stages/launch/cpu2.yaml"]
+
+WHEN = ["今天", "昨天", "中午", "晚上", "上次", "这次"]
+WHAT = ["菜", "面", "汤", "鱼", "饭", "茶", "肉", "酒", "牛肉", "老板"]
+HOW = {"好吃": "good", "美味": "good", "热情": "good", "难吃": "bad", "糟糕": "bad", "冷淡": "bad"}
+END = ["。", "，下次再来。", "，大家都这样说。"]
+
+CARD = """
+name = "{name}"
+language = "zh"
+[fields]
+text = "text"
+{more}
+[files]
+"""
+
+RECIPE = """
+[corpus]
+general = ["general.toml"]
+domain = ["domain.toml"]
+task = "task.toml"
+shard_rows = 60
+dev_share = 0.1
+
+[base]
+vocab_size = 120
+hidden_size = 32
+layers = 1
+max_length = 24
+
+[base.trainer]
+steps = 60
+batch_size = 32
+learning_rate = 5e-3
+evaluations = 1
+
+[finetuned]
+max_length = 24
+seeds = [13, 43]
+
+[finetuned.trainer]
+epochs = 6
+batch_size = 16
+learning_rate = 5e-3
+evaluations = 3
+
+[scores]
+max_length = 24
+
+[tagger.trainer]
+epochs = 6
+batch_size = 16
+learning_rate = 5e-3
+evaluations = 3
+
+[masked]
+max_length = 24
+
+[dapt.trainer]
+steps = 60
+batch_size = 16
+learning_rate = 3e-3
+evaluations = 3
+save_steps = 10
+
+[tapt.trainer]
+steps = 5
+batch_size = 16
+"""
+
+
+def write_corpus_files(data: Path) -> None:
+    """About 1080 sentences of one pattern, each in one corpus only; what is written of a dish is its label."""
+    texts = [(f"{when}吃的{what}真{how}{end}", how) for when, what, how, end in product(WHEN, WHAT, HOW, END)]
+    order = np.random.default_rng(0).permutation(len(texts))
+    parts = dict(zip(("train", "dev", "test", "domain", "general"), np.split(order, [100, 140, 200, 500]), strict=True))
+    for name, places in parts.items():
+        rows = [{"text": texts[i][0], "label": HOW[texts[i][1]], "keywords": [texts[i][1]]} for i in places]
+        lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+        (data / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    known = 'keywords = "keywords"'
+    for name in ("domain", "general"):
+        (data / f"{name}.toml").write_text(CARD.format(name=name, more=known) + f'unlabeled = "{name}.jsonl"')
+    files = "\n".join(f'{split} = "{split}.jsonl"' for split in ("train", "dev", "test"))
+    (data / "task.toml").write_text(CARD.format(name="task", more=f'label = "label"\n{known}') + files)
+
+
+class Kitchen:
+    """A folder with data, a recipe and runs; `make` runs a stage in this process as its command line would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self.runs, self.recipe = folder / "data", folder / "runs", folder / "toy.toml"
+        self.data.mkdir()
+        write_corpus_files(self.data)
+        self.recipe.write_text(RECIPE)
+
+    def __getitem__(self, artifact: str) -> Path:
+        return self.runs / "toy" / artifact
+
+    def command(self, stage: str, out: Path, *more: str, **folders: Path) -> list[str]:
+        named = [str(part) for name, path in folders.items() for part in (f"--{name}", path)]
+        return [f"stages.{stage}", "--recipe", str(self.recipe), "--out", str(out), *named, *more]
+
+    def make(self, stage: str, out: str | Path, *more: str, **folders: Path) -> None:
+        module, *arguments = self.command(stage, self[out] if isinstance(out, str) else out, *more, **folders)
+        before, sys.argv = sys.argv, [module, *arguments]
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        finally:
+            sys.argv = before
+
+    def launch(self, processes: int, stage: str, out: Path, *more: str, **folders: Path) -> subprocess.Popen:
+        """The stage as a process of its own, or as two that share its work."""
+        command = self.command(stage, out, *more, **folders)
+        command = [sys.executable, "-m", *(LAUNCH if processes == 2 else []), *(["-m"] * (processes == 2)), *command]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="session")
+def kitchen(tmp_path_factory) -> Kitchen:
+    """Everything made once."""
+    torch.set_num_threads(1)
+    it = Kitchen(tmp_path_factory.mktemp("chain"))
+    it.make("prepare", "corpus", data=it.data)
+    it.make("start", "base", general=it["corpus"] / "general")
+    it.make("finetune", "finetuned-base", init=it["base"], task=it["corpus"] / "task")
+    it.make("score", "scores", classifier=it["finetuned-base"], task=it["corpus"] / "task")
+    it.make("train_tagger", "tagger", init=it["base"], scores=it["scores"])
+    it.make("mask", "masked", init=it["base"], corpus=it["corpus"], tagger=it["tagger"])
+    it.make("pretrain", "dapt", init=it["base"], masked=it["masked"] / "domain")
+    it.make("pretrain", "dapt-tapt", init=it["dapt"], masked=it["masked"] / "task")
+    for name in ("dapt", "dapt-tapt"):
+        it.make("finetune", f"finetuned-{name}", init=it[name], task=it["corpus"] / "task")
+    it.make("export", "static", init=it["base"], masked=it["masked"])
+    it.make("report", "report", runs=it.runs / "toy")
+    return it
+
+
+ARTIFACTS = ["corpus", "base", "finetuned-base", "scores", "tagger", "masked", "dapt", "dapt-tapt", "finetuned-dapt",
+             "finetuned-dapt-tapt", "static", "report"]  # fmt: skip
+
+CORPORA = [
+    ("corpus/domain", DOCUMENTS),
+    ("corpus/general", DOCUMENTS),
+    ("corpus/task", DOCUMENTS),
+    ("scores", SCORES),
+    ("masked/domain", MASKED),
+    ("masked/task", MASKED),
+    ("static/domain", STATIC),
+    ("static/task", STATIC),
+    ("finetuned-base/predictions", PREDICTIONS),
+]
+
+
+def metrics(kitchen: Kitchen, artifact: str) -> dict[str, float]:
+    return read_manifest(kitchen[artifact])["metrics"]
+
+
+def rows(folder: Path) -> dict[str, dict]:
+    """The rows of a corpus by their id."""
+    found = list(read_rows(folder))
+    assert len({row["id"] for row in found}) == len(found)
+    return {row["id"]: row for row in found}
+
+
+# ---- what the chain makes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_every_artifact_is_what_its_manifest_says(kitchen, name):
+    files = read_manifest(kitchen[name])["files"]
+    there = {p.relative_to(kitchen[name]).as_posix() for p in kitchen[name].rglob("*") if p.is_file()}
+    assert there == {*files, "manifest.json"}
+    assert all(file_digest(kitchen[name] / path) == entry["sha256"] for path, entry in files.items())
+
+
+def test_nothing_half_made_is_left(kitchen):
+    assert {path.name for path in (kitchen.runs / "toy").iterdir() if not path.name.startswith(".")} == set(ARTIFACTS)
+
+
+def test_a_classifier_learns_what_a_word_decides(kitchen):
+    assert metrics(kitchen, "finetuned-base")["accuracy"] > 90
+
+
+def test_scorer_and_tagger_find_the_words_that_decide(kitchen):
+    assert metrics(kitchen, "scores")["truth_recall"] > 80
+    assert metrics(kitchen, "tagger")["f1"] > 70
+    assert metrics(kitchen, "masked")["truth_f1"] > 70
+
+
+def test_masks_fall_on_the_words_that_decide(kitchen):
+    found = metrics(kitchen, "masked")
+    assert abs(found["mask_rate"] - 0.15) < 0.02
+    assert found["masked_on_truth"] > 60
+
+
+def test_pretraining_lowers_the_loss_on_text_held_back(kitchen):
+    found = metrics(kitchen, "dapt")
+    assert found["dev_loss"] < found["dev_loss_before"] and found["steps"] == 60
+
+
+def test_the_report_shows_every_arm_with_its_numbers(kitchen):
+    page = (kitchen["report"] / "report.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("| ")]
+    assert [line.split()[1] for line in table[2:5]] == ["base", "dapt", "dapt-tapt"]
+    for line, name in zip(table[2:5], ("base", "dapt", "dapt-tapt"), strict=True):
+        assert f"{metrics(kitchen, f'finetuned-{name}')['accuracy']:.1f} ±" in line
+    assert "left out" not in page
+
+
+def test_test_text_of_the_task_is_never_masked(kitchen):
+    test = {row["text"] for row in read_rows(kitchen["corpus"] / "task" / "test")}
+    tokenizer = load_tokenizer(kitchen["base"])
+    seen = {tokenizer.decode(row["input_ids"], skip_special_tokens=True) for row in read_rows(kitchen["masked"])}
+    assert not {tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in test} & seen
+
+
+def test_whatever_holds_ids_carries_its_tokenizer(kitchen):
+    wanted = fingerprint(load_tokenizer(kitchen["base"]))
+    for place in ("tagger", "masked/tokenizer", "static/tokenizer", "dapt", "finetuned-dapt"):
+        assert fingerprint(load_tokenizer(kitchen[place])) == wanted
+    assert {metadata_of(shard)["tokenizer"] for shard in shards(kitchen["masked"])} == {wanted}
+
+
+def test_masked_ids_are_those_of_the_text_and_its_masks_whole_words(kitchen):
+    tokenizer, found = load_tokenizer(kitchen["base"]), rows(kitchen["masked"] / "domain")
+    for row in read_rows(kitchen["corpus"] / "domain"):
+        sequence = found[row["id"]]
+        assert sequence["input_ids"] == tokenizer(row["text"])["input_ids"]
+        words, chosen = np.array(sequence["word_ids"]), np.array(sequence["masked"])
+        assert all(len(set(chosen[words == word])) == 1 for word in set(words.tolist())) and not chosen[words < 0].any()
+
+
+def test_the_export_is_what_pretraining_sees_at_its_first_visit(kitchen, tmp_path):
+    folder, tokenizer = kitchen["masked"] / "domain" / "train", load_tokenizer(kitchen["base"])
+    sequences = Sequences(**flat_columns(folder, ("id", "input_ids", "word_ids", "importance"), tmp_path))
+    masking = MaskingConfig(**json.loads(metadata_of(folder)["masking"]))
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
+    batches = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
+    for i, row in enumerate(read_rows(kitchen["static"] / "domain" / "train")):
+        batch = batches.batch(np.array([i]), np.array([0]))
+        assert {name: batch[name][0].tolist() for name in batch} == row
+
+
+# ---- what other people's programs make of it -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "schema"), CORPORA)
+def test_every_corpus_opens_with_pyarrow(kitchen, name, schema):
+    table = pq.read_table(kitchen[name])
+    assert table.column_names == schema.names and table.num_rows == count_rows(kitchen[name]) > 0
+
+
+@pytest.mark.parametrize(("name", "schema"), CORPORA)
+def test_every_corpus_opens_with_datasets(kitchen, name, schema, tmp_path):
+    found = load_dataset("parquet", data_dir=str(kitchen[name]), cache_dir=str(tmp_path))
+    assert sum(split.num_rows for split in found.values()) == count_rows(kitchen[name])
+    assert all(split.column_names == schema.names for split in found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("base", AutoModelForMaskedLM),
+        ("dapt", AutoModelForMaskedLM),
+        ("dapt-tapt", AutoModelForMaskedLM),
+        ("tagger", AutoModelForTokenClassification),
+        ("finetuned-dapt", AutoModelForSequenceClassification),
+    ],
+)
+def test_every_checkpoint_opens_whole_with_its_auto_class(kitchen, name, kind):
+    model, info = kind.from_pretrained(kitchen[name], output_loading_info=True)
+    assert not (info["missing_keys"] or info["unexpected_keys"])
+    tokenizer = AutoTokenizer.from_pretrained(kitchen[name])
+    assert model(**tokenizer("今天吃的菜真好吃。", return_tensors="pt")).logits.isfinite().all()
+
+
+def test_a_finished_classifier_classifies_with_the_library_alone(kitchen):
+    model = AutoModelForSequenceClassification.from_pretrained(kitchen["finetuned-base"]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(kitchen["finetuned-base"])
+    for text, label in (("今天吃的菜真好吃。", "good"), ("今天吃的菜真难吃。", "bad")):
+        assert model.config.id2label[int(model(**tokenizer(text, return_tensors="pt")).logits.argmax())] == label
+
+
+def test_the_trainer_of_the_library_trains_on_the_export(kitchen, tmp_path):
+    data = load_dataset("parquet", data_dir=str(kitchen["static"] / "domain"), cache_dir=str(tmp_path / "cache"))
+    model, tokenizer = (c.from_pretrained(kitchen["base"]) for c in (AutoModelForMaskedLM, AutoTokenizer))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    arguments = TrainingArguments(str(tmp_path / "out"), max_steps=1, use_cpu=True, report_to="none", disable_tqdm=True)
+    collate = DataCollatorForTokenClassification(tokenizer)
+    trained = Trainer(model, arguments, train_dataset=data["train"], data_collator=collate).train()
+    assert np.isfinite(trained.training_loss)
+    assert any(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+# ---- again, broken off, by two ---------------------------------------------------------------------------------------
+
+
+def test_made_again_everything_is_up_to_date(kitchen, capsys):
+    kitchen.make("prepare", "corpus", data=kitchen.data)
+    kitchen.make("mask", "masked", init=kitchen["base"], corpus=kitchen["corpus"], tagger=kitchen["tagger"])
+    kitchen.make("report", "report", runs=kitchen.runs / "toy")
+    marks = [line.split()[0] for line in capsys.readouterr().err.splitlines()]
+    assert marks == ["·"] * 3
+
+
+def test_another_recipe_with_the_same_settings_shares_what_is_made(kitchen):
+    out = kitchen.runs / "twin" / "corpus"
+    kitchen.make("prepare", out, data=kitchen.data)
+    assert read_manifest(out)["linked_from"] == str(kitchen["corpus"])
+    shutil.rmtree(out.parent)
+
+
+def test_masking_broken_off_and_run_again_writes_the_same_rows(kitchen, tmp_path, monkeypatch):
+    config = build(stages.mask.MaskConfig, load_recipe(str(kitchen.recipe))["masked"], "masked")
+    folders = [kitchen[name] for name in ("base", "corpus", "tagger")]
+    written = []
+
+    def until_the_third(path: Path, *more: object) -> int:
+        if len(written) == 2:
+            raise RuntimeError("killed")
+        written.append(path)
+        return write_shard(path, *more)
+
+    write_shard = stages.mask.write_shard
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(stages.mask, "write_shard", until_the_third)
+        stages.mask.mask(config, *folders, tmp_path)
+    times = [path.stat().st_mtime_ns for path in written]
+    found = stages.mask.mask(config, *folders, tmp_path)
+    assert [path.stat().st_mtime_ns for path in written] == times  # what was whole was kept
+    assert found == metrics(kitchen, "masked")
+    assert list(read_rows(tmp_path)) == list(read_rows(kitchen["masked"]))
+
+
+@pytest.mark.parametrize("documents", [1, 7])
+def test_masks_do_not_depend_on_what_is_tagged_together(kitchen, tmp_path, documents):
+    table = load_recipe(str(kitchen.recipe), [f"masked.batch_documents={documents}"])["masked"]
+    config = build(stages.mask.MaskConfig, table, "masked")
+    stages.mask.mask(config, *(kitchen[name] for name in ("base", "corpus", "tagger")), tmp_path)
+    found, wanted = rows(tmp_path), rows(kitchen["masked"])
+    assert found.keys() == wanted.keys()
+    assert all(found[name]["masked"] == wanted[name]["masked"] for name in wanted)
+    gap = max(abs(np.array(found[n]["importance"]) - np.array(wanted[n]["importance"])).max() for n in wanted)
+    assert gap <= 1  # the last bit of a sum may depend on the shape of a batch
+
+
+def test_two_processes_mask_the_same_rows_as_one(kitchen):
+    out = kitchen.runs / "two" / "masked"
+    folders = {name: kitchen[name] for name in ("corpus", "tagger")}
+    changed = ["--set", "masked.batch_documents=511"]  # or the finished one would be linked
+    done = kitchen.launch(2, "mask", out, *changed, init=kitchen["base"], **folders)
+    assert "✓" in done.communicate()[1] and done.returncode == 0
+    assert read_manifest(out)["provenance"]["processes"] == 2
+    assert read_manifest(out)["metrics"] == metrics(kitchen, "masked")
+    assert list(read_rows(out)) == list(read_rows(kitchen["masked"]))
+
+
+def without_dropout(kitchen: Kitchen, out: Path) -> Path:
+    """The base as an artifact whose model has no dropout."""
+    draft = open_draft(out, "no dropout")
+    shutil.copytree(kitchen["base"], draft, dirs_exist_ok=True)
+    (draft / "manifest.json").unlink()
+    config = json.loads((draft / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (draft / "config.json").write_text(json.dumps(config))
+    seal(draft, out, {"stage": "toy", "key": "no dropout"})
+    return out
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "logs" / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_learn_the_same_as_one(kitchen):
+    init = without_dropout(kitchen, kitchen.runs / "still" / "base")
+    masked, settings = kitchen["masked"] / "domain", ["--set", "dapt.trainer.steps=12"]
+    one, two = kitchen.runs / "still" / "dapt", kitchen.runs / "apart" / "runs" / "two" / "dapt"
+    done = kitchen.launch(2, "pretrain", two, *settings, init=init, masked=masked)
+    kitchen.make("pretrain", one, *settings, init=init, masked=masked)
+    assert "✓" in done.communicate()[1] and done.returncode == 0
+    assert read_manifest(two)["provenance"]["processes"] == 2
+    np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
+    torch.testing.assert_close(*(load_file(p / "model.safetensors") for p in (two, one)), rtol=0, atol=1e-5)
+    found, wanted = read_manifest(two)["metrics"], read_manifest(one)["metrics"]
+    assert found["tokens"] == wanted["tokens"] and found["dev_loss"] == pytest.approx(wanted["dev_loss"], abs=1e-4)
+
+
+def test_pretraining_killed_and_run_again_ends_with_the_same_bits(kitchen):
+    out = kitchen.runs / "elsewhere" / "runs" / "killed" / "dapt"  # out of sight of the finished one
+    checkpoints = out.with_name("dapt.partial") / "scratch" / "checkpoints"
+    folders = {"init": kitchen["base"], "masked": kitchen["masked"] / "domain"}
+    first = kitchen.launch(1, "pretrain", out, **folders)
+    while not list(checkpoints.glob("step-*")) and first.poll() is None:
+        time.sleep(0.002)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert first.returncode == -signal.SIGKILL and not out.exists()
+    second = kitchen.launch(1, "pretrain", out, **folders)
+    assert "continuing at step" in second.communicate()[1] and second.returncode == 0
+    hashes = [file_digest(folder / "model.safetensors") for folder in (out, kitchen["dapt"])]
+    assert hashes[0] == hashes[1] and read_manifest(out)["digest"] == read_manifest(kitchen["dapt"])["digest"]
+    assert len(losses(out)) == 60
+
+
+def test_fine_tuning_broken_off_between_seeds_ends_with_the_same_bits(kitchen, tmp_path, monkeypatch):
+    config = build(stages.finetune.FinetuneConfig, load_recipe(str(kitchen.recipe))["finetuned"], "finetuned")
+    folders = kitchen["base"], kitchen["corpus"] / "task"
+    load, seeds = stages.finetune.load_classifier, []
+
+    def once(init: Path, names: list[str], seed: int) -> torch.nn.Module:
+        seeds.append(seed)
+        if seeds == [13, 43]:
+            raise RuntimeError("killed")
+        return load(init, names, seed)
+
+    monkeypatch.setattr(stages.finetune, "load_classifier", once)
+    with pytest.raises(RuntimeError, match="killed"):
+        stages.finetune.finetune(config, *folders, tmp_path)
+    assert stages.finetune.finetune(config, *folders, tmp_path) == metrics(kitchen, "finetuned-base")
+    assert seeds == [13, 43, 43]
+    for name in ("model.safetensors", "predictions/part-00000.parquet"):
+        assert file_digest(tmp_path / name) == file_digest(kitchen["finetuned-base"] / name)
+
+
+# ---- what cannot be used ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused(kitchen, tmp_path, capsys):
+    """Run a stage that must be refused: code 2 and one line, which is returned."""
+
+    def run(stage: str, out: str, *more: str, **folders: Path) -> str:
+        with pytest.raises(SystemExit) as left:
+            kitchen.make(stage, tmp_path / "runs" / "r" / out, *more, **folders)
+        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("▸", "  "))]
+        assert left.value.code == 2 and len(lines) == 1 and not (tmp_path / "runs" / "r" / out).exists()
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def other_base(checkpoints, tmp_path) -> Path:
+    """A finished base with another tokenizer."""
+    out = tmp_path / "other" / "base"
+    shutil.copytree(checkpoints["bert"], open_draft(out, "k"), dirs_exist_ok=True)
+    seal(open_draft(out, "k"), out, {"stage": "toy", "key": "k"})
+    return out
+
+
+def test_selective_masking_without_a_tagger_is_refused(kitchen, refused):
+    told = refused("mask", "masked", init=kitchen["base"], corpus=kitchen["corpus"])
+    assert told == "mask: policy = selective needs a tagger: run make tagger, or set masked.policy = whole_word"
+
+
+def test_a_tagger_with_another_tokenizer_is_refused(kitchen, refused, other_base):
+    told = refused("mask", "masked", init=other_base, corpus=kitchen["corpus"], tagger=kitchen["tagger"])
+    assert "have different tokenizers: train the tagger again from this base" in told
+
+
+def test_a_checkpoint_with_another_tokenizer_is_refused(kitchen, refused, other_base):
+    told = refused("pretrain", "dapt", init=other_base, masked=kitchen["masked"] / "domain")
+    assert "was made with another tokenizer" in told and told.endswith("run make masked with this base")
+
+
+def test_sequences_longer_than_the_model_takes_are_refused(kitchen, refused):
+    folders = {name: kitchen[name] for name in ("corpus", "tagger")}
+    told = refused("mask", "masked", "--set", "masked.max_length=25", init=kitchen["base"], **folders)
+    assert "max_length = 25" in told and "24" in told
+
+
+def test_a_base_without_mask_token_is_refused(kitchen, refused, checkpoints, tmp_path):
+    folder = shutil.copytree(checkpoints["bert"], tmp_path / "model")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["mask_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    told = refused("start", "base", "--set", f"base.model={folder}", general=kitchen["corpus"] / "general")
+    assert "has no mask token: choose a model made for masked language modelling" in told
+
+
+def test_a_base_for_another_language_is_refused(kitchen, refused, checkpoints):
+    told = refused("start", "base", "--set", f"base.model={checkpoints['bert']}", general=kitchen["corpus"] / "general")
+    assert "are unknown to the tokenizer" in told and "the base is for another language" in told
+
+
+def test_a_base_that_is_not_there_is_refused(refused):
+    assert refused("start", "base", "--set", "base.model=/no/such").startswith("start: no folder /no/such: BASE is")
+
+
+def test_neither_base_nor_general_text_is_refused(refused):
+    assert refused("start", "base") == (
+        "start: no base: give BASE=<folder or hub name>, or name general text in [corpus] to build one from"
+    )
+
+
+def test_a_recipe_that_does_not_exist_is_refused(kitchen, refused):
+    told = refused("score", "scores", "--recipe", "dmeo", classifier=kitchen["base"], task=kitchen["corpus"] / "task")
+    assert told.startswith("score: no recipe dmeo: known are ") and "did you mean demo?" in told
+
+
+def test_every_input_that_is_not_finished_is_named(kitchen, refused, tmp_path):
+    told = refused("train_tagger", "tagger", init=tmp_path / "base", scores=tmp_path / "scores")
+    assert told == (
+        f"train_tagger: no finished artifact in {tmp_path / 'base'}: run make base; "
+        f"no finished artifact in {tmp_path / 'scores'}: run make scores"
+    )
+
+
+def test_a_corpus_without_a_task_says_to_add_one(kitchen, refused):
+    told = refused("finetune", "finetuned-base", init=kitchen["base"], task=kitchen["corpus"] / "tsak")
+    assert "corpus has no tsak: add it to the recipe and run make corpus" in told
+
+
+def test_a_scorer_that_needs_no_word_says_what_to_raise(kitchen, refused):
+    folders = {"classifier": kitchen["finetuned-base"], "task": kitchen["corpus"] / "task"}
+    told = refused("score", "scores", "--set", "scores.scorer.delta=-2.0", **folders)
+    assert told.endswith("raise scores.scorer.delta")
+
+
+def test_a_report_of_nothing_says_what_to_make(refused, tmp_path):
+    assert refused("report", "report", runs=tmp_path).endswith("run make dapt or make tapt")
