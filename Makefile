@@ -29,6 +29,10 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
+# What was typed: manifests and reports repeat it.
+GIVEN := $(foreach v,RECIPE SET BASE DATA LAUNCH RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
+
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
 ARGS       = --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D)
 ROWS       = $(PY) -m

@@ -16,6 +16,7 @@ opinions stand, denials of the opposite ("not bland") and what others say, who a
 rightly, and only label noise parts it from 100 %.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -49,6 +50,8 @@ CEILING = 1 - LABEL_NOISE
 UNSEEN_ONLY, SEEN_ONLY = 0.6, 0.2
 """Shares of the dev and test reviews that hold words of the unseen families only, and of the seen only."""
 
+import os
+SKEW=float(os.environ.get('SKEW','1.5'))
 OPINIONS = (5, 6, 7)
 ASPECTS = 3
 PAIRED = 0.6
@@ -124,7 +127,7 @@ def _general(language: Grammar, split: str, index: int, rng: Random) -> dict[str
 
 def _domain(language: Grammar, split: str, index: int, rng: Random) -> dict[str, object]:
     """A review about any aspects, its label kept back."""
-    return _document(language, _review(language, rng, tuple(language.families), index % 2))
+    return _document(language, _review(language, rng, tuple(language.families), index % 2, SKEW))
 
 
 def _task(language: Grammar, split: str, index: int, rng: Random) -> dict[str, object]:
@@ -145,12 +148,12 @@ def _aspects(language: Grammar, split: str, chance: float) -> tuple[str, ...]:
     return language.unseen if chance < SEEN_ONLY + UNSEEN_ONLY else tuple(language.families)
 
 
-def _review(language: Grammar, rng: Random, aspects: Sequence[str], polarity: int) -> str:
+def _review(language: Grammar, rng: Random, aspects: Sequence[str], polarity: int, skew: float = 0) -> str:
     """Opinions on a few aspects, all of one polarity, between clauses that do not matter, in any order."""
     about = _draw(rng, aspects, ASPECTS)
-    places = [(aspect, place) for aspect in about for place in range(len(language.families[aspect][polarity]))]
+    places = [(aspect, place) for aspect in about for place in range(5)]
     straight, clauses = [], []
-    for aspect, place in _draw(rng, places, _pick(rng, OPINIONS)):
+    for aspect, place in _zdraw(rng, places, _pick(rng, OPINIONS), skew):
         if rng.random() < DENIED:
             clauses.append(_say(language, rng, language.denials, language.families[aspect][1 - polarity][place]))
         else:
@@ -218,3 +221,7 @@ def _draw(rng: Random, entries: Sequence[_T], count: int) -> list[_T]:
     """`count` different entries, in random order."""
     left = list(entries)
     return [left.pop(int(len(left) * rng.random())) for _ in range(count)]
+
+
+def _zdraw(rng, entries, count, skew):
+    return sorted(entries, key=lambda e: math.log(max(rng.random(), 1e-12)) * (e[1] + 1) ** skew, reverse=True)[:count]

@@ -213,7 +213,7 @@ CHINESE = Grammar(
     """),
     comma="，",
     stop="。",
-    length=(36, 52),
+    length=(32, 46),
 )
 
 ENGLISH = Grammar(

@@ -190,7 +190,7 @@ def _provenance(seconds: float) -> dict[str, object]:
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     return {
         "commit": _commit(),
-        "command": " ".join(sys.argv),
+        "command": os.environ.get("KEYMASK_CALL") or " ".join(sys.argv),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": {name: package_version(name) for name in packages},

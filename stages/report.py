@@ -40,6 +40,11 @@ class Arm:
     pretrained: Manifest
 
     @property
+    def last(self) -> str:
+        """`dapt` of `demo/dapt`."""
+        return self.name.split("/")[-1]
+
+    @property
     def seeds(self) -> dict[int, float]:
         """Test accuracy of every fine-tuning seed."""
         start = "accuracy_seed_"
@@ -51,11 +56,11 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
     """Write the report of one run, or of several side by side; metrics with each arm's accuracy."""
     arms, left_out = _comparable([arm for folder in runs for arm in _arms(folder, prefix=len(runs) > 1)])
     rows = [_row(arm, arms[0], config.confidence) for arm in arms]
-    verdicts = [_verdict(arm, arms[0], config.confidence) for arm in arms[1:]]
-    (out / "scores.svg").write_text(dots_svg({arm.name: list(arm.seeds.values()) for arm in arms}, "test accuracy, %"))
-    (out / "losses.svg").write_text(
-        lines_svg({arm.name: _curve(arm) for arm in arms}, "dev loss on fixed masks by step")
-    )
+    verdicts = _verdicts(arms, config.confidence)
+    curves = {arm.name: _curve(arm) for arm in arms}
+    accuracies = {arm.name: list(arm.seeds.values()) for arm in arms}
+    (out / "scores.svg").write_text(dots_svg(accuracies, "test accuracy, %"), encoding="utf-8")
+    (out / "losses.svg").write_text(lines_svg(curves, "dev loss on fixed masks, own corpus"), encoding="utf-8")
     parts = [
         "# Did it help?",
         *verdicts,
@@ -67,7 +72,7 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
     keywords = _keywords(runs)
     if keywords:
         parts += ["## Keywords against planted truth", markdown_table(["", "precision", "recall", "F1"], keywords)]
-    parts += ["## How to read it", _notes(config), "## Repeat", "```", *_commands(arms), "```"]
+    parts += ["## How to read it", _notes(config), "## Repeat", "```\n" + "\n".join(_commands(arms)) + "\n```"]
     (out / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print("\n" + terminal_table(HEAD, rows) + "\n")
     for line in [*verdicts, *left_out]:
@@ -121,21 +126,31 @@ def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
     ]
 
 
+def _verdicts(arms: list[Arm], confidence: float) -> list[str]:
+    """Every arm against base; in a comparison of recipes, the first one's arms also against their like in the others."""
+    lines = [_verdict(arm, arms[0], confidence) for arm in arms[1:]]
+    for arm in arms:
+        twins = [other for other in arms if other.folder != arms[0].folder == arm.folder and other.last == arm.last]
+        lines += [_verdict(arm, twin, confidence) for twin in twins]
+    return lines
+
+
 def _verdict(arm: Arm, base: Arm, confidence: float) -> str:
     """A sentence whose wording is bound to the interval."""
     mean, low, high = paired_difference(arm.seeds, base.seeds, confidence)
-    numbers = f"{mean:+.1f} accuracy, {confidence:.0%} interval [{low:+.1f}, {high:+.1f}] over {len(arm.seeds)} seeds"
-    if low > 0:
-        return f"**{arm.name} helped**: {numbers}."
-    if high < 0:
-        return f"**{arm.name} hurt**: {numbers}."
-    return f"**{arm.name}: no difference to base beyond noise**: {numbers}."
+    found = "better than" if low > 0 else "worse than" if high < 0 else "no different beyond noise from"
+    interval = f"{confidence:.0%} interval [{low:+.1f}, {high:+.1f}] over {len(arm.seeds)} seeds"
+    return f"**{arm.name} is {found} {base.name}**: {mean:+.1f} accuracy, {interval}."
 
 
 def _curve(arm: Arm) -> list[tuple[float, float]]:
-    path = arm.folder / arm.name.split("/")[-1] / "logs" / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [(line["step"] + 1, line["dev/loss"]) for line in lines if "dev/loss" in line]
+    """(step, dev loss) of a continued pretraining, from before the first step."""
+    path = arm.folder / arm.last / "logs" / "metrics.jsonl"
+    if not path.exists() or arm.pretrained["stage"] != "pretrain":
+        return []
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    points = [(line["step"] + 1, line["dev/loss"]) for line in lines if "dev/loss" in line]
+    return [(0, arm.pretrained["metrics"]["dev_loss_before"]), *points]
 
 
 def _keywords(runs: list[Path]) -> list[list[str]]:
@@ -162,7 +177,7 @@ def _notes(config: ReportConfig) -> str:
 
 
 def _commands(arms: list[Arm]) -> list[str]:
-    return sorted({f"{arm.pretrained['provenance']['command']}" for arm in arms})
+    return sorted({str(arm.result["provenance"]["command"]) for arm in arms})
 
 
 def sources(config: ReportConfig, runs: list[Path]) -> list[Path]:

@@ -27,8 +27,8 @@ from transformers import (
     TrainingArguments,
 )
 
-import stages.finetune
-import stages.mask
+import stages.finetune as finetune_stage
+import stages.mask as mask_stage
 from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, shards
 from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
 from pipeline.artifact import file_digest, open_draft, read_manifest, seal
@@ -80,27 +80,29 @@ max_length = 24
 seeds = [13, 43]
 
 [finetuned.trainer]
-epochs = 6
+epochs = 12
 batch_size = 16
-learning_rate = 5e-3
-evaluations = 3
+learning_rate = 3e-3
+evaluations = 1     # the first model that is right everywhere is not sure of anything
 
 [scores]
 max_length = 24
+scorer.min_gain = 0.2
 
 [tagger.trainer]
-epochs = 6
+epochs = 8
 batch_size = 16
 learning_rate = 5e-3
 evaluations = 3
 
 [masked]
 max_length = 24
+selective_share = 0.8
 
 [dapt.trainer]
 steps = 60
 batch_size = 16
-learning_rate = 3e-3
+learning_rate = 1e-3
 evaluations = 3
 save_steps = 10
 
@@ -142,13 +144,17 @@ class Kitchen:
         named = [str(part) for name, path in folders.items() for part in (f"--{name}", path)]
         return [f"stages.{stage}", "--recipe", str(self.recipe), "--out", str(out), *named, *more]
 
-    def make(self, stage: str, out: str | Path, *more: str, **folders: Path) -> None:
+    def make(self, stage: str, out: str | Path, *more: str, **folders: Path) -> int:
+        """The exit code."""
         module, *arguments = self.command(stage, self[out] if isinstance(out, str) else out, *more, **folders)
         before, sys.argv = sys.argv, [module, *arguments]
         try:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as left:
+            return left.code
         finally:
             sys.argv = before
+        return 0
 
     def launch(self, processes: int, stage: str, out: Path, *more: str, **folders: Path) -> subprocess.Popen:
         """The stage as a process of its own, or as two that share its work."""
@@ -163,18 +169,21 @@ def kitchen(tmp_path_factory) -> Kitchen:
     """Everything made once."""
     torch.set_num_threads(1)
     it = Kitchen(tmp_path_factory.mktemp("chain"))
-    it.make("prepare", "corpus", data=it.data)
-    it.make("start", "base", general=it["corpus"] / "general")
-    it.make("finetune", "finetuned-base", init=it["base"], task=it["corpus"] / "task")
-    it.make("score", "scores", classifier=it["finetuned-base"], task=it["corpus"] / "task")
-    it.make("train_tagger", "tagger", init=it["base"], scores=it["scores"])
-    it.make("mask", "masked", init=it["base"], corpus=it["corpus"], tagger=it["tagger"])
-    it.make("pretrain", "dapt", init=it["base"], masked=it["masked"] / "domain")
-    it.make("pretrain", "dapt-tapt", init=it["dapt"], masked=it["masked"] / "task")
-    for name in ("dapt", "dapt-tapt"):
-        it.make("finetune", f"finetuned-{name}", init=it[name], task=it["corpus"] / "task")
-    it.make("export", "static", init=it["base"], masked=it["masked"])
-    it.make("report", "report", runs=it.runs / "toy")
+    corpus, base, arms = it["corpus"], it["base"], ("dapt", "dapt-tapt")
+    codes = [
+        it.make("prepare", "corpus", data=it.data),
+        it.make("start", "base", general=corpus / "general"),
+        it.make("finetune", "finetuned-base", init=base, task=corpus / "task"),
+        it.make("score", "scores", classifier=it["finetuned-base"], task=corpus / "task"),
+        it.make("train_tagger", "tagger", init=base, scores=it["scores"]),
+        it.make("mask", "masked", init=base, corpus=corpus, tagger=it["tagger"]),
+        it.make("pretrain", "dapt", init=base, masked=it["masked"] / "domain"),
+        it.make("pretrain", "dapt-tapt", init=it["dapt"], masked=it["masked"] / "task"),
+        *(it.make("finetune", f"finetuned-{arm}", init=it[arm], task=corpus / "task") for arm in arms),
+        it.make("export", "static", init=base, masked=it["masked"]),
+        it.make("report", "report", runs=it.runs / "toy"),
+    ]
+    assert not any(codes)
     return it
 
 
@@ -225,9 +234,9 @@ def test_a_classifier_learns_what_a_word_decides(kitchen):
 
 
 def test_scorer_and_tagger_find_the_words_that_decide(kitchen):
-    assert metrics(kitchen, "scores")["truth_recall"] > 80
+    assert metrics(kitchen, "scores")["truth_precision"] > 80
     assert metrics(kitchen, "tagger")["f1"] > 70
-    assert metrics(kitchen, "masked")["truth_f1"] > 70
+    assert metrics(kitchen, "masked")["truth_precision"] > 80
 
 
 def test_masks_fall_on_the_words_that_decide(kitchen):
@@ -354,7 +363,7 @@ def test_another_recipe_with_the_same_settings_shares_what_is_made(kitchen):
 
 
 def test_masking_broken_off_and_run_again_writes_the_same_rows(kitchen, tmp_path, monkeypatch):
-    config = build(stages.mask.MaskConfig, load_recipe(str(kitchen.recipe))["masked"], "masked")
+    config = build(mask_stage.MaskConfig, load_recipe(str(kitchen.recipe))["masked"], "masked")
     folders = [kitchen[name] for name in ("base", "corpus", "tagger")]
     written = []
 
@@ -364,12 +373,12 @@ def test_masking_broken_off_and_run_again_writes_the_same_rows(kitchen, tmp_path
         written.append(path)
         return write_shard(path, *more)
 
-    write_shard = stages.mask.write_shard
+    write_shard = mask_stage.write_shard
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
-        patch.setattr(stages.mask, "write_shard", until_the_third)
-        stages.mask.mask(config, *folders, tmp_path)
+        patch.setattr(mask_stage, "write_shard", until_the_third)
+        mask_stage.mask(config, *folders, tmp_path)
     times = [path.stat().st_mtime_ns for path in written]
-    found = stages.mask.mask(config, *folders, tmp_path)
+    found = mask_stage.mask(config, *folders, tmp_path)
     assert [path.stat().st_mtime_ns for path in written] == times  # what was whole was kept
     assert found == metrics(kitchen, "masked")
     assert list(read_rows(tmp_path)) == list(read_rows(kitchen["masked"]))
@@ -378,8 +387,8 @@ def test_masking_broken_off_and_run_again_writes_the_same_rows(kitchen, tmp_path
 @pytest.mark.parametrize("documents", [1, 7])
 def test_masks_do_not_depend_on_what_is_tagged_together(kitchen, tmp_path, documents):
     table = load_recipe(str(kitchen.recipe), [f"masked.batch_documents={documents}"])["masked"]
-    config = build(stages.mask.MaskConfig, table, "masked")
-    stages.mask.mask(config, *(kitchen[name] for name in ("base", "corpus", "tagger")), tmp_path)
+    config = build(mask_stage.MaskConfig, table, "masked")
+    mask_stage.mask(config, *(kitchen[name] for name in ("base", "corpus", "tagger")), tmp_path)
     found, wanted = rows(tmp_path), rows(kitchen["masked"])
     assert found.keys() == wanted.keys()
     assert all(found[name]["masked"] == wanted[name]["masked"] for name in wanted)
@@ -446,9 +455,9 @@ def test_pretraining_killed_and_run_again_ends_with_the_same_bits(kitchen):
 
 
 def test_fine_tuning_broken_off_between_seeds_ends_with_the_same_bits(kitchen, tmp_path, monkeypatch):
-    config = build(stages.finetune.FinetuneConfig, load_recipe(str(kitchen.recipe))["finetuned"], "finetuned")
+    config = build(finetune_stage.FinetuneConfig, load_recipe(str(kitchen.recipe))["finetuned"], "finetuned")
     folders = kitchen["base"], kitchen["corpus"] / "task"
-    load, seeds = stages.finetune.load_classifier, []
+    load, seeds = finetune_stage.load_classifier, []
 
     def once(init: Path, names: list[str], seed: int) -> torch.nn.Module:
         seeds.append(seed)
@@ -456,10 +465,10 @@ def test_fine_tuning_broken_off_between_seeds_ends_with_the_same_bits(kitchen, t
             raise RuntimeError("killed")
         return load(init, names, seed)
 
-    monkeypatch.setattr(stages.finetune, "load_classifier", once)
+    monkeypatch.setattr(finetune_stage, "load_classifier", once)
     with pytest.raises(RuntimeError, match="killed"):
-        stages.finetune.finetune(config, *folders, tmp_path)
-    assert stages.finetune.finetune(config, *folders, tmp_path) == metrics(kitchen, "finetuned-base")
+        finetune_stage.finetune(config, *folders, tmp_path)
+    assert finetune_stage.finetune(config, *folders, tmp_path) == metrics(kitchen, "finetuned-base")
     assert seeds == [13, 43, 43]
     for name in ("model.safetensors", "predictions/part-00000.parquet"):
         assert file_digest(tmp_path / name) == file_digest(kitchen["finetuned-base"] / name)
@@ -473,10 +482,9 @@ def refused(kitchen, tmp_path, capsys):
     """Run a stage that must be refused: code 2 and one line, which is returned."""
 
     def run(stage: str, out: str, *more: str, **folders: Path) -> str:
-        with pytest.raises(SystemExit) as left:
-            kitchen.make(stage, tmp_path / "runs" / "r" / out, *more, **folders)
+        code = kitchen.make(stage, tmp_path / "runs" / "r" / out, *more, **folders)
         lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("▸", "  "))]
-        assert left.value.code == 2 and len(lines) == 1 and not (tmp_path / "runs" / "r" / out).exists()
+        assert code == 2 and len(lines) == 1 and not (tmp_path / "runs" / "r" / out).exists()
         return lines[0]
 
     return run
