@@ -130,8 +130,9 @@ def _verdicts(arms: list[Arm], confidence: float) -> list[str]:
     """Every arm against base; in a comparison of recipes, the first one's arms also against their like in the others."""
     lines = [_verdict(arm, arms[0], confidence) for arm in arms[1:]]
     for arm in arms:
-        twins = [other for other in arms if other.folder != arms[0].folder == arm.folder and other.last == arm.last]
-        lines += [_verdict(arm, twin, confidence) for twin in twins]
+        if arm.folder == arms[0].folder:
+            twins = [other for other in arms if other.folder != arm.folder and other.last == arm.last]
+            lines += [_verdict(arm, twin, confidence) for twin in twins]
     return lines
 
 
