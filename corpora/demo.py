@@ -53,7 +53,7 @@ UNSEEN_ONLY, SEEN_ONLY = 0.6, 0.2
 import os
 SKEW=float(os.environ.get('SKEW','1.5'))
 OPINIONS = (5, 6, 7)
-ASPECTS = 3
+ASPECTS = int(os.environ.get("ASPECTS","4"))
 PAIRED = 0.6
 DENIED, QUOTED, NEUTRAL = 0.08, 0.25, 0.6
 """How often an opinion is said by denying its opposite; how many reviews quote others, and hold a neutral word."""

@@ -213,7 +213,7 @@ CHINESE = Grammar(
     """),
     comma="，",
     stop="。",
-    length=(32, 46),
+    length=(26, 42),
 )
 
 ENGLISH = Grammar(

@@ -5,6 +5,7 @@ Weights are safetensors, code is transformers' own: a pickle is refused and remo
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -78,19 +79,41 @@ def load_trained(kind: type, place: Path) -> PreTrainedModel:
     return _load(kind, place).eval()
 
 
-def new_bert(
-    vocab_size: int, hidden_size: int, layers: int, heads: int, max_length: int, pad_id: int, seed: int
-) -> PreTrainedModel:
-    """A BERT for masked language modelling with random weights."""
-    if hidden_size % heads:
-        raise InputError(f"base.hidden_size = {hidden_size} must be a multiple of base.heads = {heads}")
+@dataclass(frozen=True)
+class ModelSize:
+    """The size of a BERT to build."""
+
+    hidden_size: int = 128
+    """Width of the model."""
+    layers: int = 2
+    """Transformer layers."""
+    heads: int = 2
+    """Attention heads of each layer."""
+    max_length: int = 128
+    """Longest sequence in ids, special tokens included."""
+    dropout: float = 0.1
+    """Dropout of hidden states and attention (BERT); a small model trained briefly learns more without."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size = {self.hidden_size} must be a multiple of heads = {self.heads}")
+
+
+def new_bert(size: ModelSize, vocab_size: int, pad_id: int, seed: int) -> PreTrainedModel:
+    """A BERT for masked language modelling with random weights.
+
+    They are normal(0, width ** -0.5): BERT's 0.02 is made for a width of 768 and more, and starves a narrow model.
+    """
     config = BertConfig(
         vocab_size=vocab_size,
-        hidden_size=hidden_size,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=4 * hidden_size,
-        max_position_embeddings=max_length,
+        hidden_size=size.hidden_size,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=4 * size.hidden_size,
+        max_position_embeddings=size.max_length,
+        hidden_dropout_prob=size.dropout,
+        attention_probs_dropout_prob=size.dropout,
+        initializer_range=size.hidden_size**-0.5,
         pad_token_id=pad_id,
     )
     torch.manual_seed(seed)

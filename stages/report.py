@@ -127,7 +127,7 @@ def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
 
 
 def _verdicts(arms: list[Arm], confidence: float) -> list[str]:
-    """Every arm against base; in a comparison of recipes, the first one's arms also against their like in the others."""
+    """Every arm against base; of several recipes, the arms of the first also against their like in the others."""
     lines = [_verdict(arm, arms[0], confidence) for arm in arms[1:]]
     for arm in arms:
         if arm.folder == arms[0].folder:

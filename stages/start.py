@@ -8,7 +8,7 @@ writes  base/            model and tokenizer, ready for Auto….from_pretrained
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from pipeline.artifact import SCRATCH
 from pipeline.batches import Sequences
 from pipeline.errors import InputError
 from pipeline.masking import MaskingConfig
-from pipeline.models import load_masked_lm, load_tokenizer, model_card, new_bert, save
+from pipeline.models import ModelSize, load_masked_lm, load_tokenizer, model_card, new_bert, save
 from pipeline.pretraining import pretrain_mlm
 from pipeline.processes import main_first, rank, say
 from pipeline.stage import run
@@ -32,8 +32,8 @@ SEQUENCE_COLUMNS = ("id", "input_ids", "word_ids", "importance")
 
 
 @dataclass(frozen=True)
-class BaseConfig:
-    """A base to load, or the size of one to build."""
+class BaseConfig(ModelSize):
+    """A base to load, or one to build: of this size, with these settings."""
 
     model: str = ""
     """Local folder or hub name; empty = build from scratch with the settings below."""
@@ -41,14 +41,6 @@ class BaseConfig:
     """Entries of the tokenizer trained on the general text."""
     lowercase: bool = True
     """Whether that tokenizer lowers case and strips accents (BERT uncased)."""
-    hidden_size: int = 128
-    """Width of the model."""
-    layers: int = 2
-    """Transformer layers."""
-    heads: int = 2
-    """Attention heads of each layer."""
-    max_length: int = 128
-    """Longest sequence in ids, special tokens included."""
     documents: int = 0
     """How many documents of the general text to learn from, from the first; 0 = all."""
     language: str = "zh"
@@ -63,6 +55,7 @@ class BaseConfig:
     """Length and pace of the pretraining from scratch."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.masking.policy == "selective":
             raise ValueError(
                 "masking.policy = selective needs a tagger, which needs a base: choose whole_word or random"
@@ -93,15 +86,8 @@ def _from_scratch(config: BaseConfig, general: Path, out: Path) -> dict[str, flo
     main_first(lambda: _tokenizer(config, general, out))
     tokenizer = load_tokenizer(out)
     unknown = _checked_unknown_rate(config, tokenizer, general)
-    model = new_bert(
-        len(tokenizer),
-        config.hidden_size,
-        config.layers,
-        config.heads,
-        config.max_length,
-        tokenizer.pad_token_id,
-        config.trainer.seed,
-    )
+    size = ModelSize(**{field.name: getattr(config, field.name) for field in fields(ModelSize)})
+    model = new_bert(size, len(tokenizer), tokenizer.pad_token_id, config.trainer.seed)
     check_tokenizer(tokenizer, model.get_input_embeddings().num_embeddings, "the base")
     train, dev = main_first(lambda: _sequences(config, tokenizer, general, out))
     metrics = pretrain_mlm(model, tokenizer, train, dev, config.masking, config.trainer, out, "base")

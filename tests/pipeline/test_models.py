@@ -23,6 +23,7 @@ from pipeline.models import (
     load_tokenizer,
     load_trained,
     model_card,
+    ModelSize,
     new_bert,
     save,
 )
@@ -136,13 +137,14 @@ def test_a_folder_that_is_no_model_is_one_line(copy, spoil):
 
 
 def test_a_new_model_is_the_same_for_one_seed():
-    one, other, third = (new_bert(50, 16, 2, 2, 32, 0, seed) for seed in (1, 1, 2))
+    size = ModelSize(hidden_size=16, layers=2, heads=2, max_length=32)
+    one, other, third = (new_bert(size, 50, 0, seed) for seed in (1, 1, 2))
     assert equal(one, other) and not equal(one, third)
 
 
 def test_a_width_that_heads_do_not_divide_is_refused():
-    with pytest.raises(InputError, match=r"hidden_size = 16 must be a multiple of base.heads = 3"):
-        new_bert(50, 16, 2, 3, 32, 0, 0)
+    with pytest.raises(ValueError, match="hidden_size = 16 must be a multiple of heads = 3"):
+        ModelSize(hidden_size=16, heads=3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
