@@ -23,7 +23,8 @@ PY   := $(VENV)/bin/python
 RUN  := $(RUNS)/$(basename $(notdir $(RECIPE)))
 S    := $(RUN)/.settings
 
-# A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA.
+# A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA. Only torch is looked up
+# there, and once: an index that does not answer would cost seconds for every package.
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -151,5 +152,7 @@ $(VENV)/.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "setup: $(PYTHON) is older than 3.10: set PYTHON=python3.11 or so" >&2; exit 2; }
 	@echo "setup: making $(VENV) (once; about 1.5 GB and two minutes)"
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "setup: python venv is missing: apt install python3-venv, or set PYTHON=" >&2; exit 2; }
-	@$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX:%=--extra-index-url %) -r requirements.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 $(TORCH_INDEX:%=--extra-index-url %) \
+	  "$$(grep '^torch==' requirements.txt)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -50,10 +50,9 @@ CEILING = 1 - LABEL_NOISE
 UNSEEN_ONLY, SEEN_ONLY = 0.6, 0.2
 """Shares of the dev and test reviews that hold words of the unseen families only, and of the seen only."""
 
-import os
-SKEW=float(os.environ.get('SKEW','1.5'))
+SKEW = 2.0
 OPINIONS = (5, 6, 7)
-ASPECTS = int(os.environ.get("ASPECTS","4"))
+ASPECTS = 4
 PAIRED = 0.6
 DENIED, QUOTED, NEUTRAL = 0.08, 0.25, 0.6
 """How often an opinion is said by denying its opposite; how many reviews quote others, and hold a neutral word."""
