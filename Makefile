@@ -128,7 +128,7 @@ check: | $(VENV)/.stamp  ## format, lint, tests
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m pytest
 
 bench: | $(VENV)/.stamp  ## measurements; no test depends on them
-	@$(PY) -m pytest tests/benchmarks -q -s
+	@$(PY) -m pytest tests/benchmarks -q -s -o python_files='bench_*.py'
 
 clean:  ## remove what RECIPE made
 	@rm -rf '$(RUN)' && echo "removed $(RUN)"

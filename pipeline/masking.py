@@ -157,12 +157,13 @@ def corrupt(
 
 
 def show(tokens: list[str], importance: np.ndarray, masked: np.ndarray) -> str:
-    """A sequence for human eyes, in Markdown: **important**, `[masked]`."""
-    marked = (
-        f"`[{_plain(t)}]`" if m else f"**{_plain(t)}**" if i >= IMPORTANT else _plain(t)
-        for t, i, m in zip(tokens, importance, masked, strict=True)
-    )
-    return " ".join(marked)
+    """A sequence for human eyes, in Markdown: **important**, `[masked]`, **`[both]`**."""
+    return " ".join(map(_shown, tokens, importance >= IMPORTANT, masked))
+
+
+def _shown(token: str, important: bool, masked: bool) -> str:
+    text = f"`[{token.replace('`', chr(39))}]`" if masked else _plain(token)
+    return f"**{text}**" if important else text
 
 
 def _plain(token: str) -> str:

@@ -152,7 +152,7 @@ def _metrics(counts: dict[str, float]) -> dict[str, float]:
 
 
 def _preview(out: Path, tokenizer: PreTrainedTokenizerBase) -> str:
-    lines = ["# Masked corpus", "", "**Bold**: important to the tagger. `[code]`: predicted at visit 0.", ""]
+    lines = ["# Masked corpus", "", "**Bold**: important to the tagger. `[brackets]`: predicted at visit 0.", ""]
     for kind in ("domain", "task"):
         if (out / kind / "train").exists():
             rows = islice(read_rows(out / kind / "train"), 15)

@@ -27,9 +27,22 @@ EN = "the film is good bad play ##s ##ed ##er and un ##able a b i , . !"
 WORDS = [*SPECIAL, "[unused1]", *ZH, *(f"##{char}" for char in "好吃"), *EN.split()]
 """The vocabulary of the toy BERT: its ids are places in this list."""
 
-TEXTS = ["这家店的菜很好吃", "味道太差", "服务很好。", "the film is good", "a bad film , played and unable !", "我们爱吃"]
+TEXTS = [
+    "这家店的菜很好吃",
+    "味道太差",
+    "服务很好。",
+    "the film is good",
+    "a bad film , played and unable !",
+    "我们爱吃",
+]
 
-names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+names = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
 
 
 def wordpiece() -> PreTrainedTokenizerFast:
@@ -69,7 +82,13 @@ def byte_level(trim_offsets: bool) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=32,
-        **{"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"},
+        **{
+            "pad_token": "<pad>",
+            "unk_token": "<unk>",
+            "cls_token": "<s>",
+            "sep_token": "</s>",
+            "mask_token": "<mask>",
+        },
     )
 
 
@@ -79,7 +98,9 @@ def metaspace() -> PreTrainedTokenizerFast:
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=80, special_tokens=list(SPECIAL), unk_token="[UNK]", show_progress=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=80, special_tokens=list(SPECIAL), unk_token="[UNK]", show_progress=False
+    )
     tokenizer.train_from_iterator(TEXTS * 3, trainer)
     tokenizer.post_processor = template(tokenizer, "[CLS]", "[SEP]")
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **names)

@@ -26,7 +26,9 @@ from pipeline.artifact import (
 )
 from pipeline.errors import InputError
 
-CONFIGS = st.dictionaries(st.text("ab", min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans()))
+CONFIGS = st.dictionaries(
+    st.text("ab", min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans())
+)
 
 
 def made(folder, key: str = "k", **files: str):
@@ -54,7 +56,9 @@ def test_the_key_is_the_same_exactly_when_what_goes_in_is(one, other, version, s
 def test_the_key_depends_on_stage_inputs_and_their_names():
     keys = {make_key(s, 1, {}, i) for s in ("mask", "score") for i in ({"a": "x"}, {"a": "y"}, {"b": "x"}, {})}
     assert len(keys) == 8
-    assert make_key("s", 1, {"a": 1, "b": 2}, {"x": "1", "y": "2"}) == make_key("s", 1, {"b": 2, "a": 1}, {"y": "2", "x": "1"})
+    assert make_key("s", 1, {"a": 1, "b": 2}, {"x": "1", "y": "2"}) == make_key(
+        "s", 1, {"b": 2, "a": 1}, {"y": "2", "x": "1"}
+    )
 
 
 def test_a_sealed_artifact_lists_every_file_with_size_and_hash(tmp_path):
@@ -167,7 +171,10 @@ HOLD += "with lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)
 def test_a_second_run_is_refused_while_the_first_lives_and_let_in_when_it_is_killed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "a")], stdout=subprocess.PIPE) as first:
         first.stdout.readline()
-        with pytest.raises(InputError, match=f"is being made by process {first.pid} on .* since"), lock(tmp_path / "a"):
+        with (
+            pytest.raises(InputError, match=f"is being made by process {first.pid} on .* since"),
+            lock(tmp_path / "a"),
+        ):
             pass
         first.kill()
     with lock(tmp_path / "a"):

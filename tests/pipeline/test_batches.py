@@ -57,7 +57,9 @@ def test_a_visit_is_the_same_in_any_batch(masked_batches):
 
 def test_labelled_batches_pad_ids_types_and_token_labels_each_its_own_way():
     ids = [np.array([2, 8, 3]), np.array([2, 3])]
-    batch = LabelledBatches(ids, [np.array([IGNORE, 1, IGNORE])] * 1 + [np.array([IGNORE] * 2)], 9, types=ids).batch([0, 1])
+    batch = LabelledBatches(ids, [np.array([IGNORE, 1, IGNORE])] * 1 + [np.array([IGNORE] * 2)], 9, types=ids).batch(
+        [0, 1]
+    )
     assert batch["input_ids"].tolist() == [[2, 8, 3], [2, 3, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["token_type_ids"].tolist() == [[2, 8, 3], [2, 3, 0]]

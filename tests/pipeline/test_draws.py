@@ -51,7 +51,11 @@ def test_draws_are_uniform_whatever_counter_turns(turned):
     counters = [np.int64(3)] * 4
     counters[turned] = np.arange(MANY)
     seeds, *others = counters
-    drawn = uniform(seeds, CHOOSE, *others) if turned else np.array([uniform(s, CHOOSE, *others) for s in range(MANY // 10)])
+    drawn = (
+        uniform(seeds, CHOOSE, *others)
+        if turned
+        else np.array([uniform(s, CHOOSE, *others) for s in range(MANY // 10)])
+    )
     assert 0 <= drawn.min() and drawn.max() < 1
     counts, _ = np.histogram(drawn, bins=20, range=(0, 1))
     expected = len(drawn) / 20
@@ -81,7 +85,11 @@ def test_a_step_reads_its_place_in_the_epochs_one_after_another(seed, count, siz
 @given(st.integers(0, 9), st.integers(1, 40), st.integers(1, 9))
 def test_every_epoch_visits_each_sequence_exactly_once(seed, count, size):
     steps = -(-3 * count // size)
-    seen = [visit for s in range(steps) for visit in zip(*map(np.ndarray.tolist, visits(seed, s, size, count)), strict=True)]
+    seen = [
+        visit
+        for s in range(steps)
+        for visit in zip(*map(np.ndarray.tolist, visits(seed, s, size, count)), strict=True)
+    ]
     assert sorted(seen[: 3 * count], key=lambda v: (v[1], v[0])) == [(i, e) for e in range(3) for i in range(count)]
 
 

@@ -20,14 +20,17 @@ def rows(seed: int, count: int, words: int, longest: int = 4) -> tuple[np.ndarra
     """word_ids, importance, keys, epochs of `count` rows of up to `words` words, with a special token at either end."""
     draw = np.random.default_rng(seed)
     lists = [
-        np.repeat(np.arange(n), draw.integers(1, longest + 1, n)) for n in draw.integers(words // 2 + 1, words + 1, count)
+        np.repeat(np.arange(n), draw.integers(1, longest + 1, n))
+        for n in draw.integers(words // 2 + 1, words + 1, count)
     ]
     length = max(map(len, lists)) + 2
     word_ids = np.full((count, length), -1)
     for row, word in zip(word_ids, lists, strict=True):
         row[1 : len(word) + 1] = word
     importance = draw.integers(0, 256, (count, words))
-    importance = np.where(word_ids >= 0, np.take_along_axis(importance, np.maximum(word_ids, 0), 1), 0).astype(np.uint8)
+    importance = np.where(word_ids >= 0, np.take_along_axis(importance, np.maximum(word_ids, 0), 1), 0).astype(
+        np.uint8
+    )
     return word_ids, importance, document_keys([f"row {i}" for i in range(count)]), draw.integers(0, 5, count)
 
 
@@ -124,13 +127,17 @@ def test_a_row_with_a_word_has_something_to_predict_and_one_without_has_not(poli
 
 
 def test_a_batch_without_any_word_is_no_error():
-    masked = choose(MaskingConfig(), np.full((2, 3), -1), np.zeros((2, 3), np.uint8), document_keys("ab"), np.zeros(2, int))
+    masked = choose(
+        MaskingConfig(), np.full((2, 3), -1), np.zeros((2, 3), np.uint8), document_keys("ab"), np.zeros(2, int)
+    )
     assert masked.shape == (2, 3) and not masked.any()
 
 
 def test_a_word_with_an_unknown_token_in_it_is_one_word():
     word_ids, zeros = np.array([[-1, 0, -1, 0, -1]] * 200), np.zeros((200, 5), np.uint8)
-    masked = choose(MaskingConfig("whole_word", 0.5), word_ids, zeros, np.repeat(document_keys("a"), 200), np.arange(200))
+    masked = choose(
+        MaskingConfig("whole_word", 0.5), word_ids, zeros, np.repeat(document_keys("a"), 200), np.arange(200)
+    )
     assert set(map(tuple, masked.tolist())) == {(False, True, False, True, False)}
 
 
@@ -145,7 +152,9 @@ def test_the_most_important_words_are_taken_first(epoch):
 def test_words_of_equal_importance_take_turns():
     word_ids = np.repeat(np.array([[-1, *range(10), -1]]), 3000, axis=0)
     importance = np.where(np.isin(np.arange(12), [2, 5, 9]), 200, 0).astype(np.uint8)[None].repeat(3000, 0)
-    masked = choose(MaskingConfig("selective", 0.1), word_ids, importance, np.repeat(document_keys("x"), 3000), np.arange(3000))
+    masked = choose(
+        MaskingConfig("selective", 0.1), word_ids, importance, np.repeat(document_keys("x"), 3000), np.arange(3000)
+    )
     share = masked.mean(0)
     assert share[[2, 5, 9]].sum() == 1 and abs(share[[2, 5, 9]] - 1 / 3).max() < 0.04
 
@@ -153,7 +162,9 @@ def test_words_of_equal_importance_take_turns():
 def test_what_important_words_leave_of_the_budget_is_drawn_at_random():
     word_ids = np.repeat(np.array([[-1, *range(10), -1]]), 5000, axis=0)
     importance = np.where(np.arange(12) == 4, 255, 20).astype(np.uint8)[None].repeat(5000, 0)
-    masked = choose(MaskingConfig("selective", 0.4), word_ids, importance, np.repeat(document_keys("x"), 5000), np.arange(5000))
+    masked = choose(
+        MaskingConfig("selective", 0.4), word_ids, importance, np.repeat(document_keys("x"), 5000), np.arange(5000)
+    )
     others = np.delete(masked[:, 1:-1], 3, axis=1)
     assert masked[:, 4].all() and (others.sum(1) == 3).all()
     assert abs(others.mean(0) - 3 / 9).max() < 4.5 * np.sqrt(2 / 9 / 5000)
@@ -165,7 +176,9 @@ def test_important_words_fill_no_more_than_their_share(share):
     importance = np.where(np.arange(102) <= 40, 255, 0).astype(np.uint8)[None].repeat(500, 0)
     config = MaskingConfig("selective", 0.2, selective_share=share)
     masked = choose(config, word_ids, importance, np.repeat(document_keys("x"), 500), np.arange(500))
-    wanted = 20 * share + 20 * (1 - share) * (40 - 20 * share) / (100 - 20 * share)  # those chosen, those met by chance
+    wanted = 20 * share + 20 * (1 - share) * (40 - 20 * share) / (
+        100 - 20 * share
+    )  # those chosen, those met by chance
     assert abs(masked[:, 1:41].sum(1).mean() - wanted) < 0.6
 
 
@@ -185,13 +198,16 @@ def test_every_visit_has_a_mask_of_its_own(policy):
     word_ids, importance, keys, _ = rows(5, 1, words=30)
     importance[:] = np.where(word_ids == 3, 255, 0)
     masks = {
-        choose(MaskingConfig(policy, 0.3), word_ids, importance, keys, np.array([epoch])).tobytes() for epoch in range(20)
+        choose(MaskingConfig(policy, 0.3), word_ids, importance, keys, np.array([epoch])).tobytes()
+        for epoch in range(20)
     }
     assert len(masks) == 20
 
 
 def corrupted(config: MaskingConfig, vocabulary: Vocabulary, ids: np.ndarray, masked: np.ndarray) -> np.ndarray:
-    return corrupt(config, vocabulary, ids, masked, document_keys([str(i) for i in range(len(ids))]), np.zeros(len(ids), int))
+    return corrupt(
+        config, vocabulary, ids, masked, document_keys([str(i) for i in range(len(ids))]), np.zeros(len(ids), int)
+    )
 
 
 def test_chosen_ids_become_mask_random_or_stay_as_80_10_10():
@@ -228,7 +244,8 @@ def test_a_row_is_corrupted_the_same_whatever_is_beside_it(vocabulary):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"mask_rate": 0}, {"mask_rate": 1.0}, {"selective_share": 1.5}, {"mask_share": 0.95}, {"random_share": -0.1}]
+    "settings",
+    [{"mask_rate": 0}, {"mask_rate": 1.0}, {"selective_share": 1.5}, {"mask_share": 0.95}, {"random_share": -0.1}],
 )
 def test_shares_that_are_none_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
@@ -236,7 +253,9 @@ def test_shares_that_are_none_are_refused(settings):
 
 
 def test_a_shown_sequence_marks_what_is_important_and_what_is_masked():
-    shown = show(["[CLS]", "*好", "吃", "|"], np.array([0, 200, 255, 0], np.uint8), np.array([False, False, True, False]))
+    shown = show(
+        ["[CLS]", "*好", "吃", "|"], np.array([0, 200, 255, 0], np.uint8), np.array([False, False, True, False])
+    )
     assert shown == r"\[CLS\] **\*好** `[吃]` \|"
 
 

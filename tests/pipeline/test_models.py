@@ -165,7 +165,10 @@ def test_a_card_has_metadata_the_hub_reads():
 
 def test_code_that_comes_with_a_model_is_never_run(copy, tmp_path):
     config = json.loads((copy / "config.json").read_text())
-    config |= {"auto_map": {"AutoModelForMaskedLM": "bad.Bad", "AutoConfig": "bad.Config"}, "model_type": "nothing-known"}
+    config |= {
+        "auto_map": {"AutoModelForMaskedLM": "bad.Bad", "AutoConfig": "bad.Config"},
+        "model_type": "nothing-known",
+    }
     (copy / "config.json").write_text(json.dumps(config))
     (copy / "bad.py").write_text(f"open({str(tmp_path / 'was-here')!r}, 'w')")
     with pytest.raises(InputError, match="cannot load"):

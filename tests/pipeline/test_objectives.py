@@ -81,7 +81,9 @@ def test_labelling_sums_over_sequences_or_tokens_by_weight():
                                -chosen[range(3), 0, labels[:, 0].clamp(0)].sum())  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "names"), [("bert", ["cls"]), ("roberta", ["lm_head"]), ("modernbert", ["head", "decoder"])])
+@pytest.mark.parametrize(
+    ("kind", "names"), [("bert", ["cls"]), ("roberta", ["lm_head"]), ("modernbert", ["head", "decoder"])]
+)
 def test_heads_are_what_stands_beside_the_encoder(new_model, kind, names):
     model = new_model(kind)
     assert [name for name, module in model.named_children() if module in head_modules(model)] == names

@@ -24,7 +24,9 @@ def test_biases_and_norms_are_not_decayed(new_model):
     decayed, free = adamw(model, 1e-3, (0.9, 0.98), 1e-6, 0.01).param_groups
     names = {id(p): name for name, p in model.named_parameters()}
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
-    assert {names[id(p)] for p in free["params"]} == {n for n in names.values() if n.endswith("bias") or "LayerNorm" in n}
+    assert {names[id(p)] for p in free["params"]} == {
+        n for n in names.values() if n.endswith("bias") or "LayerNorm" in n
+    }
 
 
 def test_betas_are_two(new_model):

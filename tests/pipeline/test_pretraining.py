@@ -58,5 +58,7 @@ def test_without_a_dev_set_nothing_is_measured(new_model, tokenizer, sequences, 
 
 def test_more_measurements_than_steps_are_no_error(new_model, tokenizer, sequences, tmp_path):
     config = replace(CONFIG, steps=1, evaluations=5)
-    found = pretrain_mlm(new_model(), tokenizer, sequences, sequences, MaskingConfig("random"), config, tmp_path, "toy")
+    found = pretrain_mlm(
+        new_model(), tokenizer, sequences, sequences, MaskingConfig("random"), config, tmp_path, "toy"
+    )
     assert found["dev_loss"] > 0

@@ -14,7 +14,12 @@ def test_a_clock_shows_minutes_and_hours(seconds, shown):
 
 
 def test_one_process_has_everything():
-    assert (share([1, 2, 3]), gathered([1, 2]), total({"a": 1}), main_first(lambda: 7)) == ([1, 2, 3], [1, 2], {"a": 1}, 7)
+    assert (share([1, 2, 3]), gathered([1, 2]), total({"a": 1}), main_first(lambda: 7)) == (
+        [1, 2, 3],
+        [1, 2],
+        {"a": 1},
+        7,
+    )
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])

@@ -63,7 +63,9 @@ def test_a_document_classified_wrongly_is_not_scored(documents, config):
 def test_a_document_is_scored_the_same_alone(documents, config):
     for document, found in zip(documents, scored(documents, config), strict=True):
         [alone] = scored([document], config)
-        assert alone.keyword.tolist() == found.keyword.tolist() and alone.importance.tolist() == found.importance.tolist()
+        assert (
+            alone.keyword.tolist() == found.keyword.tolist() and alone.importance.tolist() == found.importance.tolist()
+        )
 
 
 def biased(texts: list[np.ndarray], classes: np.ndarray) -> np.ndarray:
@@ -88,4 +90,6 @@ def test_the_classifier_reads_texts_between_special_tokens(checkpoints, tokenize
     ids = [np.array(tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int32) for text in texts]
     wanted = [model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0].tolist() for text in texts]
     np.testing.assert_allclose(classify.probabilities(ids), wanted, atol=1e-6)
-    np.testing.assert_allclose(classify(ids, np.array([2, 0, 1])), [wanted[0][2], wanted[1][0], wanted[2][1]], atol=1e-6)
+    np.testing.assert_allclose(
+        classify(ids, np.array([2, 0, 1])), [wanted[0][2], wanted[1][0], wanted[2][1]], atol=1e-6
+    )

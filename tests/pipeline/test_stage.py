@@ -216,7 +216,13 @@ def test_an_interrupted_stage_says_nothing_more(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("artifact", "section"),
-    [("corpus", "corpus"), ("finetuned-dapt-tapt", "finetuned"), ("dapt", "dapt"), ("dapt-tapt", "tapt"), ("tapt", "tapt")],
+    [
+        ("corpus", "corpus"),
+        ("finetuned-dapt-tapt", "finetuned"),
+        ("dapt", "dapt"),
+        ("dapt-tapt", "tapt"),
+        ("tapt", "tapt"),
+    ],
 )
 def test_an_artifact_reads_its_section(artifact, section):
     assert section_of(artifact) == section

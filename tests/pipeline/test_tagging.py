@@ -47,4 +47,8 @@ def test_the_tagger_is_measured_by_counting_keyword_tokens(monkeypatch):
 
     monkeypatch.setattr(tagging, "predicted_batches", told)
     measured = evaluate_tagger(None, LabelledBatches([np.zeros(5), np.zeros(4)], labels, 0))
-    assert measured == {"precision": pytest.approx(200 / 3), "recall": pytest.approx(200 / 3), "f1": pytest.approx(200 / 3)}
+    assert measured == {
+        "precision": pytest.approx(200 / 3),
+        "recall": pytest.approx(200 / 3),
+        "f1": pytest.approx(200 / 3),
+    }

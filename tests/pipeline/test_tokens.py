@@ -46,7 +46,6 @@ def family(request, families):
     return families[request.param]
 
 
-
 def test_word_pieces_of_one_word_share_its_number(tokenizer):
     found = read(tokenizer, "unplayed 好吃 film，played")
     assert tokenizer.convert_ids_to_tokens(found.input_ids) == ["[UNK]", "好", "吃", "film", "[UNK]", "play", "##ed"]
@@ -136,7 +135,9 @@ def test_words_of_a_second_text_count_on_from_the_first(tokenizer):
 
 
 WORD_IDS = st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=12).map(
-    lambda words: np.repeat([-1 if none else i for i, (_, none) in enumerate(words)], [n for n, _ in words]).astype(int)
+    lambda words: np.repeat([-1 if none else i for i, (_, none) in enumerate(words)], [n for n, _ in words]).astype(
+        int
+    )
 )
 
 
@@ -227,4 +228,6 @@ def test_planted_words_are_those_that_share_a_character_with_a_keyword(text, key
         for place in range(start, start + len(k))
     }  # fmt: skip
     edges = spans(text)
-    assert planted_words(text, edges, keywords).tolist() == [bool(inside & set(range(*edge))) for edge in edges.tolist()]
+    assert planted_words(text, edges, keywords).tolist() == [
+        bool(inside & set(range(*edge))) for edge in edges.tolist()
+    ]

@@ -137,7 +137,10 @@ def test_a_step_without_a_finite_gradient_is_left_out_and_counted(new_model, mas
     objective = SpoiledLoss(model, spoiled=[3])
     evaluate = lambda: seen.append(weights(model)) or {"loss": 0.0}  # noqa: E731
     result = train(objective, masked_batches, replace(CONFIG, evaluations=8), "toy", evaluate)
-    moved = [any(not torch.equal(one[name], other[name]) for name in one) for one, other in zip(seen, seen[1:], strict=False)]
+    moved = [
+        any(not torch.equal(one[name], other[name]) for name in one)
+        for one, other in zip(seen, seen[1:], strict=False)
+    ]
     assert moved == [True, True, False, True, True, True, True] and result.skipped == 1
     assert "step 3: the gradient is not finite" in capsys.readouterr().err
 
@@ -158,13 +161,20 @@ def test_the_weights_of_the_best_measurement_are_kept(new_model, masked_batches)
 
 def test_the_model_is_measured_without_dropout_and_trained_with_it(new_model, masked_batches):
     model, modes = new_model(), []
-    learn(model, masked_batches, replace(CONFIG, evaluations=2), evaluate=lambda: modes.append(model.training) or {"a": 0})
+    learn(
+        model,
+        masked_batches,
+        replace(CONFIG, evaluations=2),
+        evaluate=lambda: modes.append(model.training) or {"a": 0},
+    )
     assert modes == [False, False] and model.training
 
 
 def test_a_batch_that_does_not_divide_by_the_processes_is_refused(new_model, masked_batches, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(InputError, match=r"batch_size = 8 does not divide by 3 processes: launch one of \[1, 2, 4, 8\]"):
+    with pytest.raises(
+        InputError, match=r"batch_size = 8 does not divide by 3 processes: launch one of \[1, 2, 4, 8\]"
+    ):
         learn(new_model(), masked_batches)
 
 

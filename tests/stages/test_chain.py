@@ -116,7 +116,9 @@ def write_corpus_files(data: Path) -> None:
     """About 1080 sentences of one pattern, each in one corpus only; what is written of a dish is its label."""
     texts = [(f"{when}吃的{what}真{how}{end}", how) for when, what, how, end in product(WHEN, WHAT, HOW, END)]
     order = np.random.default_rng(0).permutation(len(texts))
-    parts = dict(zip(("train", "dev", "test", "domain", "general"), np.split(order, [100, 140, 200, 500]), strict=True))
+    parts = dict(
+        zip(("train", "dev", "test", "domain", "general"), np.split(order, [100, 140, 200, 500]), strict=True)
+    )
     for name, places in parts.items():
         rows = [{"text": texts[i][0], "label": HOW[texts[i][1]], "keywords": [texts[i][1]]} for i in places]
         lines = (json.dumps(row, ensure_ascii=False) for row in rows)
@@ -279,7 +281,9 @@ def test_masked_ids_are_those_of_the_text_and_its_masks_whole_words(kitchen):
         sequence = found[row["id"]]
         assert sequence["input_ids"] == tokenizer(row["text"])["input_ids"]
         words, chosen = np.array(sequence["word_ids"]), np.array(sequence["masked"])
-        assert all(len(set(chosen[words == word])) == 1 for word in set(words.tolist())) and not chosen[words < 0].any()
+        assert (
+            all(len(set(chosen[words == word])) == 1 for word in set(words.tolist())) and not chosen[words < 0].any()
+        )
 
 
 def test_the_export_is_what_pretraining_sees_at_its_first_visit(kitchen, tmp_path):
@@ -337,7 +341,9 @@ def test_the_trainer_of_the_library_trains_on_the_export(kitchen, tmp_path):
     data = load_dataset("parquet", data_dir=str(kitchen["static"] / "domain"), cache_dir=str(tmp_path / "cache"))
     model, tokenizer = (c.from_pretrained(kitchen["base"]) for c in (AutoModelForMaskedLM, AutoTokenizer))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    arguments = TrainingArguments(str(tmp_path / "out"), max_steps=1, use_cpu=True, report_to="none", disable_tqdm=True)
+    arguments = TrainingArguments(
+        str(tmp_path / "out"), max_steps=1, use_cpu=True, report_to="none", disable_tqdm=True
+    )
     collate = DataCollatorForTokenClassification(tokenizer)
     trained = Trainer(model, arguments, train_dataset=data["train"], data_collator=collate).train()
     assert np.isfinite(trained.training_loss)
@@ -530,7 +536,9 @@ def test_a_base_without_mask_token_is_refused(kitchen, refused, checkpoints, tmp
 
 
 def test_a_base_for_another_language_is_refused(kitchen, refused, checkpoints):
-    told = refused("start", "base", "--set", f"base.model={checkpoints['bert']}", general=kitchen["corpus"] / "general")
+    told = refused(
+        "start", "base", "--set", f"base.model={checkpoints['bert']}", general=kitchen["corpus"] / "general"
+    )
     assert "are unknown to the tokenizer" in told and "the base is for another language" in told
 
 
