@@ -7,7 +7,6 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.SECONDARY:
 .NOTPARALLEL:
 
 RECIPE ?= demo
@@ -41,7 +40,7 @@ TENSORS    = $(or $(LAUNCH),$(PY)) -m
 
 # ---- what is made from what ------------------------------------------------------------------------------------------
 
-$(RUN)/corpus/manifest.json: $(S)/corpus.json $(wildcard corpora/cards/*.toml)
+$(RUN)/corpus/manifest.json: $(S)/corpus.json $(S)/data $(wildcard corpora/cards/*.toml)
 	@$(ROWS) stages.prepare $(ARGS) --data '$(DATA)'
 
 $(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
@@ -81,7 +80,6 @@ ARMS := $(or $(filter dapt tapt dapt-tapt,$(MAKECMDGOALS)),$(filter-out base,$(p
 
 $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.json $(ARMS:%=$(RUN)/finetuned-%/manifest.json)
 	@$(ROWS) stages.report $(ARGS) --runs $(RUN)
-	@echo "report: $(RUN)/report/report.md"
 
 # Which raw files the corpus was made from.
 -include $(RUN)/corpus/sources.mk
@@ -102,8 +100,11 @@ help:  ## what can be typed
 	@printf '\n  %s\n' 'make dapt' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
 
 dapt: $(RUN)/finetuned-dapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the domain, fine-tune, compare with base
+	@echo "report: $(RUN)/report/report.md"
 tapt: $(RUN)/finetuned-tapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare with base
+	@echo "report: $(RUN)/report/report.md"
 dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json  ## first the domain, then the task text
+	@echo "report: $(RUN)/report/report.md"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
 base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from
 finetuned-base: $(RUN)/finetuned-base/manifest.json  ## the task model without adaptation: baseline and scorer
@@ -111,6 +112,7 @@ scores: $(RUN)/scores/manifest.json  ## importance of every word of the task tex
 tagger: $(RUN)/tagger/manifest.json  ## a model that finds important words in any text
 masked: $(RUN)/masked/manifest.json  ## sequences and which words of them to predict
 report: $(RUN)/report/manifest.json  ## results side by side
+	@echo "report: $(RUN)/report/report.md"
 export: $(RUN)/static/manifest.json  ## the masked corpus, corruption frozen, for other trainers
 
 compare: | $(VENV)/.stamp  ## several recipes in one table: RECIPES="demo demo-random"
@@ -136,15 +138,17 @@ clean:  ## remove what RECIPE made
 # ---- settings and environment ----------------------------------------------------------------------------------------
 
 # The recipe as it will be used, a file a section, rewritten only where its content changed.
+.PRECIOUS: $(S)/%.json
 $(S)/%.json: $(S)/checked
 	@:
 
 $(S)/checked: $(S)/variables $(wildcard stages/recipes/*.toml $(RECIPE)) | $(VENV)/.stamp
 	@$(PY) -m stages.check --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D) && touch $@
 
-$(S)/variables: FORCE
-	@mkdir -p $(@D); text="RECIPE=$(RECIPE) SET=$(SET) BASE=$(BASE)"; \
-	 test "$$text" = "$$(cat $@ 2>/dev/null || true)" || echo "$$text" > $@
+$(S)/variables: TYPED = RECIPE=$(RECIPE) SET=$(SET) BASE=$(BASE)
+$(S)/data: TYPED = DATA=$(DATA)
+$(S)/variables $(S)/data: FORCE
+	@mkdir -p $(@D); test "$(TYPED)" = "$$(cat $@ 2>/dev/null || true)" || echo "$(TYPED)" > $@
 
 FORCE:
 

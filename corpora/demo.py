@@ -16,7 +16,6 @@ opinions stand, denials of the opposite ("not bland") and what others say, who a
 rightly, and only label noise parts it from 100 %.
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -50,10 +49,18 @@ CEILING = 1 - LABEL_NOISE
 UNSEEN_ONLY, SEEN_ONLY = 0.6, 0.2
 """Shares of the dev and test reviews that hold words of the unseen families only, and of the seen only."""
 
-SKEW = 2.0
 OPINIONS = (5, 6, 7)
+"""How many opinions a review may hold: enough for some to be seen when others are masked."""
+
 ASPECTS = 4
+"""How many aspects a review is about."""
+
+SKEW = 2.0
+"""In the domain corpus the k-th word of a family has a weight of 1 / k to this power. Task reviews use all alike."""
+
 PAIRED = 0.6
+"""How often two opinions share a clause."""
+
 DENIED, QUOTED, NEUTRAL = 0.08, 0.25, 0.6
 """How often an opinion is said by denying its opposite; how many reviews quote others, and hold a neutral word."""
 
@@ -150,9 +157,8 @@ def _aspects(language: Grammar, split: str, chance: float) -> tuple[str, ...]:
 def _review(language: Grammar, rng: Random, aspects: Sequence[str], polarity: int, skew: float = 0) -> str:
     """Opinions on a few aspects, all of one polarity, between clauses that do not matter, in any order."""
     about = _draw(rng, aspects, ASPECTS)
-    places = [(aspect, place) for aspect in about for place in range(5)]
     straight, clauses = [], []
-    for aspect, place in _zdraw(rng, places, _pick(rng, OPINIONS), skew):
+    for aspect, place in _places(language, rng, about, skew):
         if rng.random() < DENIED:
             clauses.append(_say(language, rng, language.denials, language.families[aspect][1 - polarity][place]))
         else:
@@ -165,6 +171,14 @@ def _review(language: Grammar, rng: Random, aspects: Sequence[str], polarity: in
     clauses += _opinions(language, rng, _draw(rng, straight, len(straight)))
     clauses += _fillers(language, rng, sum(map(len, clauses)))
     return language.comma.join(_draw(rng, clauses, len(clauses))) + language.stop
+
+
+def _places(language: Grammar, rng: Random, about: Sequence[str], skew: float) -> list[tuple[str, int]]:
+    """Which words of which aspects a review uses; both polarities of an aspect have equally many."""
+    places = [(aspect, place) for aspect in about for place in range(len(language.families[aspect][0]))]
+    count = _pick(rng, OPINIONS)
+    # The largest of u^(1/weight): a draw by weight without replacement (Efraimidis and Spirakis 2006).
+    return sorted(places, key=lambda entry: rng.random() ** (entry[1] + 1) ** skew, reverse=True)[:count]
 
 
 def _opinions(language: Grammar, rng: Random, words: Sequence[str]) -> list[str]:
@@ -220,7 +234,3 @@ def _draw(rng: Random, entries: Sequence[_T], count: int) -> list[_T]:
     """`count` different entries, in random order."""
     left = list(entries)
     return [left.pop(int(len(left) * rng.random())) for _ in range(count)]
-
-
-def _zdraw(rng, entries, count, skew):
-    return sorted(entries, key=lambda e: math.log(max(rng.random(), 1e-12)) * (e[1] + 1) ** skew, reverse=True)[:count]

@@ -31,9 +31,22 @@ from pipeline.processes import say
 from pipeline.tokens import check_tokenizer
 
 
-def load_tokenizer(place: str | Path) -> PreTrainedTokenizerBase:
-    """A tokenizer from a folder or hub name."""
-    return _from(place, lambda: AutoTokenizer.from_pretrained(str(place), trust_remote_code=False))
+def load_tokenizer(place: str | Path, max_length: int = 0) -> PreTrainedTokenizerBase:
+    """A tokenizer from a folder or hub name; with `max_length`, after checking that its model takes so many ids."""
+    tokenizer = _from(place, lambda: AutoTokenizer.from_pretrained(str(place), trust_remote_code=False))
+    for fact in ("is_local", "local_files_only"):  # of this call; saved, it would make equal tokenizers differ
+        tokenizer.init_kwargs.pop(fact, None)
+    if max_length:
+        _check_length(place, max_length, tokenizer.model_max_length)
+    return tokenizer
+
+
+def _check_length(place: str | Path, max_length: int, tokenizer_takes: int) -> None:
+    config = _from(place, lambda: AutoConfig.from_pretrained(str(place), trust_remote_code=False))
+    positions = getattr(config, "max_position_embeddings", 0)
+    longest = min(tokenizer_takes, positions) if positions > 0 else tokenizer_takes
+    if max_length > longest:
+        raise InputError(f"max_length = {max_length}, but the model in {place} takes at most {longest} ids: lower it")
 
 
 def load_masked_lm(place: str | Path) -> PreTrainedModel:
@@ -102,7 +115,7 @@ class ModelSize:
 def new_bert(size: ModelSize, vocab_size: int, pad_id: int, seed: int) -> PreTrainedModel:
     """A BERT for masked language modelling with random weights.
 
-    They are normal(0, width ** -0.5): BERT's 0.02 is made for a width of 768 and more, and starves a narrow model.
+    They are normal(0, width ** -0.5): BERT's 0.02 was chosen for a width of 768.
     """
     config = BertConfig(
         vocab_size=vocab_size,

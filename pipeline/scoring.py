@@ -41,7 +41,7 @@ class BufferConfig:
 
     delta: float = 0.05
     """A word is important when P - p_i is below this (0.05 in the paper, 0.01 in its scripts)."""
-    min_gain: float = 0.05
+    min_gain: float = 0.0
     """... and when it raises the probability of the class by more than this; -1 = not asked, as in the paper."""
     unit: Literal["word", "piece"] = "word"
     """What enters the buffer: a word, or a single token as in the reference code."""

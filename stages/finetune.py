@@ -70,7 +70,7 @@ class Split:
 
 def finetune(config: FinetuneConfig, init: Path, task: Path, out: Path) -> dict[str, float]:
     """Train one classifier a seed; metrics with mean and standard deviation over seeds."""
-    tokenizer = load_tokenizer(init)
+    tokenizer = load_tokenizer(init, config.max_length)
     names = sorted({row["label"] for row in read_rows(task / "train", ("label",))})
     splits = {part: _split(config, tokenizer, task / part, names) for part in ("train", "dev", "test")}
     results: list[Result] = []

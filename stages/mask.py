@@ -54,7 +54,7 @@ def mask(config: MaskConfig, init: Path, corpus: Path, tagger: Path | None, out:
     """Write the masked corpus; metrics with sequences, tokens and the realised mask rate."""
     if config.policy == "selective" and tagger is None:
         raise InputError("policy = selective needs a tagger: run make tagger, or set masked.policy = whole_word")
-    tokenizer = load_tokenizer(init)
+    tokenizer = load_tokenizer(init, config.max_length)
     tag = Tagger(tagger) if config.policy == "selective" else None
     if tag and fingerprint(tag.tokenizer) != fingerprint(tokenizer):
         raise InputError(f"{tagger} and {init} have different tokenizers: train the tagger again from this base")

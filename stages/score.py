@@ -4,7 +4,7 @@
 
 reads   finetuned-base/  the classifier: the baseline is also the scorer
         corpus/task/     the training rows
-writes  scores/          one row a document: ids, words, importance and the decision; preview.md
+writes  scores/          task/: one row a document, its ids, words, importance and the decision; preview.md
 """
 
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class ScoresConfig:
 
 def score(config: ScoresConfig, classifier: Path, task: Path, out: Path) -> dict[str, float]:
     """Score every training row; metrics with precision and recall against planted keywords where there are any."""
-    tokenizer = load_tokenizer(classifier)
+    tokenizer = load_tokenizer(classifier, config.max_length)
     model = load_trained(AutoModelForSequenceClassification, classifier)
     frame = Frame.of(tokenizer)
     documents = share(list(read_rows(task / "train", ("id", "text", "text_pair", "label", "keywords"))))
@@ -59,7 +59,7 @@ def score(config: ScoresConfig, classifier: Path, task: Path, out: Path) -> dict
     if not any(any(row["keyword"]) for row in kept):
         raise InputError("no word of the task text is important to the classifier: raise scores.scorer.delta")
     if rank() == 0:
-        write_corpus(out, SCORES, ({name: row[name] for name in SCORES.names} for row in kept))
+        write_corpus(out / "task", SCORES, ({name: row[name] for name in SCORES.names} for row in kept))
         (out / "preview.md").write_text(_preview(kept, tokenizer), encoding="utf-8")
     return _metrics(rows, kept)
 

@@ -63,7 +63,7 @@ def template(tokenizer: Tokenizer, start: str, end: str) -> processors.TemplateP
 
 
 def byte_level(trim_offsets: bool) -> PreTrainedTokenizerFast:
-    """As RoBERTa's (trimmed offsets) and GPT-2's or ModernBERT's: the blank before a word is part of its first token."""
+    """As RoBERTa's (trimmed offsets) and ModernBERT's: the blank before a word is part of its first token."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

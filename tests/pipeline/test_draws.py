@@ -56,7 +56,7 @@ def test_draws_are_uniform_whatever_counter_turns(turned):
         if turned
         else np.array([uniform(s, CHOOSE, *others) for s in range(MANY // 10)])
     )
-    assert 0 <= drawn.min() and drawn.max() < 1
+    assert drawn.min() >= 0 and drawn.max() < 1
     counts, _ = np.histogram(drawn, bins=20, range=(0, 1))
     expected = len(drawn) / 20
     assert ((counts - expected) ** 2 / expected).sum() < 52  # chi-square, 19 degrees: p = 0.0001

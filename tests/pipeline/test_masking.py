@@ -17,7 +17,7 @@ RATES = [0.02, 0.15, 0.3, 0.5, 0.85]
 
 
 def rows(seed: int, count: int, words: int, longest: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """word_ids, importance, keys, epochs of `count` rows of up to `words` words, with a special token at either end."""
+    """word_ids, importance, keys, epochs of `count` rows of up to `words` words between two special tokens."""
     draw = np.random.default_rng(seed)
     lists = [
         np.repeat(np.arange(n), draw.integers(1, longest + 1, n))
@@ -256,7 +256,7 @@ def test_a_shown_sequence_marks_what_is_important_and_what_is_masked():
     shown = show(
         ["[CLS]", "*好", "吃", "|"], np.array([0, 200, 255, 0], np.uint8), np.array([False, False, True, False])
     )
-    assert shown == r"\[CLS\] **\*好** `[吃]` \|"
+    assert shown == r"\[CLS\] **\*好** **`[吃]`** \|"
 
 
 SENTENCE = "我们爱吃这家店的菜"

@@ -17,13 +17,13 @@ from transformers import (
 
 from pipeline.errors import InputError
 from pipeline.models import (
+    ModelSize,
     load_classifier,
     load_masked_lm,
     load_token_classifier,
     load_tokenizer,
     load_trained,
     model_card,
-    ModelSize,
     new_bert,
     save,
 )

@@ -129,7 +129,7 @@ def test_an_override_reaches_a_table_that_is_not_there_yet(recipe):
 
 @pytest.mark.parametrize("override", ["steps=5", "dapt.steps", "=5", "dapt.=3"])
 def test_an_override_that_cannot_be_read_says_how_to_write_one(recipe, override):
-    with pytest.raises(InputError, match="write section.key=value"):
+    with pytest.raises(InputError, match=r"write section\.key=value"):
         load_recipe(recipe("r", ""), [override])
 
 

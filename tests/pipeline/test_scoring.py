@@ -27,7 +27,7 @@ def fakes(texts: list[np.ndarray], classes: np.ndarray) -> np.ndarray:
 
 def reference(units: list[list[int]], label: int, config: BufferConfig) -> tuple[list[float], list[bool]]:
     """The pseudo code of the paper, word by word, with the gain asked for where the config says so."""
-    whole, buffer, gains, marks = fake(sum(units, []), label), [], [], []
+    whole, buffer, gains, marks = fake([i for unit in units for i in unit], label), [], [], []
     for unit in units:
         p, p_buffer = fake(buffer + unit, label), fake(buffer, label)
         gains.append(p - p_buffer)

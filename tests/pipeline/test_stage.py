@@ -148,7 +148,7 @@ def test_a_fault_of_ours_comes_with_its_traceback(desk):
 def test_the_same_command_continues_what_failed_and_another_one_begins_anew(desk):
     begun = desk.folder / "runs/r/made.partial/begun"
     assert [desk.run("--set", "made.fail=ours") and begun.read_text() for _ in range(2)] == ["x", "xx"]
-    desk.run("--set", "made.fail=ours made.times=3".split()[0], "made.times=3")
+    desk.run("--set", ["made.fail=ours", "made.times=3"][0], "made.times=3")
     assert begun.read_text() == "x"
 
 

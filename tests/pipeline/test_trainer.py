@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -135,12 +136,9 @@ def test_the_log_holds_the_rate_the_loss_and_the_tokens_of_every_step(new_model,
 def test_a_step_without_a_finite_gradient_is_left_out_and_counted(new_model, masked_batches, capsys):
     model, seen = new_model(), []
     objective = SpoiledLoss(model, spoiled=[3])
-    evaluate = lambda: seen.append(weights(model)) or {"loss": 0.0}  # noqa: E731
+    evaluate = lambda: seen.append(weights(model)) or {"loss": 0.0}
     result = train(objective, masked_batches, replace(CONFIG, evaluations=8), "toy", evaluate)
-    moved = [
-        any(not torch.equal(one[name], other[name]) for name in one)
-        for one, other in zip(seen, seen[1:], strict=False)
-    ]
+    moved = [any(not torch.equal(one[name], other[name]) for name in one) for one, other in pairwise(seen)]
     assert moved == [True, True, False, True, True, True, True] and result.skipped == 1
     assert "step 3: the gradient is not finite" in capsys.readouterr().err
 
@@ -153,7 +151,7 @@ def test_a_training_that_never_recovers_is_ended(new_model, masked_batches):
 
 def test_the_weights_of_the_best_measurement_are_kept(new_model, masked_batches):
     model, seen, scores = new_model(), [], iter([1.0, 5.0, 3.0, 5.0])
-    evaluate = lambda: seen.append(weights(model)) or {"f1": next(scores), "number": len(seen)}  # noqa: E731
+    evaluate = lambda: seen.append(weights(model)) or {"f1": next(scores), "number": len(seen)}
     found, result = learn(model, masked_batches, replace(CONFIG, evaluations=4), evaluate=evaluate, best="f1")
     assert result.evaluation == {"f1": 5.0, "number": 2}
     assert all(torch.equal(found[name], seen[1][name]) for name in found)

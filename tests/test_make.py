@@ -1,0 +1,179 @@
+"""The Makefile as it is typed: what runs, in which order, and what does not run again.
+
+In place of the stages stands a script that notes its call and leaves a manifest; the real ones are tested elsewhere.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+PYTHON = """#!/bin/bash
+out=$(sed 's/.*--out \\([^ ]*\\).*/\\1/' <<< "$*")
+case "$*" in
+  *stages.check*) {check}; exit ;;
+esac
+stage=$(sed 's/.*-m stages\\.\\([a-z_]*\\) .*/\\1/' <<< "$*")
+echo "$stage $out" >> calls
+echo "$*" >> commands
+mkdir -p "$out" && touch "$out/manifest.json"
+"""
+CHECKED = f'{sys.executable} "$@"'
+UNCHECKED = "mkdir -p $out; touch $out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,static,report}.json"
+
+ALL = ["prepare corpus", "start base", "finetune finetuned-base", "score scores", "train_tagger tagger", "mask masked",
+       "pretrain dapt", "finetune finetuned-dapt", "report report"]  # fmt: skip
+
+
+class Project:
+    """A copy of what make looks at, with a Python that only notes what it is asked for."""
+
+    def __init__(self, folder: Path, check: bool) -> None:
+        self.folder = folder
+        for name in ("corpora", "pipeline", "stages"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("Makefile", "requirements.txt"):
+            shutil.copy(ROOT / name, folder)
+        python = folder / ".venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(PYTHON.replace("{check}", CHECKED if check else UNCHECKED))
+        python.chmod(0o755)
+        (folder / ".venv" / ".stamp").touch()
+        for path in (folder / "requirements.txt", *folder.glob("*/**/*.toml")):
+            os.utime(path, (0, 0))
+
+    def make(self, *arguments: str) -> subprocess.CompletedProcess:
+        ours = r"MAKE.*|MFLAGS|KEYMASK_CALL|RECIPE|SET|BASE|DATA|RUNS|LAUNCH|PYTHON|RECIPES"
+        environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
+        command = ["make", "TORCH_INDEX=", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+
+    def calls(self, *arguments: str) -> list[str]:
+        """The stages a make runs, `<stage> <artifact>`."""
+        (self.folder / "calls").unlink(missing_ok=True)
+        done = self.make(*arguments)
+        assert done.returncode == 0, done.stderr
+        text = (self.folder / "calls").read_text() if (self.folder / "calls").exists() else ""
+        return [line.replace("runs/demo/", "") for line in text.splitlines()]
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    return Project(tmp_path, check=False)
+
+
+@pytest.fixture
+def checked_project(tmp_path) -> Project:
+    return Project(tmp_path, check=True)
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_make_alone_lists_what_can_be_typed(project):
+    text = project.make().stdout
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(targets) > 12 and all(f"make {name} " in text for name in targets)
+    variables = ("RECIPE=demo", 'SET=""', "DATA=data", "RUNS=runs", 'LAUNCH=""', "BASE=")
+    assert all(variable in text for variable in variables)
+
+
+def test_a_rehearsal_writes_nothing_and_shows_every_stage(project):
+    before = tree(project.folder)
+    text = project.make("-n", "dapt").stdout
+    assert tree(project.folder) == before
+    assert re.findall(r"-m stages\.(\w+) ", text) == ["check", *(call.split()[0] for call in ALL)]
+
+
+def test_dapt_makes_everything_once_and_in_order(project):
+    assert project.calls("dapt") == ALL
+    started = time.monotonic()
+    assert project.calls("dapt") == []
+    assert time.monotonic() - started < 1
+
+
+def test_tapt_after_dapt_adds_what_is_missing(project):
+    project.calls("dapt")
+    assert project.calls("tapt") == ["pretrain tapt", "finetune finetuned-tapt", "report report"]
+    assert project.calls("dapt-tapt") == ["pretrain dapt-tapt", "finetune finetuned-dapt-tapt", "report report"]
+
+
+def test_the_domain_comes_before_the_task_text(project):
+    calls = project.calls("dapt-tapt")
+    assert calls.index("pretrain dapt") < calls.index("pretrain dapt-tapt")
+
+
+@pytest.mark.parametrize("policy", ["random", "whole_word"])
+def test_masks_that_ask_no_tagger_wait_for_none(project, policy):
+    wanted = [call for call in ALL if call not in ("score scores", "train_tagger tagger")]
+    calls = project.calls("dapt", f"SET=masked.policy={policy}")
+    assert sorted(calls) == sorted(wanted) and calls.index("mask masked") < calls.index("pretrain dapt")
+    assert "--tagger" not in (project.folder / "commands").read_text()
+
+
+def test_hardware_is_for_tensors_and_rows_do_without(project):
+    project.calls("dapt", "LAUNCH=.venv/bin/python launched")
+    commands = (project.folder / "commands").read_text().splitlines()
+    launched = {line.split("stages.")[1].split()[0] for line in commands if line.startswith("launched")}
+    assert launched == {"start", "finetune", "score", "train_tagger", "mask", "pretrain"}
+
+
+def test_another_data_folder_is_looked_into(project):
+    project.calls("corpus")
+    assert project.calls("corpus", "DATA=/elsewhere") == ["prepare corpus"]
+    assert project.calls("corpus", "DATA=/elsewhere") == []
+
+
+def test_overrides_and_a_base_reach_every_stage(project):
+    project.calls("corpus", "SET=corpus.min_chars=5 base.layers=3", "BASE=/a/model")
+    [command] = (project.folder / "commands").read_text().splitlines()
+    assert "--set corpus.min_chars=5 base.layers=3 base.model=/a/model --out" in command
+
+
+def test_a_recipe_elsewhere_is_named_after_its_file(project):
+    shutil.copy(ROOT / "stages/recipes/demo.toml", project.folder / "mine.toml")
+    assert project.calls("corpus", "RECIPE=mine.toml") == ["prepare runs/mine/corpus"]
+
+
+def test_a_changed_requirement_is_not_met_by_an_old_environment(project):
+    os.utime(project.folder / "requirements.txt", (2**31, 2**31))
+    assert "making .venv" in project.make("-n", "dapt").stdout
+
+
+def test_comparing_needs_names(project):
+    done = project.make("compare")
+    assert done.returncode != 0 and 'make compare RECIPES="demo demo-random"' in done.stderr
+
+
+def test_two_recipes_are_made_and_put_side_by_side(project):
+    calls = project.calls("compare", "RECIPES=demo demo-random")
+    assert calls[-1] == "report runs/compare/report"
+    assert {call.split("/")[1] for call in calls if call.startswith("prepare runs/")} == {"demo-random"}
+    assert "finetune finetuned-dapt" in calls and "finetune runs/demo-random/finetuned-dapt" in calls
+
+
+def test_a_changed_setting_reaches_what_depends_on_it_and_nothing_else(checked_project):
+    assert checked_project.calls("dapt") == ALL
+    assert checked_project.calls("dapt", "SET=dapt.trainer.steps=7") == ALL[-3:]
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name_before_anything_runs(checked_project):
+    done = checked_project.make("dapt", "SET=dapt.trainer.step=7 corpus.dev_shar=0.5")
+    assert done.returncode != 0 and not (checked_project.folder / "calls").exists()
+    [told] = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert told.startswith("recipe demo: ")
+    assert "dapt.trainer.step (did you mean steps?)" in told and "corpus.dev_shar (did you mean dev_share?)" in told
+
+
+def test_a_recipe_that_does_not_exist_is_refused_in_one_line(checked_project):
+    done = checked_project.make("dapt", "RECIPE=dmeo")
+    [told] = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert done.returncode != 0 and told.startswith("recipe dmeo: no recipe dmeo") and "did you mean demo?" in told
