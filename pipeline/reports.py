@@ -56,22 +56,23 @@ def dots_svg(series: dict[str, Sequence[float]], title: str) -> str:
 
 def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> str:
     """A line for each name that has at least two points."""
+    colours = dict(zip(series, COLOURS * len(series), strict=False))  # as in the other plots of these names
     series = {name: points for name, points in series.items() if len(points) > 1}
     if not series:
         return _svg(['<text x="20" y="60">no curve: nothing was pretrained</text>'], title, 90)
     low, high = _range([y for points in series.values() for _, y in points])
     last, height = max(x for points in series.values() for x, _ in points), 220
-    place = lambda p: (60 + p[0] / last * (WIDTH - 200), TOP + (high - p[1]) / (high - low) * height)
+    place = lambda p: (60 + p[0] / last * (WIDTH - 230), TOP + (high - p[1]) / (high - low) * height)
     parts = [
         f'<text x="52" y="{place((0, v))[1] + 4:.1f}" text-anchor="end">{v:.2f}</text>'
         for v in (low, (low + high) / 2, high)
     ]
-    parts.append(f'<text x="{WIDTH - 140}" y="{TOP + height + 20}" text-anchor="end">step {last:,.0f}</text>')
+    parts.append(f'<text x="{WIDTH - 170}" y="{TOP + height + 20}" text-anchor="end">step {last:,.0f}</text>')
     for row, (name, points) in enumerate(series.items()):
-        colour = COLOURS[row % len(COLOURS)]
+        colour = colours[name]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{WIDTH - 125}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{escape(name)}</text>')
+        parts.append(f'<text x="{WIDTH - 155}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{escape(name)}</text>')
     return _svg(parts, title, TOP + height + 30)
 
 

@@ -144,7 +144,7 @@ def _metrics(counts: dict[str, float]) -> dict[str, float]:
         "mask_rate": counts["masked"] / max(counts["tokens"], 1),
         "important_rate": counts["important"] / max(counts["tokens"], 1),
     }
-    if counts.get("truth"):
+    if counts.get("truth") and counts["important"]:  # with another policy than selective there is no tagger
         measured = precision_recall_f1(counts["hits"], counts["found"], counts["truth"])
         metrics |= {f"truth_{name}": value for name, value in measured.items()}
         metrics["masked_on_truth"] = 100 * counts["masked_truth"] / max(counts["masked"], 1)

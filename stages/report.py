@@ -178,7 +178,7 @@ def _notes(config: ReportConfig) -> str:
 
 
 def _commands(arms: list[Arm]) -> list[str]:
-    return sorted({str(arm.result["provenance"]["command"]) for arm in arms})
+    return sorted({str(arm.result["provenance"]["command"]).strip() for arm in arms})
 
 
 def sources(config: ReportConfig, runs: list[Path]) -> list[Path]:

@@ -124,6 +124,19 @@ def test_a_wrong_path_is_one_line_that_says_what_a_base_is(place):
         assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_length_the_model_does_not_take_is_refused(checkpoints, kind):
+    load_tokenizer(checkpoints[kind], max_length=32)
+    with pytest.raises(InputError, match=r"max_length = 33, but the model in .* takes at most 32 ids: lower it"):
+        load_tokenizer(checkpoints[kind], max_length=33)
+
+
+def test_what_a_tokenizer_saves_does_not_depend_on_how_it_was_loaded(checkpoints, tmp_path):
+    load_tokenizer(checkpoints["bert"]).save_pretrained(tmp_path / "ours")
+    settings = json.loads((tmp_path / "ours" / "tokenizer_config.json").read_text())
+    assert not {"is_local", "local_files_only"} & settings.keys() and settings["mask_token"] == "[MASK]"
+
+
 @pytest.mark.parametrize("spoil", ["empty", "no config", "no weights", "cut weights"])
 def test_a_folder_that_is_no_model_is_one_line(copy, spoil):
     if spoil == "cut weights":

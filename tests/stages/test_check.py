@@ -1,0 +1,48 @@
+"""A recipe is checked whole before anything long starts, and make is told what changed."""
+
+import json
+
+import pytest
+
+from pipeline.errors import InputError
+from stages.check import SECTIONS, check
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "toy.toml"
+    path.write_text("[dapt.trainer]\nsteps = 5\n")
+    return str(path)
+
+
+def sections(folder) -> dict[str, int]:
+    return {path.stem: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+
+
+def test_every_section_is_written_with_its_defaults(recipe, tmp_path):
+    check(recipe, [], tmp_path / "out")
+    assert sections(tmp_path / "out").keys() == SECTIONS.keys()
+    dapt, tapt = (json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("dapt", "tapt"))
+    assert (dapt["trainer"]["steps"], tapt["trainer"]["steps"]) == (5, 0)
+
+
+def test_only_what_changed_is_written_again(recipe, tmp_path):
+    check(recipe, [], tmp_path)
+    before = sections(tmp_path)
+    check(recipe, ["masked.mask_rate=0.3"], tmp_path)
+    after = sections(tmp_path)
+    assert [name for name in after if after[name] != before[name]] == ["masked"]
+
+
+def test_all_that_is_wrong_in_all_sections_is_said_at_once_and_nothing_is_written(recipe, tmp_path):
+    wrong = ["mask.mask_rate=0.3", "dapt.trainer.step=1", "tapt.trainer.learning_rate=fast", "corpus.dev_share=2"]
+    with pytest.raises(InputError) as told:
+        check(recipe, wrong, tmp_path / "out")
+    for part in (
+        "unknown section [mask] (did you mean masked?)",
+        "unknown setting dapt.trainer.step (did you mean steps?)",
+        'tapt.trainer.learning_rate = "fast" must be a number',
+        "corpus: dev_share = 2.0",
+    ):
+        assert part in str(told.value)
+    assert not (tmp_path / "out").exists()
