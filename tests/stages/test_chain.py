@@ -105,7 +105,7 @@ steps = 60
 batch_size = 16
 learning_rate = 3e-3
 evaluations = 3
-save_steps = 10
+save_steps = 5
 
 [tapt.trainer]
 steps = 5
