@@ -25,7 +25,10 @@ from pipeline.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.draws import DROPOUT, bits, visits
 from pipeline.errors import InputError
 from pipeline.optim import adamw, learning_rate_at
-from pipeline.processes import Progress, processes, rank, say, world
+from pipeline.processes import Progress, give_back_memory, processes, rank, say, world
+
+GIVE_BACK_EVERY = 20
+"""Steps between two calls of `give_back_memory`: a call costs milliseconds."""
 
 STOP_AFTER = 20
 """So many steps in a row without a finite gradient end the training."""
@@ -150,6 +153,8 @@ class _Run:
         rate = learning_rate_at(step, self.steps, self.config.learning_rate, self.config.warmup_ratio)
         self._update(step, norm, rate)
         self.tokens += tokens
+        if step % GIVE_BACK_EVERY == 0 and processes().device.type == "cpu":
+            give_back_memory()
         speed = (self.tokens - self.tokens_before) / (time.time() - self.started)
         self.log.write(
             step,
