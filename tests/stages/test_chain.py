@@ -444,8 +444,10 @@ def test_two_processes_learn_the_same_as_one(kitchen):
     assert "✓" in done.communicate()[1] and done.returncode == 0
     assert read_manifest(two)["provenance"]["processes"] == 2
     np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
-    # Adam makes steps of the rounding errors where a gradient is zero by nature: that of a key's bias
-    torch.testing.assert_close(*(load_file(p / "model.safetensors") for p in (two, one)), rtol=0, atol=1e-4)
+    weights = [load_file(path / "model.safetensors") for path in (two, one)]
+    for name in weights[0]:  # a key's bias has no gradient but rounding errors, of which Adam makes steps
+        close = 1e-4 if name.endswith("key.bias") else 1e-5
+        torch.testing.assert_close(weights[0][name], weights[1][name], rtol=0, atol=close)
     found, wanted = read_manifest(two)["metrics"], read_manifest(one)["metrics"]
     assert found["tokens"] == wanted["tokens"] and found["dev_loss"] == pytest.approx(wanted["dev_loss"], abs=1e-4)
 
