@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import Optimizer
 
-from pipeline.artifact import file_digest
-from pipeline.processes import rank, say, wait_for_all
+from pipeline.run.artifact import file_digest
+from pipeline.run.processes import rank, say, wait_for_all
 
 STATE = "state.json"
 

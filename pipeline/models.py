@@ -25,9 +25,9 @@ from transformers import (
 from transformers.utils import logging
 
 from pipeline.draws import bits
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 from pipeline.objectives import head_modules
-from pipeline.processes import say
+from pipeline.run.processes import say
 from pipeline.tokens import check_tokenizer
 
 

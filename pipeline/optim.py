@@ -3,7 +3,7 @@
 from torch import nn
 from torch.optim import AdamW
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 
 
 def learning_rate_at(step: int, steps: int, peak: float, warmup_ratio: float) -> float:

@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.batches import LabelledBatches, by_length
-from pipeline.processes import processes
+from pipeline.run.processes import processes
 
 TOKEN_BUDGET = 8192
 """Padded tokens of a batch: bounds the memory, whatever the lengths."""

@@ -10,7 +10,7 @@ from pipeline.batches import IGNORE, MaskedBatches, Sequences, by_length
 from pipeline.draws import document_keys
 from pipeline.masking import MaskingConfig, Vocabulary
 from pipeline.objectives import MaskedLM
-from pipeline.processes import processes, share, total
+from pipeline.run.processes import processes, share, total
 from pipeline.tokens import replaceable_ids
 from pipeline.trainer import Evaluate, TrainerConfig, train
 

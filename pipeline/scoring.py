@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import LabelledBatches
 from pipeline.prediction import predict
-from pipeline.processes import Progress, processes
+from pipeline.run.processes import Progress, processes
 from pipeline.tokens import Frame
 
 Probability = Callable[[list[np.ndarray], np.ndarray], np.ndarray]

@@ -10,7 +10,7 @@ from pipeline.batches import IGNORE, LabelledBatches
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer, load_trained
 from pipeline.prediction import predicted_batches
-from pipeline.processes import processes
+from pipeline.run.processes import processes
 
 LABELS = ["other", "keyword"]
 

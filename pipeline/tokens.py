@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 
 Spans = Callable[[str], np.ndarray]
 """Text -> int [words, 2]: character spans of its words."""

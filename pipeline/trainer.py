@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from pipeline.artifact import LOGS, SCRATCH
+from pipeline.run.artifact import LOGS, SCRATCH
 from pipeline.batches import IGNORE, Batches
 from pipeline.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.draws import DROPOUT, bits, visits
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 from pipeline.optim import adamw, learning_rate_at
-from pipeline.processes import Progress, give_back_memory, processes, rank, say, world
+from pipeline.run.processes import Progress, give_back_memory, processes, rank, say, world
 
 GIVE_BACK_EVERY = 20
 """Steps between two calls of `give_back_memory`: a call costs milliseconds."""

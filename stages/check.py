@@ -14,9 +14,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.errors import InputError
-from pipeline.recipe import build, load_recipe, nearest
-from pipeline.stage import config_class
+from pipeline.run.errors import InputError
+from pipeline.run.recipe import build, load_recipe, nearest
+from pipeline.run.stage import config_class
 
 SECTIONS = {
     "corpus": "prepare",

@@ -20,7 +20,7 @@ from pipeline.batches import IGNORE, padded
 from pipeline.draws import document_keys
 from pipeline.masking import MaskingConfig, Vocabulary, corrupt
 from pipeline.models import load_tokenizer
-from pipeline.stage import run
+from pipeline.run.stage import run
 from pipeline.tokens import replaceable_ids
 
 

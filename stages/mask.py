@@ -26,12 +26,12 @@ from corpora.schemas import MASKED
 from corpora.segment import Segmenter
 from pipeline.batches import padded
 from pipeline.draws import document_keys
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 from pipeline.masking import IMPORTANT, MaskingConfig, choose, show
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer
-from pipeline.processes import progress, rank, share, total
-from pipeline.stage import run
+from pipeline.run.processes import progress, rank, share, total
+from pipeline.run.stage import run
 from pipeline.tagging import Tagger, word_importance
 from pipeline.tokens import Spans, fingerprint, planted_words, sequence_rows
 

@@ -38,8 +38,8 @@ from corpora.parquet import Row, read_batches, write_corpus
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of
 from corpora.splits import HoldOut, sample, split_of
-from pipeline.processes import progress
-from pipeline.stage import run
+from pipeline.run.processes import progress
+from pipeline.run.stage import run
 
 CUT = {"test": 0.2, "dev": 0.1, "train": 0.7}
 """Shares cut from a task's train split in place of an official dev or test it does not have."""

@@ -11,12 +11,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifact import MANIFEST, Manifest, read_manifest
-from pipeline.errors import InputError
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
+from pipeline.run.errors import InputError
 from pipeline.metrics import paired_difference
-from pipeline.processes import clock
+from pipeline.run.processes import clock
 from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, terminal_table
-from pipeline.stage import run
+from pipeline.run.stage import run
 
 ORDER = ["base", "dapt", "tapt", "dapt-tapt"]
 HEAD = ["arm", "accuracy", "macro-F1", "against base", "steps", "tokens", "time", "dev loss"]

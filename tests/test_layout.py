@@ -8,7 +8,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("corpora", "pipeline", "stages")
-FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py")) if path.name != "__init__.py"]
+WALLS = ("pipeline/run",)
+"""Folders inside a folder: drawn where one grew too full to be taken in at a glance."""
+FILES = [
+    path
+    for folder in (*FOLDERS, *WALLS)
+    for path in sorted((ROOT / folder).glob("*.py"))
+    if path.name != "__init__.py"
+]
 NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 
 
@@ -37,7 +44,7 @@ def packages(path: Path) -> set[str]:
     ],
 )
 def test_each_folder_imports_nothing_of_another_material(folder, strangers):
-    found = {path.name: packages(path) & strangers for path in FILES if path.parent.name == folder}
+    found = {path.name: packages(path) & strangers for path in FILES if folder in path.relative_to(ROOT).parts}
     assert not {name: strange for name, strange in found.items() if strange}
 
 
@@ -52,14 +59,23 @@ def test_no_file_is_about_nothing():
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_package_file_is_empty_and_code_is_one_level_deep(folder):
-    assert (ROOT / folder / "__init__.py").read_bytes() == b""
-    assert not [path for path in (ROOT / folder).glob("*/**/*.py")]
+def test_package_files_are_empty_and_no_code_lies_deeper_than_its_wall(folder):
+    code = sorted((ROOT / folder).glob("**/*.py"))
+    assert not [path for path in code if path.name == "__init__.py" and path.read_bytes()]
+    assert not [path for path in code if path not in FILES and path.name != "__init__.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_a_file_opens_with_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_how_a_stage_runs_knows_no_method():
+    """pipeline/run/ is the machinery: it knows neither models nor masks."""
+    methods = {f"pipeline.{path.stem}" for path in FILES if path.parent == ROOT / "pipeline"}
+    assert not {
+        path.name: imported(path) & methods for path in FILES if path.parent.name == "run" and imported(path) & methods
+    }
 
 
 def test_the_readme_names_every_file():

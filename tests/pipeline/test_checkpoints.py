@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pipeline import checkpoints
-from pipeline.artifact import file_digest
+from pipeline.run.artifact import file_digest
 from pipeline.checkpoints import load_checkpoint, save_checkpoint
 
 

@@ -15,7 +15,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 from pipeline.models import (
     ModelSize,
     load_classifier,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 from pipeline.optim import adamw, learning_rate_at
 
 

@@ -8,7 +8,7 @@ from conftest import TEXTS, WORDS, wordpiece
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 from pipeline.tokens import (
     Frame,
     Tokens,

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.batches import IGNORE
 from pipeline.draws import visits
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 from pipeline.objectives import MaskedLM
 from pipeline.optim import learning_rate_at
 from pipeline.trainer import STOP_AFTER, TrainerConfig, evaluation_steps, train

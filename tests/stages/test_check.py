@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 from stages.check import SECTIONS, check
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.recipe import RECIPES, build, load_recipe
+from pipeline.run.errors import InputError
+from pipeline.run.recipe import RECIPES, build, load_recipe
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,6 @@ def test_every_recipe_of_ours_is_accepted(path, tmp_path):
 
 
 def test_a_recipe_can_be_printed_as_it_will_be_used(recipe):
-    command = [sys.executable, "-m", "pipeline.recipe", recipe("r", "[a]\nx = 1"), "--set", "a.y=2"]
+    command = [sys.executable, "-m", "pipeline.run.recipe", recipe("r", "[a]\nx = 1"), "--set", "a.y=2"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["{", '"a":', "{", '"x":', "1,", '"y":', "2", "}", "}"]

@@ -1,6 +1,6 @@
 """Recipes: one TOML file an experiment, one section an artifact, every section a frozen dataclass.
 
-    python -m pipeline.recipe demo --set dapt.trainer.steps=200      # the recipe as it will be used
+    python -m pipeline.run.recipe demo --set dapt.trainer.steps=200      # the recipe as it will be used
 
 `extends = "other"` starts from another recipe. What is unknown or of the wrong type is refused with the nearest known
 name, and all that is wrong is said at once.
@@ -16,14 +16,14 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-RECIPES = Path(__file__).parent.parent / "stages" / "recipes"
+RECIPES = Path(__file__).parent.parent.parent / "stages" / "recipes"
 Table = dict[str, object]
 Config = TypeVar("Config")
 

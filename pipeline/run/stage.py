@@ -23,10 +23,10 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import get_args, get_origin
 
-from pipeline import artifact
-from pipeline.errors import InputError
-from pipeline.processes import clock, rank, say, wait_for_all, world
-from pipeline.recipe import build, load_recipe
+from pipeline.run import artifact
+from pipeline.run.errors import InputError
+from pipeline.run.processes import clock, rank, say, wait_for_all, world
+from pipeline.run.recipe import build, load_recipe
 
 Stage = Callable[..., dict[str, float]]
 Sources = Callable[..., Sequence[Path]]

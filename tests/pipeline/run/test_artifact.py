@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import artifact
-from pipeline.artifact import (
+from pipeline.run import artifact
+from pipeline.run.artifact import (
     file_digest,
     find_equal,
     input_digest,
@@ -24,7 +24,7 @@ from pipeline.artifact import (
     read_manifest,
     seal,
 )
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 
 CONFIGS = st.dictionaries(
     st.text("ab", min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans())
@@ -164,7 +164,7 @@ def test_a_damaged_manifest_says_what_to_remove(tmp_path):
         read_manifest(folder)
 
 
-HOLD = "import sys, time; from pathlib import Path; from pipeline.artifact import lock\n"
+HOLD = "import sys, time; from pathlib import Path; from pipeline.run.artifact import lock\n"
 HOLD += "with lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 

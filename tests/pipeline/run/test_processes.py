@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.processes import Progress, clock, gathered, main_first, processes, progress, say, share, total
+from pipeline.run.errors import InputError
+from pipeline.run.processes import Progress, clock, gathered, main_first, processes, progress, say, share, total
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_only_the_first_process_speaks(monkeypatch, capsys):
 
 def test_processes_that_did_not_find_each_other_are_refused_with_the_right_command(monkeypatch):
     processes.cache_clear()
-    monkeypatch.setattr("pipeline.processes.world", lambda: 2)
+    monkeypatch.setattr("pipeline.run.processes.world", lambda: 2)
     with pytest.raises(InputError, match=r"2 processes but 1 found each other: .* stages/launch/cpu2.yaml"):
         processes()
     processes.cache_clear()

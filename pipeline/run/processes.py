@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

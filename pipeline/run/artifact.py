@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import InputError
+from pipeline.run.errors import InputError
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"

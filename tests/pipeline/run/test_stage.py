@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.stage import config_class, run, section_of
+from pipeline.run.stage import config_class, run, section_of
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 
 TOY = '''
 """A toy stage."""
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from pipeline.errors import InputError
-from pipeline.stage import run
+from pipeline.run.errors import InputError
+from pipeline.run.stage import run
 
 @dataclass(frozen=True)
 class ToyConfig:
@@ -210,7 +210,7 @@ def test_a_new_version_of_a_stage_makes_its_artifact_again(tmp_path, monkeypatch
 
 
 def test_an_interrupted_stage_says_nothing_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.artifact.seal", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("pipeline.run.artifact.seal", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert called(monkeypatch, tmp_path / "r" / "made") == 130
 
 
