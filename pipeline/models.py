@@ -25,8 +25,8 @@ from transformers import (
 from transformers.utils import logging
 
 from pipeline.draws import bits
-from pipeline.run.errors import InputError
 from pipeline.objectives import head_modules
+from pipeline.run.errors import InputError
 from pipeline.run.processes import say
 from pipeline.tokens import check_tokenizer
 

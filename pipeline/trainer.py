@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from pipeline.run.artifact import LOGS, SCRATCH
 from pipeline.batches import IGNORE, Batches
 from pipeline.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.draws import DROPOUT, bits, visits
-from pipeline.run.errors import InputError
 from pipeline.optim import adamw, learning_rate_at
+from pipeline.run.artifact import LOGS, SCRATCH
+from pipeline.run.errors import InputError
 from pipeline.run.processes import Progress, give_back_memory, processes, rank, say, world
 
 GIVE_BACK_EVERY = 20

@@ -17,13 +17,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import PREDICTIONS
-from pipeline.run.artifact import SCRATCH
 from pipeline.batches import LabelledBatches
 from pipeline.draws import bits
 from pipeline.metrics import classification, mean_sd
 from pipeline.models import load_classifier, load_tokenizer, model_card, save
 from pipeline.objectives import Labelling
 from pipeline.prediction import predict
+from pipeline.run.artifact import SCRATCH
 from pipeline.run.processes import processes, rank, say, wait_for_all
 from pipeline.run.stage import run
 from pipeline.trainer import TrainerConfig, train

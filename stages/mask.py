@@ -26,10 +26,10 @@ from corpora.schemas import MASKED
 from corpora.segment import Segmenter
 from pipeline.batches import padded
 from pipeline.draws import document_keys
-from pipeline.run.errors import InputError
 from pipeline.masking import IMPORTANT, MaskingConfig, choose, show
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer
+from pipeline.run.errors import InputError
 from pipeline.run.processes import progress, rank, share, total
 from pipeline.run.stage import run
 from pipeline.tagging import Tagger, word_importance

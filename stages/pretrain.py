@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from corpora.parquet import flat_columns, metadata_of
-from pipeline.run.artifact import SCRATCH
 from pipeline.batches import Sequences
-from pipeline.run.errors import InputError
 from pipeline.masking import MaskingConfig
 from pipeline.models import load_masked_lm, load_tokenizer, model_card, save
 from pipeline.pretraining import pretrain_mlm
+from pipeline.run.artifact import SCRATCH
+from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
 from pipeline.run.stage import run
 from pipeline.tokens import fingerprint

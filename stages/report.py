@@ -11,11 +11,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.metrics import paired_difference
+from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, terminal_table
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
-from pipeline.metrics import paired_difference
 from pipeline.run.processes import clock
-from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, terminal_table
 from pipeline.run.stage import run
 
 ORDER = ["base", "dapt", "tapt", "dapt-tapt"]

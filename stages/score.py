@@ -16,13 +16,13 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import SCORES
 from corpora.segment import Segmenter
-from pipeline.run.errors import InputError
 from pipeline.masking import show
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer, load_trained
+from pipeline.run.errors import InputError
 from pipeline.run.processes import gathered, rank, share
-from pipeline.scoring import BufferConfig, Classifier, Scored, buffer_scores
 from pipeline.run.stage import run
+from pipeline.scoring import BufferConfig, Classifier, Scored, buffer_scores
 from pipeline.tokens import Frame, Spans, Tokens, encode, framed, planted_words
 
 

@@ -17,12 +17,12 @@ from transformers import PreTrainedTokenizerBase
 from corpora.parquet import flat_columns, read_batches, write_corpus
 from corpora.schemas import MASKED
 from corpora.segment import Segmenter
-from pipeline.run.artifact import SCRATCH
 from pipeline.batches import Sequences
-from pipeline.run.errors import InputError
 from pipeline.masking import MaskingConfig
 from pipeline.models import ModelSize, load_masked_lm, load_tokenizer, model_card, new_bert, save
 from pipeline.pretraining import pretrain_mlm
+from pipeline.run.artifact import SCRATCH
+from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank, say
 from pipeline.run.stage import run
 from pipeline.tokens import check_tokenizer, sequence_rows, train_wordpiece, unknown_rate

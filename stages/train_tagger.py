@@ -15,9 +15,9 @@ import numpy as np
 from corpora.parquet import read_rows
 from corpora.splits import split_of
 from pipeline.batches import LabelledBatches
-from pipeline.run.errors import InputError
 from pipeline.models import load_token_classifier, load_tokenizer, model_card, save
 from pipeline.objectives import Labelling
+from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank
 from pipeline.run.stage import run
 from pipeline.tagging import LABELS, evaluate_tagger, tagger_labels

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from pipeline import checkpoints
-from pipeline.run.artifact import file_digest
 from pipeline.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.run.artifact import file_digest
 
 
 class Toy:

@@ -15,7 +15,6 @@ from transformers import (
     AutoTokenizer,
 )
 
-from pipeline.run.errors import InputError
 from pipeline.models import (
     ModelSize,
     load_classifier,
@@ -27,6 +26,7 @@ from pipeline.models import (
     new_bert,
     save,
 )
+from pipeline.run.errors import InputError
 from pipeline.tokens import fingerprint
 
 KINDS = ["bert", "roberta", "modernbert"]

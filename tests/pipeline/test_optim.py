@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.run.errors import InputError
 from pipeline.optim import adamw, learning_rate_at
+from pipeline.run.errors import InputError
 
 
 def test_the_rate_climbs_to_its_peak_and_falls_in_straight_lines():

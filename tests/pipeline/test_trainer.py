@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.batches import IGNORE
 from pipeline.draws import visits
-from pipeline.run.errors import InputError
 from pipeline.objectives import MaskedLM
 from pipeline.optim import learning_rate_at
+from pipeline.run.errors import InputError
 from pipeline.trainer import STOP_AFTER, TrainerConfig, evaluation_steps, train
 
 CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)

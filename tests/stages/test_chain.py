@@ -31,10 +31,10 @@ import stages.finetune as finetune_stage
 import stages.mask as mask_stage
 from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, shards
 from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
-from pipeline.run.artifact import file_digest, open_draft, read_manifest, seal
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking import MaskingConfig, Vocabulary
 from pipeline.models import load_tokenizer
+from pipeline.run.artifact import file_digest, open_draft, read_manifest, seal
 from pipeline.run.recipe import build, load_recipe
 from pipeline.tokens import fingerprint, replaceable_ids
 
