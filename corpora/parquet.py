@@ -105,7 +105,7 @@ def flat_columns(folder: Path, columns: Sequence[str], cache: Path) -> dict[str,
     """Columns of a corpus as flat arrays on disk, memory-mapped: any row in O(1), whatever the corpus size.
 
     A list column becomes its values end to end; `offsets` [N + 1] says where each row begins (all list columns of a
-    corpus have equal lengths). A string column becomes a numpy string array.
+    corpus have equal lengths). A string column becomes fixed-width bytes in UTF-8.
     The files are written to `cache` once and used again when they are there.
     """
     if not (cache / "done").exists():
@@ -115,27 +115,35 @@ def flat_columns(folder: Path, columns: Sequence[str], cache: Path) -> dict[str,
 
 def _write_flat(folder: Path, columns: Sequence[str], cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    lengths = [pc.list_value_length(t[columns[-1]]).to_numpy() for t in _row_groups(folder, columns[-1:])]
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
-    np.save(cache / "offsets.npy", offsets)
+    lengths = (pc.list_value_length(t[columns[-1]]) for t in _row_groups(folder, columns[-1:]))
+    rows = count_rows(folder)
+    ends = np.lib.format.open_memmap(cache / "offsets.npy", mode="w+", dtype=np.int64, shape=(rows + 1,))
+    _fill(ends[1:], lengths)
+    np.cumsum(ends, out=ends)
     for name in columns:
-        _write_flat_column(folder, name, cache / f"{name}.npy", int(offsets[-1]))
+        _write_flat_column(folder, name, cache / f"{name}.npy", rows, int(ends[-1]))
     (cache / "done").touch()
 
 
-def _write_flat_column(folder: Path, name: str, path: Path, size: int) -> None:
+def _write_flat_column(folder: Path, name: str, path: Path, rows: int, tokens: int) -> None:
+    """A row group in memory at a time, whatever the size of the corpus."""
     kind = open_shard(_files(folder)[0]).schema_arrow.field(name).type
     if pa.types.is_string(kind):
-        values = [np.asarray(t[name].to_pylist(), dtype=np.str_) for t in _row_groups(folder, [name])]
-        np.save(path, np.concatenate(values))
-        return
-    flat = np.lib.format.open_memmap(path, mode="w+", dtype=kind.value_type.to_pandas_dtype(), shape=(size,))
+        width = max(pc.max(pc.binary_length(t[name])).as_py() or 1 for t in _row_groups(folder, [name]))
+        blocks, dtype, size = (t[name].cast(pa.binary()) for t in _row_groups(folder, [name])), f"S{width}", rows
+    else:
+        blocks = (t[name].combine_chunks().flatten() for t in _row_groups(folder, [name]))
+        dtype, size = kind.value_type.to_pandas_dtype(), tokens
+    _fill(np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(size,)), blocks)
+
+
+def _fill(flat: np.ndarray, blocks: Iterable[pa.Array]) -> None:
+    """Arrow arrays end to end into an array on disk."""
     start = 0
-    for table in _row_groups(folder, [name]):
-        values = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        flat[start : start + len(values)] = values
-        start += len(values)
-    flat.flush()
+    for block in blocks:
+        flat[start : start + len(block)] = block.to_numpy(zero_copy_only=False)
+        start += len(block)
+    flat.base.flush() if isinstance(flat.base, np.memmap) else flat.flush()
 
 
 def _row_groups(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:

@@ -22,18 +22,30 @@ IGNORE = -100
 class Batches(Protocol):
     """What the trainer asks of its data."""
 
-    lengths: np.ndarray
-    """int [N]: tokens of each sequence; N is how many there are."""
+    tokens: int
+    """Of all sequences together."""
 
-    def batch(self, indices: np.ndarray, epochs: np.ndarray) -> dict[str, Tensor]:
-        """The model's inputs and `labels` for visit `epochs[i]` of sequence `indices[i]`, both int [B]."""
+    def __len__(self) -> int:
+        """How many sequences there are."""
+
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """int [B]: tokens of these sequences."""
+
+    def names(self, indices: np.ndarray) -> list[str]:
+        """Ids of the documents they come from."""
+
+    def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
+        """The model's inputs and `labels` for visit `epochs[i]` of sequence `indices[i]`, both int [B].
+
+        `elapsed` is the share of the training's tokens read so far, for what is scheduled.
+        """
 
 
 @dataclass(frozen=True)
 class Sequences:
     """A corpus of sequences as flat arrays, usually memory-mapped: row i is `offsets[i] : offsets[i + 1]`."""
 
-    id: np.ndarray  # str [N]
+    id: np.ndarray  # bytes [N], UTF-8
     offsets: np.ndarray  # int64 [N + 1]
     input_ids: np.ndarray  # int32 [tokens]
     word_ids: np.ndarray  # int32 [tokens]
@@ -57,17 +69,29 @@ class MaskedBatches:
 
     def __init__(self, sequences: Sequences, masking: MaskingConfig, vocabulary: Vocabulary, pad_id: int) -> None:
         self.sequences, self.masking, self.vocabulary, self.pad_id = sequences, masking, vocabulary, pad_id
-        self.lengths = np.diff(sequences.offsets)
+        self.tokens = int(sequences.offsets[-1])
 
-    def batch(self, indices: np.ndarray, epochs: np.ndarray) -> dict[str, Tensor]:
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """int [B]: tokens of these sequences."""
+        return np.asarray(self.sequences.offsets[indices + 1]) - np.asarray(self.sequences.offsets[indices])
+
+    def names(self, indices: np.ndarray) -> list[str]:
+        """Ids of the documents they come from."""
+        return [name.decode() for name in self.sequences.id[indices]]
+
+    def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids` corrupted, `attention_mask`, `labels` (the id as written, or IGNORE), all [B, L]."""
+        masking = self.masking.at(elapsed)
         keys = document_keys(self.sequences.id[indices])
         input_ids = self.sequences.padded("input_ids", indices, self.pad_id)
         word_ids = self.sequences.padded("word_ids", indices, -1)
         importance = self.sequences.padded("importance", indices, 0)
-        masked = choose(self.masking, word_ids, importance, keys, epochs)
-        corrupted = corrupt(self.masking, self.vocabulary, input_ids, masked, keys, epochs)
-        inside = np.arange(input_ids.shape[1]) < self.lengths[indices][:, None]
+        masked = choose(masking, word_ids, importance, keys, epochs)
+        corrupted = corrupt(masking, self.vocabulary, input_ids, masked, keys, epochs)
+        inside = np.arange(input_ids.shape[1]) < self.lengths(indices)[:, None]
         return {
             "input_ids": torch.from_numpy(corrupted.astype(np.int64)),
             "attention_mask": torch.from_numpy(inside.astype(np.int64)),
@@ -82,9 +106,21 @@ class LabelledBatches:
         self, input_ids: list[np.ndarray], labels: list[object], pad_id: int, types: list[np.ndarray] | None = None
     ) -> None:
         self.input_ids, self.labels, self.pad_id, self.types = input_ids, labels, pad_id, types
-        self.lengths = np.array([len(ids) for ids in input_ids])
+        self._lengths = np.array([len(ids) for ids in input_ids])
+        self.tokens = int(self._lengths.sum())
 
-    def batch(self, indices: np.ndarray, epochs: np.ndarray | None = None) -> dict[str, Tensor]:
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """int [B]: tokens of these sequences."""
+        return self._lengths[indices]
+
+    def names(self, indices: np.ndarray) -> list[str]:
+        """Their numbers: labelled rows are few, and carry their ids elsewhere."""
+        return [f"row {i}" for i in indices]
+
+    def batch(self, indices: np.ndarray, epochs: np.ndarray | None = None, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask` [B, L] and `labels`: [B], or [B, L] where labels are arrays."""
         ids = [self.input_ids[i] for i in indices]
         labels = [self.labels[i] for i in indices]

@@ -82,3 +82,19 @@ def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     os.fsync(handle)
     os.close(handle)
+
+
+class Checkpoints:
+    """The checkpoints of one training."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self, model: nn.Module, optimizer: Optimizer) -> tuple[int, dict[str, float]]:
+        """Restore the newest whole checkpoint."""
+        return load_checkpoint(self.folder, model, optimizer)
+
+    def save(self, step: int, model: nn.Module, optimizer: Optimizer, state: dict[str, float]) -> bool:
+        """Write one."""
+        save_checkpoint(self.folder, step, model, optimizer, state)
+        return True

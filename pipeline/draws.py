@@ -6,19 +6,23 @@ arrays at a time. Workers, processes, batch sizes and restarts cannot change a d
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
-CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK = range(1, 7)
+CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER = range(1, 8)
 """Streams: draws for different purposes at one position are independent."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def document_keys(ids: Sequence[str]) -> np.ndarray:
-    """uint64 [B]: a key of each document id."""
-    digests = b"".join(hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in ids)
+ROUNDS = 6
+"""Of the Feistel network: four make a good permutation of good round functions (Luby and Rackoff 1988)."""
+
+
+def document_keys(ids: Sequence[str | bytes]) -> np.ndarray:
+    """uint64 [B]: a key of each document id, given as text or as its UTF-8."""
+    encoded = (name if isinstance(name, bytes) else str(name).encode() for name in ids)
+    digests = b"".join(hashlib.blake2b(name, digest_size=8).digest() for name in encoded)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
@@ -43,10 +47,25 @@ def _mix(x: np.ndarray) -> np.ndarray:
         return x ^ (x >> np.uint64(31))
 
 
-@lru_cache(maxsize=2)  # a batch may span the end of one epoch and the start of the next
-def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """int64 [count]: the order in which epoch `epoch` visits `count` sequences."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(count)
+def ordered(seed: int, epochs: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+    """int64 [B]: the sequence that stands at place `places[i]` of the order in which epoch `epochs[i]` visits `count`.
+
+    A permutation that is computed where it is asked for: a Feistel network over the next power of four, walked until
+    it lands below `count` (Black and Rogaway 2002). Nothing of the size of the corpus is shuffled or kept.
+    """
+    half = np.uint64(max(1, -(-int(count - 1).bit_length() // 2)))
+    found = _feistel(seed, epochs, np.asarray(places).astype(np.uint64), half)
+    while len(outside := np.flatnonzero(found >= count)):
+        found[outside] = _feistel(seed, epochs[outside], found[outside], half)
+    return found.astype(np.int64)
+
+
+def _feistel(seed: int, epochs: np.ndarray, places: np.ndarray, half: np.uint64) -> np.ndarray:
+    low = (np.uint64(1) << half) - np.uint64(1)
+    left, right = places >> half, places & low
+    for number in range(ROUNDS):
+        left, right = right, left ^ (bits(seed, ORDER, epochs, number, right) & low)
+    return (left << half) | right
 
 
 def visits(seed: int, step: int, batch_size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,10 +74,5 @@ def visits(seed: int, step: int, batch_size: int, count: int) -> tuple[np.ndarra
     Epochs follow each other without a gap, so every batch is full and every epoch sees each sequence exactly once.
     Addressing is by step: resuming at step N costs the same as starting.
     """
-    places = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs = places // count
-    indices = np.empty_like(places)
-    for epoch in np.unique(epochs):
-        here = epochs == epoch
-        indices[here] = epoch_order(seed, int(epoch), count)[places[here] % count]
-    return indices, epochs
+    epochs, places = np.divmod(np.arange(step * batch_size, (step + 1) * batch_size), count)
+    return ordered(seed, epochs, places, count), epochs

@@ -5,12 +5,20 @@ targets there are is read off the labels (`IGNORE` = none), so that the trainer 
 first.
 """
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import cross_entropy, linear
 from transformers import PreTrainedModel
 
 from pipeline.batches import IGNORE
+from pipeline.unpadding import can_unpad, first_position, unpad, unpadded_attention
+
+LOGITS_AT_ONCE = 1 << 24
+"""Logits held in memory at a time, 64 MB: some 800 targets of a vocabulary of 21,128."""
 
 
 def head_modules(model: PreTrainedModel) -> list[nn.Module]:
@@ -18,45 +26,168 @@ def head_modules(model: PreTrainedModel) -> list[nn.Module]:
     return [module for module in model.children() if module is not model.base_model]
 
 
-class MaskedLM(nn.Module):
-    """Masked language modelling whose head and softmax see only the tokens to predict.
-
-    The loss is the same as over all tokens, but [M, vocabulary] numbers are made instead of [B x L, vocabulary]. The
-    hidden states are gathered on their way into the model's own head, by a hook, so that every architecture keeps its
-    head unchanged.
-    """
+class Objective(nn.Module):
+    """A model and what it learns: `forward(**batch)` is the loss, summed over the targets."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+
+    def checkpoint_activations(self) -> None:
+        """Compute activations again in backward instead of keeping them."""
+        again = lambda: (nullcontext(), self._computing_again())
+        self.model.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": again})
+
+    def _computing_again(self) -> AbstractContextManager[None]:
+        """What must hold while a layer is computed again in backward as it held in forward."""
+        return nullcontext()
+
+
+class MaskedLM(Objective):
+    """Masked language modelling that computes no more than the loss needs.
+
+    The loss and its gradients are those of the model as it is, padded, over all tokens (tested). Left out are:
+
+    - padding: the sequences of a batch stand in one row (`unpadding.py`), where the model can do so;
+    - tokens without a target: the head sees the M tokens to predict, and so does the feed-forward part of the last
+      layer, whose attention is the last place where the others matter;
+    - the logits [M, vocabulary] as a whole: softmax and gradients are made some rows at a time.
+
+    The hidden states are gathered by hooks on their way into the model's own modules, so that every architecture keeps
+    its code unchanged.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__(model)
+        self.unpadded = can_unpad(model)
         self._wanted: Tensor | None = None
         head_modules(model)[0].register_forward_pre_hook(self._gather)
+        if self.unpadded and (last := _last_feed_forward(model)):
+            last.register_forward_pre_hook(self._gather_early)
 
     def _gather(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        """[B, L, width] -> [M, width], unless that has been done or nobody asked for it."""
         if self._wanted is None or inputs[0].dim() != 3:
             return None
-        return (inputs[0][self._wanted], *inputs[1:])
+        return tuple(hidden[self._wanted] for hidden in inputs)
+
+    def _gather_early(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        """Not under gradient checkpointing: layers run again in backward, when what is wanted has been forgotten."""
+        return None if self.model.is_activation_checkpointing else self._gather(module, inputs)
+
+    def _computing_again(self) -> AbstractContextManager[None]:
+        return unpadded_attention(self.model) if self.unpadded else nullcontext()
 
     def logits(self, labels: Tensor, **inputs: Tensor) -> Tensor:
         """[M, vocabulary] for the M tokens whose label is not IGNORE."""
-        self._wanted = labels != IGNORE
+        inputs = {"labels": labels, **inputs}
+        if self.unpadded:
+            inputs = unpad(inputs, first_position(self.model))
+        self._wanted = inputs.pop("labels") != IGNORE
         try:
-            return self.model(**inputs).logits
+            with self._computing_again():
+                return self.model(**inputs).logits
         finally:
             self._wanted = None
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> Tensor:
         """Summed loss of the tokens to predict."""
-        logits = self.logits(labels, **inputs)
-        return cross_entropy(logits.float(), labels[labels != IGNORE], reduction="sum")
+        decoder, targets = self.model.get_output_embeddings(), labels[labels != IGNORE]
+        if type(decoder) is not nn.Linear:
+            return cross_entropy(self.logits(labels, **inputs).float(), targets, reduction="sum")
+        with _passing_through(decoder):
+            hidden = self.logits(labels, **inputs)
+        return linear_cross_entropy(hidden, decoder.weight, decoder.bias, targets)
 
 
-class Labelling(nn.Module):
+def _last_feed_forward(model: PreTrainedModel) -> nn.Module | None:
+    """Where the last layer of a BERT-type encoder (BERT, RoBERTa, ELECTRA, …) has seen the other tokens.
+
+    For models that can be unpadded, whose layers are known to treat tokens one by one from there on.
+    """
+    layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
+    return getattr(getattr(layers[-1], "attention", None), "output", None) if layers else None
+
+
+@contextmanager
+def _passing_through(module: nn.Module) -> Iterator[None]:
+    """Within, the module returns what it is given: its work is done elsewhere."""
+    module.forward = lambda x: x
+    try:
+        yield
+    finally:
+        del module.forward
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """`cross_entropy(linear(hidden, weight, bias), targets, reduction="sum")` without keeping the logits.
+
+    hidden [M, width], weight [V, width], bias [V] or None, targets [M]. The gradients are made in forward, while a
+    block of logits is at hand: one exponential for both, and `LOGITS_AT_ONCE` numbers in memory.
+    """
+    return _LinearCrossEntropy.apply(hidden, weight, bias, targets)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:  # noqa: ANN001
+        kind, ctx.kinds = hidden.device.type, [x.dtype for x in (hidden, weight, bias) if x is not None]
+        compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        with torch.autocast(kind, enabled=False):
+            return _forward(ctx, hidden.to(compute), weight.to(compute), bias, targets)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+        made = ctx.saved_tensors
+        scaled = [
+            (part * grad).to(kind) if wanted else None
+            for part, kind, wanted in zip(made, ctx.kinds, ctx.needs_input_grad, strict=False)
+        ]
+        return (*scaled, *[None] * (4 - len(scaled)))
+
+
+def _forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:  # noqa: ANN001
+    """The loss; keeps the gradients where any is wanted."""
+    wanted = any(ctx.needs_input_grad)
+    loss = hidden.new_zeros((), dtype=torch.float32)
+    grads = [torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32)] if wanted else []
+    grads += [torch.zeros_like(bias, dtype=torch.float32)] if wanted and bias is not None else []
+    rows = max(1, LOGITS_AT_ONCE // len(weight))
+    for first in range(0, len(hidden), rows):
+        block = slice(first, first + rows)
+        logits = linear(hidden[block], weight, None if bias is None else bias.to(weight.dtype)).float()
+        aims = targets[block, None]
+        logits -= logits.amax(1, keepdim=True)
+        at_target = logits.gather(1, aims)
+        total = logits.exp_().sum(1, keepdim=True)
+        loss += (total.log() - at_target).sum()
+        if wanted:
+            _add_gradients(grads, block, logits.div_(total), aims, hidden, weight)
+    ctx.save_for_backward(*grads)
+    return loss
+
+
+def _add_gradients(
+    grads: list[Tensor], block: slice, probabilities: Tensor, aims: Tensor, hidden: Tensor, weight: Tensor
+) -> None:
+    """Softmax minus one at the target is the gradient of the logits."""
+    grad = probabilities.scatter_add_(1, aims, torch.full_like(aims, -1.0, dtype=probabilities.dtype))
+    if len(grads) > 2:
+        grads[2] += grad.sum(0)
+    grad = grad.to(weight.dtype)
+    grads[0][block] = grad @ weight
+    if weight.dtype == torch.float32:
+        grads[1].addmm_(grad.T, hidden[block])
+    else:
+        grads[1] += grad.T @ hidden[block]
+
+
+class Labelling(Objective):
     """Classification of sequences (labels [B]) or of tokens (labels [B, L], IGNORE where there is none)."""
 
     def __init__(self, model: PreTrainedModel, class_weights: list[float] | None = None) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.register_buffer("weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> Tensor:

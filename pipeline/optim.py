@@ -1,20 +1,32 @@
 """Optimiser and learning rate."""
 
+import math
+from typing import Literal
+
 from torch import nn
 from torch.optim import AdamW
 
 from pipeline.run.errors import InputError
 
+Schedule = Literal["linear", "cosine", "constant", "wsd"]
 
-def learning_rate_at(step: int, steps: int, peak: float, warmup_ratio: float) -> float:
-    """Linear warm-up over the first `warmup_ratio` of the steps, then linear decay to 0; steps count from 0.
 
-    Step 0 already learns (peak / warm-up), the last step still does: no update is spent on a rate of 0.
+def rate_factor(schedule: Schedule, elapsed: float, warmup_ratio: float, decay_ratio: float) -> float:
+    """Share of the peak learning rate when the share `elapsed` of the training's tokens has been read.
+
+    After a linear warm-up: linear or cosine decay to 0, none, or `wsd`: constant, and over the last `decay_ratio` of
+    the training 1 - sqrt (Hägele et al. 2024), so that one long run can be continued from before its decay.
     """
-    warmup = round(steps * warmup_ratio)
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * (steps - step) / max(steps - warmup, 1)
+    if elapsed < warmup_ratio:
+        return elapsed / warmup_ratio
+    done = min((elapsed - warmup_ratio) / max(1 - warmup_ratio, 1e-9), 1.0)
+    if schedule == "linear":
+        return 1 - done
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * done))
+    if schedule == "wsd":
+        return 1 - math.sqrt(min(max(elapsed - (1 - decay_ratio), 0.0) / decay_ratio, 1.0))
+    return 1.0
 
 
 def adamw(

@@ -18,7 +18,7 @@ def predicted_batches(model: PreTrainedModel, batches: LabelledBatches) -> Itera
     """(indices [B], probabilities float32 [B, classes] or [B, L, classes]) of all sequences, longest first."""
     device, training = processes().device, model.training
     model.eval()
-    for indices in by_length(batches.lengths, TOKEN_BUDGET):
+    for indices in by_length(batches.lengths(np.arange(len(batches))), TOKEN_BUDGET):
         inputs = {k: v.to(device) for k, v in batches.batch(indices).items() if k != "labels"}
         yield indices, model(**inputs).logits.float().softmax(-1).cpu().numpy()
     model.train(training)
@@ -27,7 +27,7 @@ def predicted_batches(model: PreTrainedModel, batches: LabelledBatches) -> Itera
 def predict(model: PreTrainedModel, batches: LabelledBatches) -> np.ndarray:
     """float32 [N, classes]: one row a sequence, in the order of `batches`."""
     parts = list(predicted_batches(model, batches))
-    result = np.empty((len(batches.lengths), parts[0][1].shape[-1]), dtype=np.float32)
+    result = np.empty((len(batches), parts[0][1].shape[-1]), dtype=np.float32)
     for indices, probabilities in parts:
         result[indices] = probabilities
     return result

@@ -3,29 +3,31 @@
     loss = sum over targets / number of targets, over all micro-batches and processes of a step
 
 so that accumulation and the number of processes do not change what is learned. Which sequences a step sees is a
-function of (seed, step), dropout of (seed, step, process, micro-batch): nothing has to be restored but weights and
-moments.
+function of (seed, step), dropout of (seed, step, process, micro-batch): nothing has to be restored but weights,
+moments and counters. What the hardware can hold (`per_device_batch_size`) is no part of an experiment.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
+from torch import Tensor
 
-from pipeline.batches import IGNORE, Batches
-from pipeline.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.batches import Batches
+from pipeline.checkpoints import Checkpoints
 from pipeline.draws import DROPOUT, bits, visits
-from pipeline.optim import adamw, learning_rate_at
-from pipeline.run.artifact import LOGS, SCRATCH
-from pipeline.run.errors import InputError
-from pipeline.run.processes import Progress, give_back_memory, processes, rank, say, world
+from pipeline.journal import Journal
+from pipeline.loading import Load, Plan, halves, in_background
+from pipeline.objectives import Objective
+from pipeline.optim import Schedule, adamw, rate_factor
+from pipeline.run.artifact import SCRATCH
+from pipeline.run.errors import Diverged, InputError, Interrupted
+from pipeline.run.interruption import interruptible
+from pipeline.run.processes import Progress, gathered, give_back_memory, processes, rank, say, world
 
 GIVE_BACK_EVERY = 20
 """Steps between two calls of `give_back_memory`: a call costs milliseconds."""
@@ -35,6 +37,9 @@ STOP_AFTER = 20
 
 Evaluate = Callable[[], dict[str, float]]
 """Measures the model as it stands; called by every process."""
+
+HARDWARE = {"key": False}
+"""Marks a setting that says what the machine can do: another value makes the same artifact."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,17 @@ class TrainerConfig:
     """Passes over the data, used where steps = 0."""
     batch_size: int = 256
     """Sequences of a step over all processes and micro-batches: part of the experiment, whatever the hardware."""
-    per_device_batch_size: int = 32
-    """Sequences a process holds at once at most; the rest of its share of the batch is accumulated."""
+    per_device_batch_size: int = field(default=32, metadata=HARDWARE)
+    """Sequences a process holds at once at most; the rest of its share of the batch is accumulated. Halved when memory
+    does not suffice."""
     learning_rate: float = 5e-4
     """Peak learning rate (Gururangan et al. 2020 for DAPT; 1e-4 for TAPT)."""
     warmup_ratio: float = 0.06
-    """Share of the steps that warm up linearly; then linear decay to 0."""
+    """Share of the training's tokens over which the learning rate rises linearly."""
+    schedule: Schedule = "linear"
+    """What it does then: decays linearly or by a cosine to 0, stays constant, or stays and decays at the end (wsd)."""
+    decay_ratio: float = 0.1
+    """Share of the training's tokens over which `wsd` decays."""
     weight_decay: float = 0.01
     """Decoupled weight decay of matrices; biases and norms have none."""
     max_grad_norm: float = 1.0
@@ -63,10 +73,12 @@ class TrainerConfig:
     """Epsilon of AdamW (DAPT paper)."""
     evaluations: int = 5
     """How often the dev set is measured, evenly spread, the last time at the end."""
-    save_minutes: float = 10.0
+    save_minutes: float = field(default=10.0, metadata=HARDWARE)
     """A checkpoint to resume from is written when this many minutes have passed since the last one."""
-    save_steps: int = 0
+    save_steps: int = field(default=0, metadata=HARDWARE)
     """Write one every so many steps as well (0 = by the clock alone)."""
+    gradient_checkpointing: bool = field(default=False, metadata=HARDWARE)
+    """Compute activations again in backward instead of keeping them: a third slower, for what would not fit."""
     seed: int = 0
     """Seed of order and dropout."""
 
@@ -74,12 +86,19 @@ class TrainerConfig:
         for name in ("batch_size", "per_device_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
+        for name in ("warmup_ratio", "decay_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate = {self.learning_rate} must be positive")
 
     def steps_for(self, sequences: int) -> int:
         """Steps of a training on so many sequences."""
         return self.steps or max(1, round(self.epochs * sequences / self.batch_size))
+
+    def learning_rate_at(self, elapsed: float) -> float:
+        """The learning rate when the share `elapsed` of the tokens has been read."""
+        return self.learning_rate * rate_factor(self.schedule, elapsed, self.warmup_ratio, self.decay_ratio)
 
 
 @dataclass(frozen=True)
@@ -98,7 +117,7 @@ class Trained:
 
 
 def train(
-    objective: nn.Module,
+    objective: Objective,
     batches: Batches,
     config: TrainerConfig,
     label: str,
@@ -108,65 +127,66 @@ def train(
 ) -> Trained:
     """Train `objective` in place. With `best`, end with the weights of the best measurement of that metric.
 
-    With `folder`, keep checkpoints and logs there and continue from what a killed run left.
+    With `folder`, keep checkpoints and logs there, continue from what a stopped run left, and stop on a signal with a
+    checkpoint (Interrupted). The best weights are not in the checkpoints: `best` and `folder` exclude each other.
     """
+    assert not (best and folder)
     run = _Run(objective, batches, config, folder)
-    line = Progress(run.steps, label, run.first)
+    line = Progress(run.plan.steps, label, run.first)
     best_of = _Best(objective, best)
-    measured_at = evaluation_steps(run.steps, config.evaluations if evaluate else 0)
-    for step in range(run.first, run.steps):
-        line.step(run.step(step))
-        if step in measured_at:
-            with run.pause():
-                measured = best_of.see(_measure(objective, evaluate))
-            run.log.write(step, {f"dev/{name}": value for name, value in measured.items()})
-        run.save_if_due(step)
+    measured_at = evaluation_steps(run.plan.steps, config.evaluations if evaluate else 0)
+    with run.interruptible(), closing(in_background(run.plan.loads(run.first, run.tokens))) as loads:
+        for load in loads:
+            line.step(run.step(load))
+            if load.step in measured_at:
+                with run.pause():
+                    measured = best_of.see(_measure(objective, evaluate))
+                run.journal.write(load.step, {f"dev/{name}": value for name, value in measured.items()})
+            run.save_if_due(load.step)
     line.close()
-    run.log.close()
+    run.journal.close()
     best_of.restore()
-    return Trained(run.steps, run.tokens, time.time() - run.started, run.skipped, best_of.evaluation)
+    return Trained(run.plan.steps, run.tokens, time.time() - run.started, run.skipped, best_of.evaluation)
 
 
 class _Run:
     """A training under way: model, optimiser, counters, logs."""
 
-    def __init__(self, objective: nn.Module, batches: Batches, config: TrainerConfig, folder: Path | None) -> None:
-        self.batches, self.config = batches, config
-        self.share = _share_of(config)
-        self.steps = config.steps_for(len(batches.lengths))
-        self.checkpoints = folder / SCRATCH / "checkpoints" if folder else None
+    def __init__(self, objective: Objective, batches: Batches, config: TrainerConfig, folder: Path | None) -> None:
+        self.config = config
+        steps = config.steps_for(len(batches))
+        _check_share(config)
+        self.plan = Plan(batches, config.seed, steps, config.batch_size, config.per_device_batch_size, rank(), world())
+        self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
+        if config.gradient_checkpointing:
+            objective.checkpoint_activations()
         optimizer = adamw(objective, config.learning_rate, config.adam_betas, config.adam_epsilon, config.weight_decay)
-        self.first, counters = load_checkpoint(self.checkpoints, objective, optimizer) if folder else (0, {})
+        self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})
         self.tokens, self.skipped = int(counters.get("tokens", 0)), int(counters.get("skipped", 0))
         self.model, self.optimizer = processes().prepare(objective, optimizer)
         self.model.train()
-        self.log = _Log(folder, self.first)
-        self.not_finite, self.tokens_before = 0, self.tokens
-        self.started = self.saved = time.time()
+        self.journal = Journal(folder, self.first)
+        self.asked: Callable[[], str] = lambda: ""
+        self.halved = self.not_finite = 0
+        self.tokens_before, self.started, self.saved = self.tokens, time.time(), time.time()
 
-    def step(self, step: int) -> str:
+    def step(self, load: Load) -> str:
         """One optimiser step; a note for the progress line."""
-        micro_batches = self._micro_batches(step)
-        targets, tokens = self._count(micro_batches)
-        loss = self._backward(step, micro_batches, targets)
+        targets = self._agree(load)
+        losses = self._backward(load, targets)
+        loss = float(self._sum(losses.sum())) / max(targets, 1)
         norm = float(processes().clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm))
-        rate = learning_rate_at(step, self.steps, self.config.learning_rate, self.config.warmup_ratio)
-        self._update(step, norm, rate)
-        self.tokens += tokens
-        if step % GIVE_BACK_EVERY == 0 and processes().device.type == "cpu":
+        rate = self.config.learning_rate_at(load.elapsed)
+        self._update(load, losses, norm, rate)
+        self.tokens += load.tokens
+        if load.step % GIVE_BACK_EVERY == 0 and processes().device.type == "cpu":
             give_back_memory()
         speed = (self.tokens - self.tokens_before) / (time.time() - self.started)
-        self.log.write(
-            step,
-            {
-                "loss": loss,
-                "learning_rate": rate,
-                "grad_norm": norm,
-                "targets": targets,
-                "tokens": self.tokens,
-                "tokens_per_second": speed,
-            },
-        )
+        values = {"loss": loss, "learning_rate": rate, "grad_norm": norm, "targets": targets, "tokens": self.tokens}
+        self.journal.write(load.step, {**values, "tokens_per_second": speed})
+        if self.journal.is_spike(loss):
+            say(f"! step {load.step}: loss {loss:.3f} stands out (documents in logs/events.jsonl)")
+            self.journal.odd(load.step, f"loss {loss:.3f}", self._documents(load.step))
         return f"loss {loss:.3f}  {speed:,.0f} tokens/s"
 
     @contextmanager
@@ -176,72 +196,120 @@ class _Run:
         yield
         self.started += time.time() - paused
 
-    def _micro_batches(self, step: int) -> list[dict[str, Tensor]]:
-        """This process's part of a step, sorted by length: what is padded together is of like length."""
-        indices, epochs = visits(self.config.seed, step, self.config.batch_size, len(self.batches.lengths))
-        order = np.argsort(self.batches.lengths[indices], kind="stable")[rank() :: world()]
-        size = self.config.per_device_batch_size
-        parts = [order[i : i + size] for i in range(0, self.share, size)]
-        device = processes().device
-        return [{k: v.to(device) for k, v in self.batches.batch(indices[p], epochs[p]).items()} for p in parts]
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Within, a signal ends the training after the step, with a checkpoint; only where there can be one."""
+        with interruptible() if self.checkpoints else nullcontext(lambda: "") as self.asked:
+            yield
 
-    def _count(self, micro_batches: list[dict[str, Tensor]]) -> tuple[int, int]:
-        """Targets and tokens of the step over all processes."""
-        targets = sum(int((batch["labels"] != IGNORE).sum()) for batch in micro_batches)
-        tokens = sum(int(batch["attention_mask"].sum()) for batch in micro_batches)
-        counts = processes().reduce(torch.tensor([targets, tokens], device=processes().device), "sum")
-        return int(counts[0]), int(counts[1])
+    def _agree(self, load: Load) -> int:
+        """Targets of the step over all processes; all of them stop here when one was asked to."""
+        asked = self.asked()
+        targets, stop = self._sum(torch.tensor([load.targets, bool(asked)], dtype=torch.float64)).tolist()
+        if stop:
+            self._save(load.step)
+            raise Interrupted(f"stopped by {asked or 'a signal'} before step {load.step}: the same command continues")
+        return int(targets)
 
-    def _backward(self, step: int, micro_batches: list[dict[str, Tensor]], targets: int) -> float:
-        """Gradients of the mean loss over all targets; the mean loss. Gradients are exchanged once, at the last."""
-        accelerator, summed = processes(), 0.0
+    def _backward(self, load: Load, targets: int) -> Tensor:
+        """Gradients of the mean loss over all targets; the summed loss of each micro-batch that fitted."""
+        while True:
+            try:
+                return self._accumulate(load.step, self._parts(load), targets)
+            except torch.OutOfMemoryError as error:
+                self._halve(load, error)
+
+    def _parts(self, load: Load) -> list[dict[str, Tensor]]:
+        """The micro-batches as they fit into memory."""
+        parts = load.micro_batches
+        for _ in range(self.halved):
+            parts = [half for part in parts for half in halves(part)]
+        return parts
+
+    def _halve(self, load: Load, error: torch.OutOfMemoryError) -> None:
+        """Twice as many micro-batches of half the size: the same batch, and the same gradient."""
+        held = max(len(part["labels"]) for part in self._parts(load))
+        if world() > 1 or held == 1:  # the other processes are inside an exchange by now
+            raise InputError(
+                f"out of memory with {held} sequences in a process: set per_device_batch_size lower, or "
+                "gradient_checkpointing; the same command continues from the last checkpoint"
+            ) from error
+        say(f"! out of memory with {held} sequences: going on with {-(-held // 2)} at a time, the same batch in all")
+        self.halved += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+
+    def _accumulate(self, step: int, parts: list[dict[str, Tensor]], targets: int) -> Tensor:
+        """Forward and backward of each part. Gradients are exchanged once, at the last."""
+        accelerator, losses = processes(), []
         scale = world() / max(targets, 1)  # processes average their gradients: undo that, then divide by all targets
-        for number, batch in enumerate(micro_batches):
+        for number, batch in enumerate(parts):
             torch.manual_seed(int(bits(self.config.seed, DROPOUT, step, rank(), number)) >> 1)
-            last = number == len(micro_batches) - 1
+            last = number == len(parts) - 1
             with nullcontext() if last else accelerator.no_sync(self.model):
-                loss = self.model(**batch)
+                loss = self.model(**{name: x.to(accelerator.device, non_blocking=True) for name, x in batch.items()})
                 accelerator.backward(loss * scale)
-            summed += float(loss.detach())
-        total = accelerator.reduce(torch.tensor(summed, device=accelerator.device), "sum")
-        return float(total) / max(targets, 1)
+            losses.append(loss.detach())
+        return torch.stack(losses)
 
-    def _update(self, step: int, norm: float, rate: float) -> None:
+    def _update(self, load: Load, losses: Tensor, norm: float, rate: float) -> None:
         """Step the optimiser, or leave the step out where the gradient is not finite (every process sees one norm)."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if np.isfinite(norm) or processes().scaler is not None:  # a scaler leaves the step out itself, and scales down
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         if np.isfinite(norm):
             self.not_finite = 0
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            self.optimizer.step()
-        else:
-            self.not_finite, self.skipped = self.not_finite + 1, self.skipped + 1
-            say(f"! step {step}: the gradient is not finite; step left out")
-            if self.not_finite == STOP_AFTER:
-                raise InputError(
-                    f"{STOP_AFTER} steps in a row had no finite gradient (last: {step}): lower learning_rate"
-                )
-        self.optimizer.zero_grad(set_to_none=True)
+            return
+        self.not_finite, self.skipped = self.not_finite + 1, self.skipped + 1
+        documents = self._suspects(load, losses)
+        say(f"! step {load.step}: the gradient is not finite; step left out (documents in logs/events.jsonl)")
+        self.journal.odd(load.step, "the gradient is not finite", documents)
+        if self.not_finite == STOP_AFTER:
+            shown = ", ".join(documents[:5]) + (f" and {len(documents) - 5} more" if len(documents) > 5 else "")
+            raise Diverged(
+                f"{STOP_AFTER} steps in a row had no finite gradient (last: {load.step}, documents {shown}): "
+                "lower learning_rate, or look at these documents"
+            )
+
+    def _suspects(self, load: Load, losses: Tensor) -> list[str]:
+        """Documents whose micro-batch has no finite loss, over all processes; where each has one, all of the step."""
+        finite = losses.isfinite().tolist() if len(losses) == len(load.indices) else [False] * len(load.indices)
+        mine = [i for part, good in zip(load.indices, finite, strict=True) if not good for i in part]
+        return gathered(self.plan.batches.names(np.array(mine, dtype=np.int64))) or self._documents(load.step)
+
+    def _documents(self, step: int) -> list[str]:
+        """Ids of all documents of a step."""
+        batches = self.plan.batches
+        return batches.names(visits(self.config.seed, step, self.config.batch_size, len(batches))[0])
+
+    def _sum(self, numbers: Tensor) -> Tensor:
+        """Added up over all processes."""
+        return processes().reduce(numbers.to(processes().device), "sum")
 
     def save_if_due(self, step: int) -> None:
         """A checkpoint by the clock of the first process, or by count; none at the end, where the artifact follows."""
-        if self.checkpoints is None or step + 1 == self.steps:
+        if self.checkpoints is None or step + 1 == self.plan.steps:
             return
         late = time.time() - self.saved > 60 * self.config.save_minutes
         if world() > 1:
-            late = bool(
-                processes().reduce(torch.tensor(float(late and rank() == 0), device=processes().device), "sum")
-            )
+            late = bool(self._sum(torch.tensor(float(late and rank() == 0))))
         if late or (self.config.save_steps and (step + 1) % self.config.save_steps == 0):
-            counters = {"tokens": self.tokens, "skipped": self.skipped}
-            model, optimizer = processes().unwrap_model(self.model), self.optimizer.optimizer
-            save_checkpoint(self.checkpoints, step + 1, model, optimizer, counters)
-            self.saved = time.time()
+            self._save(step + 1)
+
+    def _save(self, step: int) -> None:
+        """A checkpoint that goes on with `step`."""
+        model, optimizer = processes().unwrap_model(self.model), self.optimizer.optimizer
+        with self.pause():
+            self.checkpoints.save(step, model, optimizer, {"tokens": self.tokens, "skipped": self.skipped})
+        self.saved = time.time()
 
 
 class _Best:
     """The last measurement, or with a metric's name the best, with the weights that gave it."""
 
-    def __init__(self, objective: nn.Module, metric: str) -> None:
+    def __init__(self, objective: Objective, metric: str) -> None:
         self.objective, self.metric = objective, metric
         self.evaluation: dict[str, float] = {}
         self.weights: dict[str, Tensor] = {}
@@ -259,50 +327,13 @@ class _Best:
             self.objective.load_state_dict(self.weights)
 
 
-class _Log:
-    """metrics.jsonl and TensorBoard below <folder>/logs, continued without gap or overlap after a kill."""
-
-    def __init__(self, folder: Path | None, first: int) -> None:
-        self.path = self.board = None
-        if folder is None or rank() != 0:
-            return
-        logs = folder / LOGS
-        logs.mkdir(parents=True, exist_ok=True)
-        self.path = logs / "metrics.jsonl"
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        kept = [line for line in lines if _step_of(line) < first]
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        self.board = SummaryWriter(str(logs), purge_step=first)
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """A line of metrics.jsonl and a point on each board."""
-        if self.path:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **values}) + "\n")
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        """Write what TensorBoard holds back."""
-        if self.board:
-            self.board.close()
-
-
-def _step_of(line: str) -> float:
-    """The step of a log line; past every step for a line that a kill cut short."""
-    try:
-        return json.loads(line)["step"]
-    except ValueError:
-        return float("inf")
-
-
 def evaluation_steps(steps: int, times: int) -> set[int]:
     """Steps after which to measure: `times` of them, evenly spread, the last one at the end."""
     times = min(times, steps)
     return {round(steps * (i + 1) / times) - 1 for i in range(times)}
 
 
-def _measure(objective: nn.Module, evaluate: Evaluate) -> dict[str, float]:
+def _measure(objective: Objective, evaluate: Evaluate) -> dict[str, float]:
     objective.eval()
     try:
         with torch.no_grad():
@@ -311,11 +342,10 @@ def _measure(objective: nn.Module, evaluate: Evaluate) -> dict[str, float]:
         objective.train()
 
 
-def _share_of(config: TrainerConfig) -> int:
-    """Sequences of a step for each process."""
+def _check_share(config: TrainerConfig) -> None:
+    """Every process has the same number of sequences of a step, or none can be told what to do."""
     if config.batch_size % world():
         fit = [w for w in range(1, config.batch_size + 1) if config.batch_size % w == 0]
         raise InputError(
             f"batch_size = {config.batch_size} does not divide by {world()} processes: launch one of {fit}"
         )
-    return config.batch_size // world()

@@ -187,7 +187,7 @@ def sequences() -> Sequences:
     offsets = np.cumsum([0, *map(len, ids)])
     importance = draw.integers(0, 256, offsets[-1]).astype(np.uint8)
     flat = [np.concatenate(column).astype(np.int32) for column in (ids, words)]
-    return Sequences(np.array(names), offsets, *flat, importance)
+    return Sequences(np.array(names, dtype="S"), offsets, *flat, importance)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.draws import CHOOSE, CORRUPT, bits, document_keys, epoch_order, uniform, visits
+from pipeline.draws import CHOOSE, CORRUPT, bits, document_keys, ordered, uniform, visits
 
 MANY = 100_000
 WRAP = 2**64
@@ -74,10 +74,33 @@ def test_the_key_of_a_document_is_a_hash_of_its_id(names):
     assert document_keys(names).tolist() == [int.from_bytes(digest, "little") for digest in hashed]
 
 
+def order_of(seed: int, epoch: int, count: int) -> np.ndarray:
+    return ordered(seed, np.full(count, epoch), np.arange(count), count)
+
+
+@given(st.integers(0, 99), st.integers(0, 9), st.integers(1, 300))
+def test_an_order_is_a_permutation(seed, epoch, count):
+    assert sorted(order_of(seed, epoch, count).tolist()) == list(range(count))
+
+
+def test_every_sequence_stands_anywhere_with_equal_chance():
+    orders = np.array([order_of(seed, 0, 10) for seed in range(4000)])
+    counts = np.array([np.bincount(orders[:, place], minlength=10) for place in range(10)])
+    assert ((counts - 400) ** 2 / 400).sum() < 150  # chi-square, 81 free: p = 0.000005
+    pairs = np.bincount(orders[:, 0] * 10 + orders[:, 1], minlength=100).reshape(10, 10)[~np.eye(10, dtype=bool)]
+    assert ((pairs - 4000 / 90) ** 2 / (4000 / 90)).sum() < 160  # who comes second is drawn afresh: 89 free
+
+
+def test_a_place_in_a_huge_corpus_is_found_without_the_others():
+    places = np.array([0, 10**12 - 1])
+    found = ordered(1, np.zeros(2, int), places, 10**12)
+    assert len(set(found.tolist())) == 2 and ((found >= 0) & (found < 10**12)).all()
+
+
 @given(st.integers(0, 9), st.integers(1, 40), st.integers(1, 30), st.integers(0, 12))
 def test_a_step_reads_its_place_in_the_epochs_one_after_another(seed, count, size, step):
     wanted = (step + 1) * size
-    order = [(int(i), e) for e in range(wanted // count + 1) for i in epoch_order(seed, e, count)]
+    order = [(int(i), e) for e in range(wanted // count + 1) for i in order_of(seed, e, count)]
     indices, epochs = visits(seed, step, size, count)
     assert list(zip(indices.tolist(), epochs.tolist(), strict=True)) == order[step * size : wanted]
 
@@ -94,5 +117,5 @@ def test_every_epoch_visits_each_sequence_exactly_once(seed, count, size):
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    orders = {epoch_order(seed, epoch, 50).tobytes() for seed in range(5) for epoch in range(5)}
+    orders = {order_of(seed, epoch, 50).tobytes() for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25

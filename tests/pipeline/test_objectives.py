@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from pipeline import objectives
 from pipeline.batches import IGNORE
-from pipeline.objectives import Labelling, MaskedLM, head_modules
+from pipeline.objectives import Labelling, MaskedLM, head_modules, linear_cross_entropy
 
 KINDS = ["bert", "roberta", "modernbert"]
 
@@ -87,3 +88,48 @@ def test_labelling_sums_over_sequences_or_tokens_by_weight():
 def test_heads_are_what_stands_beside_the_encoder(new_model, kind, names):
     model = new_model(kind)
     assert [name for name, module in model.named_children() if module in head_modules(model)] == names
+
+
+@pytest.mark.parametrize("at_once", [1, 45 * 7, 1 << 20])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_the_fused_loss_and_its_gradients_are_those_of_the_two_steps(at_once, with_bias, monkeypatch):
+    monkeypatch.setattr(objectives, "LOGITS_AT_ONCE", at_once)
+    torch.manual_seed(0)
+    tensors = [torch.randn(20, 8) * 3, torch.randn(45, 8), *([torch.randn(45)] if with_bias else [])]
+    fused, plain = ([t.clone().requires_grad_() for t in tensors] for _ in range(2))
+    targets = torch.randint(0, 45, (20,))
+    found = linear_cross_entropy(fused[0], fused[1], fused[2] if with_bias else None, targets)
+    wanted = cross_entropy(torch.nn.functional.linear(*plain), targets, reduction="sum")
+    (found * 0.3).backward()
+    (wanted * 0.3).backward()
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close([t.grad for t in fused], [t.grad for t in plain])
+
+
+def test_the_fused_loss_survives_logits_that_overflow_an_exponential():
+    hidden, weight = torch.tensor([[1e4]], requires_grad=True), torch.tensor([[1.0], [-1.0]], requires_grad=True)
+    loss = linear_cross_entropy(hidden, weight, None, torch.tensor([1]))
+    loss.backward()
+    assert loss.item() == pytest.approx(2e4) and torch.isfinite(weight.grad).all()
+
+
+def test_the_fused_loss_in_bf16_is_near_the_one_in_fp32(new_model):
+    exact, rough = new_model(dropout=0.0), new_model(dropout=0.0)
+    rows = batch(45, 0.3, 0)
+    wanted = MaskedLM(exact)(**rows)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = MaskedLM(rough)(**rows)
+    wanted.backward()
+    found.backward()
+    assert found.dtype == torch.float32 and found.item() == pytest.approx(wanted.item(), rel=0.02)
+    one, other = (torch.cat([g.flatten() for g in gradients(m).values()]) for m in (exact, rough))
+    assert torch.nn.functional.cosine_similarity(one, other, dim=0) > 0.99
+
+
+def test_the_last_feed_forward_part_sees_only_the_tokens_to_predict(new_model):
+    model, seen = new_model(), []
+    objective = MaskedLM(model)
+    model.bert.encoder.layer[-1].intermediate.register_forward_hook(lambda m, i, o: seen.append(i[0].shape))
+    rows = batch(45, 0.3, 0)
+    objective(**rows)
+    assert seen == [(int((rows["labels"] != IGNORE).sum()), model.config.hidden_size)]

@@ -1,22 +1,38 @@
 """The learning rate in closed form, and what is decayed."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.optim import adamw, learning_rate_at
+from pipeline.optim import adamw, rate_factor
 from pipeline.run.errors import InputError
 
-
-def test_the_rate_climbs_to_its_peak_and_falls_in_straight_lines():
-    rates = [learning_rate_at(step, 10, 1.0, 0.4) for step in range(10)]
-    assert rates == pytest.approx([1 / 4, 2 / 4, 3 / 4, 4 / 4, 6 / 6, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+MIDDLES = [(step + 0.5) / 10 for step in range(10)]
+"""Where ten steps of equal size stand, by their middle."""
 
 
-@given(st.integers(1, 500), st.floats(0, 1), st.floats(1e-6, 1))
-def test_every_step_learns_and_none_faster_than_the_peak(steps, ratio, peak):
-    rates = [learning_rate_at(step, steps, peak, ratio) for step in range(steps)]
-    assert all(0 < rate <= peak * (1 + 1e-9) for rate in rates) and max(rates) == pytest.approx(peak)
+@pytest.mark.parametrize(
+    ("schedule", "after"),
+    [
+        ("linear", [1 - (x - 0.4) / 0.6 for x in MIDDLES[4:]]),
+        ("cosine", [(1 + math.cos(math.pi * (x - 0.4) / 0.6)) / 2 for x in MIDDLES[4:]]),
+        ("constant", [1.0] * 6),
+        ("wsd", [1.0] * 4 + [1 - math.sqrt(0.25), 1 - math.sqrt(0.75)]),
+    ],
+)
+def test_a_schedule_is_its_closed_form(schedule, after):
+    rates = [rate_factor(schedule, x, 0.4, 0.2) for x in MIDDLES]
+    assert rates == pytest.approx([x / 0.4 for x in MIDDLES[:4]] + after)
+
+
+@given(
+    st.sampled_from(["linear", "cosine", "constant", "wsd"]), st.integers(1, 500), st.floats(0, 1), st.floats(0.01, 1)
+)
+def test_every_step_learns_and_none_faster_than_the_peak(schedule, steps, warmup, decay):
+    rates = [rate_factor(schedule, (step + 0.5) / steps, warmup, decay) for step in range(steps)]
+    assert all(0 < rate <= 1 + 1e-9 for rate in rates)
 
 
 def test_biases_and_norms_are_not_decayed(new_model):

@@ -25,7 +25,7 @@ def fixed(sequences, vocabulary) -> MaskedBatches:
 
 def test_the_dev_loss_is_the_mean_over_all_targets(new_model, fixed):
     model, total, targets = new_model(), 0.0, 0
-    for i in range(len(fixed.lengths)):
+    for i in range(len(fixed)):
         batch = fixed.batch(np.array([i]), np.array([0]))
         labels = batch.pop("labels").flatten()
         with torch.no_grad():

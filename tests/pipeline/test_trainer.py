@@ -1,6 +1,7 @@
 """Numbers that must not move: however a batch is split, whenever a run is killed, the same is learned."""
 
 import json
+import signal
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,11 +16,21 @@ from torch.nn.functional import cross_entropy
 from pipeline.batches import IGNORE
 from pipeline.draws import visits
 from pipeline.objectives import MaskedLM
-from pipeline.optim import learning_rate_at
-from pipeline.run.errors import InputError
+from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.trainer import STOP_AFTER, TrainerConfig, evaluation_steps, train
 
 CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)
+
+
+def read_by(batches, step: int) -> int:
+    """Tokens of the first `step` steps."""
+    return sum(int(batches.lengths(visits(CONFIG.seed, s, 8, len(batches))[0]).sum()) for s in range(step))
+
+
+def rate_of(batches, step: int) -> float:
+    """The learning rate of a step: that of its middle, counted in tokens."""
+    middle = (read_by(batches, step) + read_by(batches, step + 1)) / 2
+    return CONFIG.learning_rate_at(middle / (8 * 8 * batches.tokens / len(batches)))
 
 
 class Killed(RuntimeError):
@@ -30,13 +41,19 @@ class DyingBatches:
     """Batches that end the run when batch number `last` is asked for."""
 
     def __init__(self, batches, last: int) -> None:
-        self.batches, self.lengths, self.left = batches, batches.lengths, last
+        self.batches, self.left = batches, last
 
-    def batch(self, indices, epochs):
+    def __getattr__(self, name):
+        return getattr(self.batches, name)
+
+    def __len__(self):
+        return len(self.batches)
+
+    def batch(self, indices, epochs, elapsed):
         if self.left == 0:
             raise Killed
         self.left -= 1
-        return self.batches.batch(indices, epochs)
+        return self.batches.batch(indices, epochs, elapsed)
 
 
 class SpoiledLoss(MaskedLM):
@@ -81,12 +98,12 @@ def test_training_is_a_plain_loop(new_model, masked_batches):
     ]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6)
     for step in range(CONFIG.steps):
-        batch = masked_batches.batch(*visits(CONFIG.seed, step, 8, len(masked_batches.lengths)))
+        batch = masked_batches.batch(*visits(CONFIG.seed, step, 8, len(masked_batches)))
         labels = batch.pop("labels").flatten()
         cross_entropy(model(**batch).logits.flatten(0, 1), labels, ignore_index=IGNORE).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, 8, 3e-3, 0.25)
+            group["lr"] = rate_of(masked_batches, step)
         optimizer.step()
         optimizer.zero_grad()
     found, _ = learn(new_model(dropout=0.0), masked_batches)
@@ -127,9 +144,10 @@ def test_dropout_is_another_one_at_every_step_and_micro_batch(new_model, masked_
 def test_the_log_holds_the_rate_the_loss_and_the_tokens_of_every_step(new_model, masked_batches, tmp_path):
     _, result = learn(new_model(), masked_batches, folder=tmp_path)
     lines = logged(tmp_path)
-    assert [line["learning_rate"] for line in lines] == [learning_rate_at(step, 8, 3e-3, 0.25) for step in range(8)]
-    read = [int(masked_batches.lengths[visits(0, step, 8, 24)[0]].sum()) for step in range(8)]
-    assert [line["tokens"] for line in lines] == np.cumsum(read).tolist() and result.tokens == sum(read)
+    rates = [rate_of(masked_batches, step) for step in range(8)]
+    assert [line["learning_rate"] for line in lines] == pytest.approx(rates) and max(rates) < CONFIG.learning_rate
+    assert [line["tokens"] for line in lines] == [read_by(masked_batches, step + 1) for step in range(8)]
+    assert result.tokens == read_by(masked_batches, 8)
     assert abs(lines[0]["loss"] - np.log(len(WORDS))) < 1  # a fresh model guesses among all words
 
 
@@ -145,8 +163,91 @@ def test_a_step_without_a_finite_gradient_is_left_out_and_counted(new_model, mas
 
 def test_a_training_that_never_recovers_is_ended(new_model, masked_batches):
     objective = SpoiledLoss(new_model(), spoiled=range(100))
-    with pytest.raises(InputError, match=f"{STOP_AFTER} steps in a row .* lower learning_rate"):
+    with pytest.raises(
+        Diverged, match=f"{STOP_AFTER} steps in a row .* documents toy-.* lower learning_rate"
+    ) as error:
         train(objective, masked_batches, replace(CONFIG, steps=100), "toy")
+    assert error.value.exit_code == 4
+
+
+def test_the_documents_of_a_step_left_out_are_written_down(new_model, masked_batches, tmp_path):
+    objective = SpoiledLoss(new_model(), spoiled=[3])  # the second micro-batch of the second step
+    train(objective, masked_batches, replace(CONFIG, per_device_batch_size=4), "toy", folder=tmp_path)
+    (event,) = [json.loads(line) for line in (tmp_path / "logs" / "events.jsonl").read_text().splitlines()]
+    indices, _ = visits(CONFIG.seed, 1, 8, 24)
+    short = sorted(masked_batches.lengths(indices))[:4]
+    assert event["step"] == 1 and len(event["documents"]) == 4
+    numbers = np.array([int(name.removeprefix("toy-")) for name in event["documents"]])
+    assert sorted(masked_batches.lengths(numbers)) == short and set(numbers) <= set(indices)
+
+
+def test_a_signal_ends_the_training_with_a_checkpoint_and_the_next_call_ends_with_the_same_bits(
+    new_model, masked_batches, tmp_path
+):
+    unbroken, _ = learn(new_model(), masked_batches, folder=tmp_path / "a")
+
+    class Signalled(MaskedLM):
+        passes = 0
+
+        def forward(self, labels, **inputs):
+            self.passes += 1
+            if self.passes == 4:
+                signal.raise_signal(signal.SIGTERM)
+            return super().forward(labels, **inputs)
+
+    with pytest.raises(Interrupted, match="stopped by SIGTERM before step 4: the same command continues") as error:
+        train(Signalled(new_model()), masked_batches, CONFIG, "toy", folder=tmp_path / "b")
+    assert error.value.exit_code == 75 and len(logged(tmp_path / "b")) == 4
+    resumed, _ = learn(new_model(seed=9), masked_batches, folder=tmp_path / "b")
+    assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+
+
+def test_what_does_not_fit_into_memory_is_halved_and_the_same_is_learned(new_model, masked_batches, capsys):
+    class Small(MaskedLM):
+        """Holds three sequences."""
+
+        def forward(self, labels, **inputs):
+            if len(labels) > 3:
+                raise torch.OutOfMemoryError
+            return super().forward(labels, **inputs)
+
+    whole, _ = learn(new_model(dropout=0.0), masked_batches)
+    model = new_model(dropout=0.0)
+    train(Small(model), masked_batches, CONFIG, "toy")
+    torch.testing.assert_close(weights(model), whole, rtol=0, atol=1e-6)
+    said = capsys.readouterr().err
+    assert said.count("out of memory") == 2 and "with 8 sequences: going on with 4" in said
+
+
+def test_a_single_sequence_that_does_not_fit_is_an_error_that_says_what_to_do(new_model, masked_batches):
+    class Tiny(MaskedLM):
+        def forward(self, labels, **inputs):
+            raise torch.OutOfMemoryError
+
+    with pytest.raises(InputError, match=r"out of memory with 1 sequences .* gradient_checkpointing"):
+        train(Tiny(new_model()), masked_batches, CONFIG, "toy")
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
+def test_gradient_checkpointing_changes_nothing_that_is_learned(new_model, masked_batches, kind):
+    config = replace(CONFIG, steps=3)
+    kept, _ = learn(new_model(kind, dropout=0.0), masked_batches, config)
+    again, _ = learn(new_model(kind, dropout=0.0), masked_batches, replace(config, gradient_checkpointing=True))
+    torch.testing.assert_close(again, kept, rtol=0, atol=1e-6)
+
+
+def test_a_loss_that_stands_out_is_said_and_its_documents_written_down(new_model, masked_batches, tmp_path, capsys):
+    class Jumping(MaskedLM):
+        passes = 0
+
+        def forward(self, labels, **inputs):
+            self.passes += 1
+            return super().forward(labels, **inputs) * (50 if self.passes == 31 else 1)
+
+    train(Jumping(new_model()), masked_batches, replace(CONFIG, steps=32), "toy", folder=tmp_path)
+    (event,) = [json.loads(line) for line in (tmp_path / "logs" / "events.jsonl").read_text().splitlines()]
+    assert event["step"] == 30 and len(event["documents"]) == 8
+    assert "step 30: loss" in capsys.readouterr().err
 
 
 def test_the_weights_of_the_best_measurement_are_kept(new_model, masked_batches):

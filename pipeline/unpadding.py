@@ -1,0 +1,194 @@
+"""Sequences of a batch side by side in one row, without padding and without seeing each other.
+
+Everything in an encoder but attention treats tokens one by one: there the row [1, T] costs what its T real tokens
+cost. Attention runs on groups of sequences of like length, cut out of the row and put back (`attend`); that is the
+only place where anything is padded. The idea is unpadding (Portes et al. 2023, MosaicBERT; Warner et al. 2024,
+ModernBERT); it wastes less than packing to a fixed length, which leaves gaps in the linear layers and computes
+attention between strangers only to mask it.
+
+It works for every model of transformers whose attention goes through its attention interface; `can_unpad` tries it.
+"""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import PreTrainedModel
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+ATTENTION = "keymask_unpadded"
+"""Name of `attend` in transformers' attention interface."""
+
+LIKE = 0.8
+"""Sequences attend in one group while the shortest has at least this share of the tokens of the longest."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sequences of like length: where their tokens stand in the row, and in a padded block of their own."""
+
+    shape: tuple[int, int]  # sequences, tokens of the longest
+    row: Tensor | slice  # places in the row, of each token of the group
+    block: Tensor | None  # places in the flattened block; None: all are of one length, nothing is padded
+    inside: Tensor | None  # bool [n, 1, 1, l]: tokens, not padding
+
+
+def groups_of(lengths: list[int], device: torch.device) -> list[Group]:
+    """The row's sequences, of these lengths in their order, in groups of like length."""
+    starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    groups, first = [], 0
+    while first < len(order):
+        longest = lengths[order[first]]
+        last = first
+        while last < len(order) and lengths[order[last]] >= LIKE * longest:
+            last += 1
+        groups.append(_group([(starts[i], lengths[i]) for i in order[first:last]], longest, device))
+        first = last
+    return groups
+
+
+def _group(members: list[tuple[int, int]], longest: int, device: torch.device) -> Group:
+    lengths = torch.tensor([length for _, length in members])
+    inside = torch.arange(longest) < lengths[:, None]
+    row = (torch.tensor([start for start, _ in members])[:, None] + torch.arange(longest))[inside]
+    full = bool(inside.all())
+    block = None if full else inside.flatten().nonzero()[:, 0].to(device)
+    return Group((len(members), longest), row.to(device), block, None if full else inside[:, None, None, :].to(device))
+
+
+class _Cut(torch.autograd.Function):
+    """Rows of a tensor to given places of a new one; each place is used once, so backward is the same the other way.
+
+    Plain indexing would add up gradients as if a row could be taken twice, which is slow.
+    """
+
+    @staticmethod
+    def forward(ctx, source: Tensor, take: Tensor, put: Tensor | None, size: int) -> Tensor:  # noqa: ANN001
+        ctx.take, ctx.put, ctx.size = take, put, len(source)
+        return _moved(source, take, put, size)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN001
+        taken = grad if ctx.put is None else grad.index_select(0, ctx.put)
+        return _moved(taken, None, ctx.take, ctx.size), None, None, None
+
+
+def _moved(source: Tensor, take: Tensor | None, put: Tensor | None, size: int) -> Tensor:
+    """`source[take]` at the places `put` of a tensor of `size` rows; zeros elsewhere."""
+    taken = source if take is None else source.index_select(0, take)
+    return taken if put is None else taken.new_zeros((size, *taken.shape[1:])).index_copy_(0, put, taken)
+
+
+class _Join(torch.autograd.Function):
+    """Blocks back into one row; backward cuts the row's gradient into the blocks'."""
+
+    @staticmethod
+    def forward(ctx, groups: list[Group], tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
+        ctx.groups, ctx.sizes = groups, [len(block) for block in blocks]
+        row = blocks[0].new_empty((tokens, *blocks[0].shape[1:]))
+        for group, block in zip(groups, blocks, strict=True):
+            row.index_copy_(0, group.row, block if group.block is None else block.index_select(0, group.block))
+        return row
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+        parts = zip(ctx.groups, ctx.sizes, strict=True)
+        return (None, None, *(_moved(grad, group.row, group.block, size) for group, size in parts))
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    *,
+    groups: list[Group],
+    sliding_window: int | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Attention of each sequence to itself: query, key, value [1, H, T, D] -> [1, T, H, D].
+
+    `sliding_window` is FlashAttention's, as transformers passes it on: only tokens nearer than that are seen.
+    """
+    rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # [T, H, D]
+    blocks = []
+    for group in groups:
+        n, longest = group.shape
+        q, k, v = (_block(x, group).unflatten(0, (n, longest)).transpose(1, 2) for x in rows)  # [n, H, l, D]
+        seen = _seen(group, sliding_window, q.device)
+        out = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scaling)
+        blocks.append(out.transpose(1, 2).flatten(0, 1))
+    return _Join.apply(groups, query.shape[2], *blocks)[None], None
+
+
+def _block(row: Tensor, group: Group) -> Tensor:
+    """[n x l, H, D]: the group's tokens, zeros where there is none."""
+    return _Cut.apply(row, group.row, group.block, group.shape[0] * group.shape[1])
+
+
+def _seen(group: Group, sliding_window: int | None, device: torch.device) -> Tensor | None:
+    """bool, broadcast against [n, H, l, l]: which tokens each token attends to; None = all."""
+    if sliding_window is None or sliding_window > group.shape[1]:
+        return group.inside
+    places = torch.arange(group.shape[1], device=device)
+    near = (places[:, None] - places).abs() < sliding_window
+    return near if group.inside is None else near & group.inside
+
+
+def unpad(batch: dict[str, Tensor], first_position: int) -> dict[str, object]:
+    """A right-padded batch [B, L] as one row [1, T] with `position_ids`, and `groups` for `attend`."""
+    inside = batch["attention_mask"].bool()
+    row = {name: x[inside][None] for name, x in batch.items() if name != "attention_mask"}
+    places = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
+    lengths = inside.sum(1).tolist()
+    return {**row, "position_ids": places[inside][None] + first_position, "groups": groups_of(lengths, inside.device)}
+
+
+def first_position(model: PreTrainedModel) -> int:
+    """The position id of a sequence's first token: 0, or past the padding's where the model counts as RoBERTa does."""
+    embeddings = getattr(model.base_model, "embeddings", None)
+    counts_from_padding = hasattr(embeddings, "create_position_ids_from_input_ids")
+    return embeddings.padding_idx + 1 if counts_from_padding else 0
+
+
+def can_unpad(model: PreTrainedModel) -> bool:
+    """Whether this model computes the same without padding: tried on three short sequences, without dropout."""
+    takes = inspect.signature(model.base_model.forward).parameters
+    if not getattr(model, "_supports_attention_backend", False) or "position_ids" not in takes:
+        return False
+    device, pad = model.device, model.config.pad_token_id or 0
+    mask = torch.arange(8, device=device) < torch.tensor([[8], [5], [2]], device=device)
+    words = torch.tensor([i for i in range(model.config.vocab_size) if i != pad][:13], device=device)
+    ids = torch.where(mask, words.repeat(2)[:24].reshape(3, 8), pad)
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        padded = model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask]
+        with unpadded_attention(model):
+            row = unpad({"input_ids": ids, "attention_mask": mask}, first_position(model))
+            found = model.base_model(**row).last_hidden_state[0]
+    model.train(training)
+    return bool(torch.isfinite(padded).all()) and torch.allclose(found, padded, atol=1e-3, rtol=1e-3)
+
+
+@contextmanager
+def unpadded_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Within, the model's attention is `attend`."""
+    before, model.config._attn_implementation = model.config._attn_implementation, ATTENTION
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
+
+
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)
+ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda **_: None)
