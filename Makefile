@@ -86,7 +86,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked report export compare test check bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked report export compare test check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -128,6 +128,9 @@ test: | $(VENV)/.stamp  ## the tests
 
 check: | $(VENV)/.stamp  ## format, lint, tests
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m pytest
+
+prove-resume: | $(VENV)/.stamp  ## kill trainings at random steps and compare the weights; one process = two = accumulated
+	@$(PY) -m tests.proofs
 
 bench: | $(VENV)/.stamp  ## measurements; no test depends on them
 	@$(PY) -m pytest tests/benchmarks -q -s -o python_files='bench_*.py'

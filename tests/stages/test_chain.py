@@ -240,7 +240,7 @@ def test_a_classifier_learns_what_a_word_decides(kitchen):
 
 
 def test_scorer_and_tagger_find_the_words_that_decide(kitchen):
-    """One token in six decides: that many would be found by guessing; which else are found is the classifier's luck."""
+    """One token in six decides: guessing would find that many; what else is found is the classifier's luck."""
     guessing = 100 / 6
     assert metrics(kitchen, "scores")["truth_precision"] > 2 * guessing
     assert metrics(kitchen, "tagger")["f1"] > 2 * guessing

@@ -1,0 +1,179 @@
+"""The promises of the training engine, kept before your eyes.
+
+    make prove-resume
+
+For a small BERT, RoBERTa and ModernBERT, with dropout: train without a break; train again and again kill the process
+(SIGKILL) at random steps until it has finished; the weights must have one hash. Then, without dropout, the same
+training by two processes and by four micro-batches, and every sequence alone against all side by side.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
+
+from pipeline.batches import MaskedBatches, Sequences
+from pipeline.masking import MaskingConfig, Vocabulary
+from pipeline.objectives import MaskedLM
+from pipeline.run.processes import processes, rank
+from pipeline.trainer import TrainerConfig, train
+from pipeline.unpadding import first_position, unpad, unpadded_attention
+
+KINDS = ("bert", "roberta", "modernbert")
+STEPS, KILLS, VOCABULARY, PAD, MASK = 40, 3, 500, 1, 4
+TWO_PROCESSES = ("accelerate", "launch", "--config_file", "stages/launch/cpu2.yaml")
+
+
+def model_of(kind: str, dropout: float) -> PreTrainedModel:
+    """A random model, 2 layers of width 32."""
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ids = {"pad_token_id": PAD, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+    names = ("attention_dropout", "embedding_dropout", "mlp_dropout")
+    if kind != "modernbert":
+        names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    config = AutoConfig.for_model(
+        kind, **sizes, **ids, intermediate_size=64, max_position_embeddings=66, **dict.fromkeys(names, dropout)
+    )
+    torch.manual_seed(0)
+    return AutoModelForMaskedLM.from_config(config)
+
+
+def batches() -> MaskedBatches:
+    """600 sequences of 5 to 60 random ids in words of one to three."""
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(5, 61, 600)
+    offsets = np.cumsum([0, *lengths])
+    words = np.concatenate([np.repeat(np.arange(n), draw.integers(1, 4, n))[:n] for n in lengths])
+    ids = draw.integers(5, VOCABULARY, offsets[-1])
+    names = np.array([f"row-{i}" for i in range(len(lengths))], dtype="S")
+    sequences = Sequences(names, offsets, ids.astype(np.int32), words.astype(np.int32), np.zeros(len(ids), np.uint8))
+    vocabulary = Vocabulary(MASK, np.arange(5, VOCABULARY, dtype=np.int32))
+    return MaskedBatches(sequences, MaskingConfig(policy="whole_word"), vocabulary, PAD)
+
+
+def run_training(kind: str, dropout: float, held: int, out: Path) -> None:
+    """One training, to `out`/model.safetensors; continues what a killed one left there."""
+    config = TrainerConfig(
+        steps=STEPS, batch_size=16, per_device_batch_size=held, learning_rate=1e-3, save_steps=4, warmup_ratio=0.1
+    )
+    objective = MaskedLM(model_of(kind, dropout).to(processes().device))
+    train(objective, batches(), config, kind, folder=out)
+    if rank() == 0:
+        save_file(
+            {name: p.detach().cpu() for name, p in objective.model.named_parameters()}, out / "model.safetensors"
+        )
+
+
+def train_in(out: Path, kind: str, dropout: float, held: int = 16, launch: tuple[str, ...] = ()) -> subprocess.Popen:
+    """The same in a process of its own."""
+    before = [str(Path(sys.executable).parent / launch[0]), *launch[1:]] if launch else [sys.executable]
+    call = [*before, "-m", "tests.proofs", "--train", kind, str(dropout), str(held), str(out)]
+    return subprocess.Popen(call, stderr=subprocess.DEVNULL)
+
+
+def finished(process: subprocess.Popen) -> None:
+    """Wait for a training that nobody breaks."""
+    assert process.wait() == 0, f"the training failed: {process.args}"
+
+
+def steps_done(out: Path) -> int:
+    """Lines of the log: steps that were made, over all lives of the training."""
+    log = out / "logs" / "metrics.jsonl"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def train_and_kill(out: Path, kind: str) -> list[int]:
+    """Train with dropout, killed at random steps; the steps at which it died."""
+    died = []
+    while len(died) < KILLS:
+        process, goal = train_in(out, kind, 0.1), steps_done(out) + random.randint(1, STEPS // (KILLS + 1))
+        while process.poll() is None and steps_done(out) < goal:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        died.append(steps_done(out))
+    finished(train_in(out, kind, 0.1))
+    return died
+
+
+def digest(out: Path) -> str:
+    """Hash of the weights a training ended with."""
+    return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()[:12]
+
+
+def apart(one: Path, other: Path) -> tuple[float, float]:
+    """The largest difference between two trainings: of a step's loss, and of a weight."""
+    losses = [[json.loads(line)["loss"] for line in (out / "logs" / "metrics.jsonl").open()] for out in (one, other)]
+    weights = [load_file(out / "model.safetensors") for out in (one, other)]
+    weight = max(float((weights[0][name] - weights[1][name]).abs().max()) for name in weights[0])
+    return float(np.abs(np.subtract(*losses)).max()), weight
+
+
+def alone_or_together(kind: str) -> float:
+    """The largest difference between the hidden states of sequences side by side and of each alone."""
+    model, data = model_of(kind, 0.0).eval(), batches()
+    rows = data.batch(np.arange(40), np.zeros(40, dtype=int))
+    rows.pop("labels")
+    with torch.no_grad():
+        with unpadded_attention(model):
+            together = model.base_model(**unpad(rows, first_position(model))).last_hidden_state[0]
+        alone = [
+            model.base_model(input_ids=ids[None, : int(mask.sum())]).last_hidden_state[0]
+            for ids, mask in zip(rows["input_ids"], rows["attention_mask"], strict=True)
+        ]
+    return float((together - torch.cat(alone)).abs().max())
+
+
+def proofs(kind: str, folder: Path) -> Iterator[tuple[str, bool]]:
+    """What was seen of one kind of model, and whether it is what was promised."""
+    finished(train_in(folder / "unbroken", kind, 0.1))
+    wanted = digest(folder / "unbroken")
+    yield f"unbroken, {STEPS} steps, dropout 0.1: weights {wanted}", True
+    died = train_and_kill(folder / "killed", kind)
+    found = digest(folder / "killed")
+    yield f"killed (SIGKILL) after steps {', '.join(map(str, died))} and resumed: weights {found}", found == wanted
+    finished(train_in(folder / "one", kind, 0.0))
+    for name, more in (("two processes", {"launch": TWO_PROCESSES}), ("four micro-batches", {"held": 4})):
+        out = folder / name.replace(" ", "-")
+        finished(train_in(out, kind, 0.0, **more))
+        loss, weight = apart(folder / "one", out)
+        yield f"{name}, no dropout: loss within {loss:.0e}, weights within {weight:.0e}", loss < 1e-4 and weight < 1e-3
+    hidden = alone_or_together(kind)
+    yield f"side by side = each alone: hidden states within {hidden:.0e}", hidden < 2e-6
+
+
+def main() -> int:
+    """Prove it for every kind of model; 1 when a promise was broken."""
+    folder, broken = Path(tempfile.mkdtemp(prefix="proofs-")), 0
+    try:
+        for kind in KINDS:
+            print(kind)
+            for text, kept in proofs(kind, folder / kind):
+                print(f"  {'✓' if kept else '✗'} {text}", flush=True)
+                broken += not kept
+    finally:
+        shutil.rmtree(folder)
+    print("every promise kept" if not broken else f"{broken} promises broken")
+    return int(broken > 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", nargs=4, metavar=("KIND", "DROPOUT", "HELD", "OUT"), help=argparse.SUPPRESS)
+    if given := parser.parse_args().train:
+        run_training(given[0], float(given[1]), int(given[2]), Path(given[3]))
+    else:
+        sys.exit(main())
