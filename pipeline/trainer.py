@@ -27,13 +27,16 @@ from pipeline.optim import Schedule, adamw, rate_factor
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.run.interruption import interruptible
-from pipeline.run.processes import Progress, gathered, give_back_memory, processes, rank, say, world
+from pipeline.run.processes import Progress, gathered, give_back_memory, name_missing, processes, rank, say, world
 
 GIVE_BACK_EVERY = 20
 """Steps between two calls of `give_back_memory`: a call costs milliseconds."""
 
 STOP_AFTER = 20
 """So many steps in a row without a finite gradient end the training."""
+
+REHEARSED = 20
+"""Steps among which the largest micro-batch is looked for that must fit into memory."""
 
 Evaluate = Callable[[], dict[str, float]]
 """Measures the model as it stands; called by every process."""
@@ -135,6 +138,7 @@ def train(
     line = Progress(run.plan.steps, label, run.first)
     best_of = _Best(objective, best)
     measured_at = evaluation_steps(run.plan.steps, config.evaluations if evaluate else 0)
+    run.rehearse()
     with run.interruptible(), closing(in_background(run.plan.loads(run.first, run.tokens))) as loads:
         for load in loads:
             line.step(run.step(load))
@@ -170,8 +174,37 @@ class _Run:
         self.halved = self.not_finite = 0
         self.tokens_before, self.started, self.saved = self.tokens, time.time(), time.time()
 
+    def rehearse(self) -> None:
+        """Several processes settle before they start what fits into memory: once in an exchange, none can step back."""
+        if world() == 1 or self.first == self.plan.steps:
+            return
+        steps = range(self.first, min(self.first + REHEARSED, self.plan.steps))
+        load = max((self.plan.load(step, 0) for step in steps), key=lambda x: x.micro_batches[0]["labels"].numel())
+        while self._sum(torch.tensor(float(not self._fits(load)))):
+            self._halve(load)
+
+    def _fits(self, load: Load) -> bool:
+        """Whether the largest micro-batch can be computed by this process alone."""
+        batch = max(self._parts(load), key=lambda x: x["labels"].numel())
+        try:
+            with processes().no_sync(self.model):
+                processes().backward(self._loss(batch) * 0)
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+        return True
+
     def step(self, load: Load) -> str:
         """One optimiser step; a note for the progress line."""
+        try:
+            return self._step(load)
+        except (RuntimeError, ValueError) as error:
+            if not hasattr(error, "exit_code") and (missing := name_missing(f"step {load.step}")):
+                raise RuntimeError(f"{missing}; the same command continues from the last checkpoint") from error
+            raise
+
+    def _step(self, load: Load) -> str:
         targets = self._agree(load)
         losses = self._backward(load, targets)
         loss = float(self._sum(losses.sum())) / max(targets, 1)
@@ -216,8 +249,10 @@ class _Run:
         while True:
             try:
                 return self._accumulate(load.step, self._parts(load), targets)
-            except torch.OutOfMemoryError as error:
-                self._halve(load, error)
+            except torch.OutOfMemoryError:
+                if world() > 1:
+                    raise
+                self._halve(load)
 
     def _parts(self, load: Load) -> list[dict[str, Tensor]]:
         """The micro-batches as they fit into memory."""
@@ -226,14 +261,11 @@ class _Run:
             parts = [half for part in parts for half in halves(part)]
         return parts
 
-    def _halve(self, load: Load, error: torch.OutOfMemoryError) -> None:
+    def _halve(self, load: Load) -> None:
         """Twice as many micro-batches of half the size: the same batch, and the same gradient."""
         held = max(len(part["labels"]) for part in self._parts(load))
-        if world() > 1 or held == 1:  # the other processes are inside an exchange by now
-            raise InputError(
-                f"out of memory with {held} sequences in a process: set per_device_batch_size lower, or "
-                "gradient_checkpointing; the same command continues from the last checkpoint"
-            ) from error
+        if held == 1:
+            raise InputError("out of memory with a single sequence: set gradient_checkpointing, or a lower max_length")
         say(f"! out of memory with {held} sequences: going on with {-(-held // 2)} at a time, the same batch in all")
         self.halved += 1
         self.optimizer.zero_grad(set_to_none=True)
@@ -247,10 +279,13 @@ class _Run:
             torch.manual_seed(int(bits(self.config.seed, DROPOUT, step, rank(), number)) >> 1)
             last = number == len(parts) - 1
             with nullcontext() if last else accelerator.no_sync(self.model):
-                loss = self.model(**{name: x.to(accelerator.device, non_blocking=True) for name, x in batch.items()})
+                loss = self._loss(batch)
                 accelerator.backward(loss * scale)
             losses.append(loss.detach())
         return torch.stack(losses)
+
+    def _loss(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.model(**{name: x.to(processes().device, non_blocking=True) for name, x in batch.items()})
 
     def _update(self, load: Load, losses: Tensor, norm: float, rate: float) -> None:
         """Step the optimiser, or leave the step out where the gradient is not finite (every process sees one norm)."""
