@@ -129,8 +129,8 @@ test: | $(VENV)/.stamp  ## the tests
 check: | $(VENV)/.stamp  ## format, lint, tests
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m pytest
 
-bench: | $(VENV)/.stamp  ## measurements; no test depends on them
-	@$(PY) -m pytest tests/benchmarks -q -s -o python_files='bench_*.py'
+bench: | $(VENV)/.stamp  ## measurements -> docs/benchmarks.md; one of them: ONLY=training
+	@$(PY) -m tests.benchmarks $(ONLY)
 
 clean:  ## remove what RECIPE made
 	@rm -rf '$(RUN)' && echo "removed $(RUN)"
