@@ -132,8 +132,8 @@ check: | $(VENV)/.stamp  ## format, lint, tests
 prove-resume: | $(VENV)/.stamp  ## kill trainings at random steps and compare the weights; one process = two = accumulated
 	@$(PY) -m tests.proofs
 
-bench: | $(VENV)/.stamp  ## measurements; no test depends on them
-	@$(PY) -m pytest tests/benchmarks -q -s -o python_files='bench_*.py'
+bench: | $(VENV)/.stamp  ## measurements -> docs/benchmarks.md; one of them: ONLY=training
+	@$(PY) -m tests.benchmarks $(ONLY)
 
 clean:  ## remove what RECIPE made
 	@rm -rf '$(RUN)' && echo "removed $(RUN)"
@@ -158,7 +158,7 @@ FORCE:
 $(VENV)/.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "setup: $(PYTHON) is older than 3.10: set PYTHON=python3.11 or so" >&2; exit 2; }
 	@echo "setup: making $(VENV) (once; about 1.5 GB and two minutes)"
-	@$(PYTHON) -m venv --clear $(VENV) || { echo "setup: python venv is missing: apt install python3-venv, or set PYTHON=" >&2; exit 2; }
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) || { echo "setup: python venv is missing: apt install python3-venv, or set PYTHON=" >&2; exit 2; }
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 $(TORCH_INDEX:%=--extra-index-url %) \
 	  "$$(grep '^torch==' requirements.txt)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt

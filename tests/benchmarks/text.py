@@ -1,0 +1,77 @@
+"""Made-up text, as ids: how long its sequences are is what matters to speed, not what they say.
+
+Lengths are lognormal, cut at the maximum, as of short reviews and sentences of an encyclopedia: many short ones, a
+long tail. Ids follow Zipf's law over a Chinese vocabulary of BERT's size; words have 1.7 tokens on average, and every
+tenth is important.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import BertTokenizer, PreTrainedTokenizerBase
+
+from pipeline.batches import MaskedBatches, Sequences
+from pipeline.masking import MaskingConfig, Policy, Vocabulary
+from pipeline.tokens import replaceable_ids
+
+VOCABULARY = 21128
+"""As of bert-base-chinese."""
+
+CLS, SEP = 2, 3
+TYPICAL, DEVIATION = 0.387, 0.75
+"""Median length as a share of the maximum, and deviation of its logarithm: they fill 45 % of a padded batch."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Sequences, and the tokenizer whose ids they hold."""
+
+    sequences: Sequences
+    tokenizer: PreTrainedTokenizerBase
+    longest: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int [N]: tokens of each sequence."""
+        return np.diff(self.sequences.offsets)
+
+    @property
+    def fill(self) -> float:
+        """Share of real tokens when every sequence is padded to the longest allowed."""
+        return float(self.lengths.mean()) / self.longest
+
+    def rows(self) -> list[np.ndarray]:
+        """The ids of each sequence."""
+        return np.split(self.sequences.input_ids, self.sequences.offsets[1:-1])
+
+    def batches(self, policy: Policy) -> MaskedBatches:
+        """As the product reads them."""
+        vocabulary = Vocabulary(self.tokenizer.mask_token_id, replaceable_ids(self.tokenizer))
+        return MaskedBatches(self.sequences, MaskingConfig(policy=policy), vocabulary, self.tokenizer.pad_token_id)
+
+
+def text(count: int, longest: int = 128, seed: int = 0) -> Text:
+    """`count` sequences of at most `longest` tokens, special tokens included."""
+    draw = np.random.default_rng(seed)
+    lengths = np.clip(draw.lognormal(np.log(TYPICAL * longest), DEVIATION, count), 5, longest).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    size, first, last = int(offsets[-1]), offsets[:-1], offsets[1:] - 1
+    ids = 4 + (VOCABULARY - 4) ** draw.random(size)
+    ids[first], ids[last] = CLS, SEP
+    begins = draw.random(size) < 0.6
+    begins[first], begins[first + 1] = False, True
+    numbers = np.cumsum(begins)
+    important = draw.integers(0, 142, numbers[-1] + 1).astype(np.uint8)[numbers]
+    words = numbers - np.repeat(numbers[first] + 1, lengths)
+    words[first] = words[last] = -1
+    names = np.array([f"bench-{draw.integers(2**62):016x}" for _ in range(count)])
+    sequences = Sequences(names, offsets, ids.astype(np.int32), words.astype(np.int32), important)
+    return Text(sequences, tokenizer(longest), longest)
+
+
+def tokenizer(longest: int) -> PreTrainedTokenizerBase:
+    """BERT's tokenizer over special tokens and Chinese characters, `VOCABULARY` entries in all."""
+    characters = [chr(0x4E00 + number) for number in range(20_992)]
+    entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]
+    entries += [f"##{char}" for char in characters[: VOCABULARY - len(entries)]]
+    return BertTokenizer(vocab={entry: number for number, entry in enumerate(entries)}, model_max_length=longest)
