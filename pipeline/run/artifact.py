@@ -3,7 +3,8 @@
 `manifest.json` says what went in (config, inputs, their digests) and what came out (files, metrics). Its **key** is
 a hash of what went in: two artifacts of one key are the same, so the second is linked, not made. Its **digest** is a
 hash of what came out: the next stage's key is made of it. Work goes on in `<artifact>.partial/`, which a killed run
-leaves behind and the next run with the same key continues; one rename makes it the artifact.
+leaves behind and the next run with the same key continues; one rename makes it the artifact. Times of files decide
+nothing.
 """
 
 import fcntl
@@ -14,14 +15,19 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from pipeline.run.errors import InputError
+from pipeline.run.errors import Busy, InputError
+from pipeline.run.faults import fault
+from pipeline.run.processes import say
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"
 """Files below <draft>/scratch/ (checkpoints, caches) help a killed run to continue; sealing removes them."""
+MARK = ".key"
+"""In a draft: the key it was begun with, and the settings in it."""
 LOGS = "logs"
 """Files below <artifact>/logs/ hold times of day and durations: listed in the manifest, left out of the digest."""
 
@@ -60,6 +66,12 @@ def make_key(stage: str, version: int, config: Manifest, inputs: dict[str, str])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def keyed(config: object) -> Manifest:
+    """The settings of a dataclass without the fields of `metadata={"key": False}`: what the hardware can hold."""
+    kept = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("key", True)}
+    return {name: keyed(value) if is_dataclass(value) else value for name, value in kept.items()}
+
+
 def file_digest(path: Path) -> str:
     """sha256 of a file."""
     with open(path, "rb") as file:
@@ -70,18 +82,22 @@ def file_digest(path: Path) -> str:
 
 
 def is_finished(folder: Path, key: str) -> bool:
-    """An artifact of this key stands here."""
-    return (folder / MANIFEST).exists() and read_manifest(folder)["key"] == key
+    """An artifact of this key stands here; one whose manifest is damaged does not."""
+    with suppress(InputError):
+        return read_manifest(folder)["key"] == key
+    return False
 
 
-def open_draft(folder: Path, key: str) -> Path:
-    """`<folder>.partial`, as the last run left it if its key was the same, else empty."""
+def open_draft(folder: Path, key: str, config: Manifest) -> Path:
+    """`<folder>.partial`, as the last run left it if its key was the same, else empty, and said so."""
     draft = draft_of(folder)
-    mark = draft / ".key"
-    if draft.exists() and not (mark.exists() and mark.read_text() == key):
+    begun = _begun(draft)
+    if draft.exists() and begun.get("key") != key:
+        changed = _changes(begun.get("config", config), config)
+        say(f"! {draft} was begun with other {f'settings ({changed})' if changed else 'inputs'}: begun anew")
         shutil.rmtree(draft)
     draft.mkdir(parents=True, exist_ok=True)
-    mark.write_text(key)
+    _write_json(draft / MARK, {"key": key, "config": config})
     return draft
 
 
@@ -92,14 +108,35 @@ def draft_of(folder: Path) -> Path:
 
 def seal(draft: Path, folder: Path, manifest: Manifest) -> None:
     """Sync every file, write the manifest, rename: the one moment at which the artifact begins to exist."""
-    shutil.rmtree(draft / SCRATCH, ignore_errors=True)
-    (draft / ".key").unlink(missing_ok=True)
     files = {}
-    for path in sorted(p for p in draft.rglob("*") if p.is_file() and p.name != MANIFEST):
+    for path in _payload(draft):
         _sync(path)
-        files[path.relative_to(draft).as_posix()] = {"size": path.stat().st_size, "sha256": file_digest(path)}
+        if path.is_file():
+            files[path.relative_to(draft).as_posix()] = {"size": path.stat().st_size, "sha256": file_digest(path)}
+    fault("seal.manifest")
     _write_json(draft / MANIFEST, {**manifest, "files": files, "digest": _digest(files)})
-    _publish(draft, folder)
+    fault("seal.rename")
+    publish(folder)
+
+
+def is_sealed(folder: Path, key: str) -> bool:
+    """A killed run had finished this artifact but for the renaming of its draft."""
+    return is_finished(draft_of(folder), key)
+
+
+def publish(folder: Path) -> None:
+    """Give a sealed draft its name."""
+    draft, old = draft_of(folder), folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(draft / SCRATCH, ignore_errors=True)  # only now: a run killed before the manifest needs both
+    (draft / MARK).unlink(missing_ok=True)
+    _sync(draft)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    fault("publish")
+    os.rename(draft, folder)
+    _sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def find_equal(runs: Path, key: str) -> Path | None:
@@ -114,11 +151,11 @@ def link(existing: Path, folder: Path) -> None:
     """The artifact again under another name: hard links, so that removing either run leaves the other whole."""
     draft = draft_of(folder)
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(existing, draft, copy_function=_link_or_copy)
-    manifest = {**read_manifest(existing), "linked_from": str(existing)}
-    (draft / MANIFEST).unlink()
-    _write_json(draft / MANIFEST, manifest)
-    _publish(draft, folder)
+    last = lambda place, names: [MANIFEST] if place == str(existing) else []  # a manifest means that all is there
+    shutil.copytree(existing, draft, copy_function=_link_or_copy, ignore=last)
+    fault("link.manifest")
+    _write_json(draft / MANIFEST, {**read_manifest(existing), "linked_from": str(existing)})
+    publish(folder)
 
 
 @contextmanager
@@ -130,21 +167,37 @@ def lock(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise InputError(f"{folder} is being made by {file.read().strip()}: wait for it or stop it") from None
+            raise Busy(f"{folder} is being made by {file.read().strip()}: wait for it or stop it") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
         file.flush()
         yield
 
 
-def _publish(draft: Path, folder: Path) -> None:
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(draft, folder)
-    _sync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+def _payload(draft: Path) -> list[Path]:
+    """The files and folders that will be the artifact, without the draft's own."""
+    own = (SCRATCH, MARK, MANIFEST, f"{MARK}.tmp", f"{MANIFEST}.tmp")
+    return [path for path in sorted(draft.rglob("*")) if path.relative_to(draft).parts[0] not in own]
+
+
+def _begun(draft: Path) -> Manifest:
+    try:
+        return json.loads((draft / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _changes(before: Manifest, now: Manifest) -> str:
+    """`trainer.learning_rate 0.001 -> 0.0005` for each setting that differs."""
+    one, other = _flat(before), _flat(json.loads(json.dumps(now)))  # as JSON: a tuple is a list
+    return ", ".join(f"{n} {one.get(n)} -> {other.get(n)}" for n in sorted(one | other) if one.get(n) != other.get(n))
+
+
+def _flat(config: Manifest, prefix: str = "") -> Manifest:
+    flat: Manifest = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def _digest(files: dict[str, dict[str, object]]) -> str:
@@ -153,10 +206,13 @@ def _digest(files: dict[str, dict[str, object]]) -> str:
 
 
 def _write_json(path: Path, content: Manifest) -> None:
-    with open(path, "w", encoding="utf-8") as file:
+    """Whole or not at all."""
+    beside = path.with_name(f"{path.name}.tmp")
+    with open(beside, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=2, ensure_ascii=False)
         file.flush()
         os.fsync(file.fileno())
+    os.rename(beside, path)
 
 
 def _sync(path: Path) -> None:

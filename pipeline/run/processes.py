@@ -1,21 +1,35 @@
 """How many processes there are and which one this is; nothing else asks.
 
 One program runs on a laptop and under `accelerate launch` on many GPUs. `processes()` is accelerate's own object, made
-once, after checking that the processes the launcher started really found each other.
+once, after checking that the processes the launcher started really found each other. From then on a process dies with
+its launcher, and an exchange between processes fails when one of them does not come within PATIENCE. Work of unequal
+length goes before a `wait_for_all()`, which waits as long as it takes.
 """
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.run.errors import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from torch.distributed import ProcessGroup
+
+PATIENCE = 60.0
+"""Seconds an exchange between processes may take: the step of a training that hangs ends after so many."""
+ROLL_CALL = 5.0
+"""Seconds within which the processes that see an exchange fail see it."""
+CPUINFO = Path("/proc/cpuinfo")
+DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of <sys/prctl.h>."""
 
 Item = TypeVar("Item")
 
@@ -36,21 +50,43 @@ def processes() -> "Accelerator":
     import torch
     from accelerate import Accelerator
 
-    native = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    chosen = os.environ.get("ACCELERATE_MIXED_PRECISION", "bf16" if native else "no")
-    accelerator = Accelerator(mixed_precision=chosen, cpu=not torch.cuda.is_available())
+    if world() > 1:
+        _die_with_launcher()
+    accelerator = Accelerator(mixed_precision=_precision(), cpu=not torch.cuda.is_available())
     if accelerator.num_processes != world():
         raise InputError(
             f"the launcher started {world()} processes but {accelerator.num_processes} found each other: on CPU use "
             'LAUNCH="accelerate launch --config_file stages/launch/cpu2.yaml"'
         )
+    if world() > 1:
+        _limit_exchanges(PATIENCE)
     return accelerator
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
+    """Go on when every process has come here, however long it takes; fails when one of them is dead."""
     if world() > 1:
-        processes().wait_for_everyone()
+        import torch
+
+        torch.distributed.barrier(group=_waiting_room())
+
+
+def name_missing(place: str) -> str:
+    """`rank 1 did not come to step 12`, or "" where all did and something else is wrong.
+
+    For every process whose exchange failed at `place`: each signs a list that outlives the failed connections.
+    """
+    if world() == 1:
+        return ""
+    import torch
+
+    store = torch.distributed.distributed_c10d._get_default_store()
+    names = [f"{place}/{number}" for number in range(world())]
+    store.set(names[rank()], "here")
+    time.sleep(ROLL_CALL)
+    missing = [str(number) for number, name in enumerate(names) if not store.check([name])]
+    ranks = f"rank{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+    return f"{ranks} did not come to {place}: dead, or hung for {PATIENCE:g} s" if missing else ""
 
 
 def main_first(work: Callable[[], Item]) -> Item:
@@ -74,6 +110,7 @@ def total(numbers: dict[str, float]) -> dict[str, float]:
         return numbers
     from accelerate.utils import gather_object
 
+    wait_for_all()
     gathered = gather_object([numbers])
     names = sorted({name for part in gathered for name in part})
     return {name: sum(part.get(name, 0) for part in gathered) for name in names}
@@ -85,7 +122,61 @@ def gathered(items: Sequence[Item]) -> list[Item]:
         return list(items)
     from accelerate.utils import gather_object
 
+    wait_for_all()
     return gather_object(list(items))
+
+
+@lru_cache(maxsize=1)
+def _waiting_room() -> "ProcessGroup":
+    """A group with connections of its own, on which waiting has no limit. A dead process still breaks them."""
+    import torch
+
+    processes()
+    return torch.distributed.new_group(backend="gloo", timeout=timedelta(days=100))
+
+
+def _limit_exchanges(seconds: float) -> None:
+    """Only now: while they start, processes may wait longer for each other (imports from a slow disk)."""
+    from torch.distributed.distributed_c10d import _set_pg_timeout
+
+    _set_pg_timeout(timedelta(seconds=seconds))
+
+
+def _die_with_launcher() -> None:
+    """Ask the system (Linux) to kill this process when its parent dies: orphans would go on writing.
+
+    Those of a launcher that died before this line find nobody to meet and end by themselves.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    parent = os.getppid()
+    if prctl is None:
+        return
+    prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _precision() -> str:
+    """What the launch file asks for, where the device computes in it; unasked, bf16 on a GPU that has it."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    native = _native_precisions()
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "bf16" if gpu and "bf16" in native else "no")
+    if asked in ("fp16", "bf16") and asked not in native:
+        say(f"! this {'GPU' if gpu else 'CPU'} does not compute in {asked}, which was asked for: going on in fp32")
+        return "no"
+    return asked
+
+
+def _native_precisions() -> set[str]:
+    """Half precisions the device has: a CPU without bf16 imitates it seven times slower than fp32."""
+    import torch
+
+    if torch.cuda.is_available():
+        return {"fp16", "bf16"} if torch.cuda.is_bf16_supported(including_emulation=False) else {"fp16"}
+    flags = CPUINFO.read_text().split() if CPUINFO.exists() else []
+    return {"bf16"} if {"avx512_bf16", "amx_bf16"} & set(flags) else set()
 
 
 def give_back_memory() -> None:

@@ -5,7 +5,18 @@ dataclass is a section of the recipe, every other path an input, `out` the artif
 
     python -m stages.mask --recipe demo --corpus runs/demo/corpus --tagger runs/demo/tagger --out runs/demo/masked
 
-Exit codes: 0 made, linked or up to date; 2 what the user gave cannot be used (one line says why); 1 a fault of ours.
+Exit codes, each but 0 with one line that says why:
+
+    0   made, linked or up to date
+    1   a fault of ours (with its traceback)
+    2   what the user gave cannot be used
+    3   the disk is full, or what lies on it is damaged
+    4   the training diverged
+    5   another run is making this artifact
+    75  stopped by a signal; the same command continues
+    130 stopped at once by Ctrl-C
+
+A launcher of several processes says 1 for whatever code they leave with.
 """
 
 import argparse
@@ -13,6 +24,7 @@ import inspect
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +36,8 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 from pipeline.run import artifact
-from pipeline.run.errors import InputError
+from pipeline.run.errors import InputError, StorageError, is_disk_full
+from pipeline.run.faults import fault
 from pipeline.run.processes import clock, rank, say, wait_for_all, world
 from pipeline.run.recipe import build, load_recipe
 
@@ -43,13 +56,27 @@ def run(stage: Stage, version: int = 1, sources: Sources | None = None) -> None:
         _run(_job(stage, version, sources, args))
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:
+    except Exception as failure:
+        error = _told(failure, args.out)
         code = getattr(error, "exit_code", 2 if isinstance(error, PermissionError) else 1)
         if os.environ.get("DEBUG") == "1" or code == 1:
             traceback.print_exc()
         print(f"{stage.__name__}: {error}", file=sys.stderr, flush=True)
         sys.stderr.flush()
         os._exit(code) if world() > 1 else sys.exit(code)  # other processes may wait for this one: leave at once
+
+
+def _told(error: Exception, out: Path) -> Exception:
+    """A full disk in the words of an error of ours; any other error as it is."""
+    if hasattr(error, "exit_code") or not is_disk_full(error):
+        return error
+    place = artifact.draft_of(out)
+    free = shutil.disk_usage(next(p for p in out.parents if p.exists())).free
+    named = f" at {error.filename}" if getattr(error, "filename", None) else ""
+    return StorageError(
+        f"the disk took no more while {place} was written{named} ({free / 1e6:,.0f} MB are free, and quotas or "
+        "limits may allow less): free space there, then run the same command"
+    )
 
 
 def section_of(name: str) -> str:
@@ -94,7 +121,11 @@ class _Job:
 
     @property
     def key(self) -> str:
-        return artifact.make_key(self.stage.__name__, self.version, asdict(self.config), self.inputs)
+        return artifact.make_key(self.stage.__name__, self.version, self.settings, self.inputs)
+
+    @property
+    def settings(self) -> artifact.Manifest:
+        return artifact.keyed(self.config)
 
     def call(self, draft: Path) -> dict[str, float]:
         return self.stage(self.config, **self.given, out=draft)
@@ -128,29 +159,42 @@ def _run(job: _Job) -> None:
 
 
 def _is_there(out: Path, key: str) -> bool:
-    """Up to date already, or made by another recipe: then linked."""
+    """Up to date already, or to be had without making it: only the name is missing, or another recipe made it."""
     if artifact.is_finished(out, key):
         if rank() == 0:
             os.utime(out / artifact.MANIFEST)  # so that make, which looks at times, agrees
         say(f"· {out}  up to date")
         return True
-    twin = artifact.find_equal(out.parent.parent, key)
-    if twin is None:
+    sealed, twin = artifact.is_sealed(out, key), artifact.find_equal(out.parent.parent, key)
+    if not sealed and twin is None:
         return False
-    wait_for_all()
+    wait_for_all()  # all have looked: now things may move
     if rank() == 0:
-        artifact.link(twin, out)
-        say(f"· {out}  the same as {twin}: linked")
+        _take(out, None if sealed else twin)
     wait_for_all()
     return True
 
 
+def _take(out: Path, twin: Path | None) -> None:
+    """Publish the sealed draft, or link the twin; held, as a run with other settings may be at work here."""
+    _writable(out.parent)
+    with artifact.lock(out):
+        if twin is None:
+            artifact.publish(out)
+            say(f"✓ {out}  finished by the run before: now it has its name")
+        else:
+            artifact.link(twin, out)
+            say(f"· {out}  the same as {twin}: linked")
+
+
 def _make(job: _Job, started: float) -> None:
-    draft = artifact.open_draft(job.out, job.key)
+    draft = artifact.open_draft(job.out, job.key, job.settings)
     say(f"▸ {job.out}")
     wait_for_all()
+    fault("stage.begun")
     metrics = job.call(draft)
     wait_for_all()
+    fault("stage.done")
     seconds = time.time() - started
     manifest = {
         "stage": job.stage.__name__,

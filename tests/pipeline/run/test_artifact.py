@@ -5,26 +5,31 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.run import artifact
+from pipeline.run import faults
 from pipeline.run.artifact import (
     file_digest,
     find_equal,
     input_digest,
     is_finished,
+    is_sealed,
+    keyed,
     link,
     lock,
     make_key,
     missing_inputs,
     open_draft,
+    publish,
     read_manifest,
     seal,
 )
-from pipeline.run.errors import InputError
+from pipeline.run.errors import Busy, InputError
+from pipeline.run.faults import read_order
 
 CONFIGS = st.dictionaries(
     st.text("ab", min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans())
@@ -33,7 +38,7 @@ CONFIGS = st.dictionaries(
 
 def made(folder, key: str = "k", **files: str):
     """A finished artifact with these files."""
-    draft = open_draft(folder, key)
+    draft = open_draft(folder, key, {})
     for name, text in files.items():
         path = draft / name.replace("__", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +96,7 @@ def test_logs_are_listed_but_left_out_of_the_digest(tmp_path):
 
 def test_a_draft_is_no_artifact(tmp_path):
     folder = tmp_path / "toy" / "a"
-    open_draft(folder, "k")
+    open_draft(folder, "k", {})
     assert not is_finished(folder, "k") and find_equal(tmp_path, "k") is None
     with pytest.raises(InputError, match=r"no finished artifact in .*/a: run make a"):
         read_manifest(folder)
@@ -99,8 +104,42 @@ def test_a_draft_is_no_artifact(tmp_path):
 
 @pytest.mark.parametrize(("key", "left"), [("k", [".key", "half"]), ("other", [".key"])])
 def test_a_draft_is_continued_for_its_own_key_and_emptied_for_another(tmp_path, key, left):
-    (open_draft(tmp_path / "a", "k") / "half").write_text("x")
-    assert names(open_draft(tmp_path / "a", key)) == left
+    (open_draft(tmp_path / "a", "k", {}) / "half").write_text("x")
+    assert names(open_draft(tmp_path / "a", key, {})) == left
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"trainer": {"learning_rate": 5e-4, "betas": (0.9, 0.98)}},
+            "settings (trainer.learning_rate 0.001 -> 0.0005)",
+        ),
+        ({"trainer": {"learning_rate": 1e-3, "betas": (0.9, 0.98)}}, "inputs"),
+    ],
+)
+def test_a_draft_that_is_emptied_says_what_changed(tmp_path, capsys, config, said):
+    open_draft(tmp_path / "a", "k", {"trainer": {"learning_rate": 1e-3, "betas": (0.9, 0.98)}})
+    open_draft(tmp_path / "a", "k2", config)
+    open_draft(tmp_path / "a", "k2", config)
+    assert capsys.readouterr().err == f"! {tmp_path / 'a.partial'} was begun with other {said}: begun anew\n"
+
+
+@dataclass(frozen=True)
+class Pace:
+    rate: float = 0.1
+    held: int = field(default=8, metadata={"key": False})
+
+
+@dataclass(frozen=True)
+class Settings:
+    pace: Pace = Pace()
+    fast: bool = field(default=False, metadata={"key": False})
+
+
+def test_what_the_hardware_can_hold_is_left_out_of_the_key():
+    assert keyed(Settings()) == keyed(Settings(Pace(held=64), fast=True)) == {"pace": {"rate": 0.1}}
+    assert keyed(Settings(Pace(rate=0.2))) == {"pace": {"rate": 0.2}}
 
 
 def test_a_new_artifact_takes_the_place_of_the_old_one(tmp_path):
@@ -109,12 +148,54 @@ def test_a_new_artifact_takes_the_place_of_the_old_one(tmp_path):
     assert names(tmp_path) == ["a/manifest.json", "a/new"] and is_finished(tmp_path / "a", "k2")
 
 
-def test_a_run_killed_while_sealing_leaves_the_old_artifact(tmp_path, monkeypatch):
+class Killed(BaseException):
+    """As good as a power cut: no handler of errors runs."""
+
+
+@pytest.fixture
+def power_cut(monkeypatch):
+    """`power_cut("seal.rename")`: the next visit of this point is the last."""
+
+    def cut() -> None:
+        raise Killed
+
+    monkeypatch.setitem(faults.KINDS, "kill", cut)
+    return lambda point: monkeypatch.setattr(faults, "ORDER", read_order(f"{point}:kill"))
+
+
+@pytest.mark.parametrize(("point", "sealed"), [("seal.manifest", False), ("seal.rename", True)])
+def test_a_run_killed_while_sealing_leaves_the_old_artifact(tmp_path, power_cut, point, sealed):
     made(tmp_path / "a", "k1", old="1")
-    monkeypatch.setattr(artifact, "_write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        made(tmp_path / "a", "k2", new="2")
+    power_cut(point)
+    with pytest.raises(Killed):
+        made(tmp_path / "a", "k2", new="2", scratch__checkpoint="x")
     assert is_finished(tmp_path / "a", "k1") and (tmp_path / "a" / "old").exists()
+    assert is_sealed(tmp_path / "a", "k2") == sealed
+    assert (open_draft(tmp_path / "a", "k2", {}) / "scratch" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("point", ["seal.rename", "publish"])
+def test_what_a_killed_run_had_sealed_only_needs_its_name(tmp_path, power_cut, point):
+    made(tmp_path / "a", "k1", old="1")
+    power_cut(point)
+    with pytest.raises(Killed):
+        made(tmp_path / "a", "k2", new="2", scratch__checkpoint="x")
+    publish(tmp_path / "a")
+    assert is_finished(tmp_path / "a", "k2") and names(tmp_path) == ["a/manifest.json", "a/new"]
+
+
+def test_a_half_linked_artifact_is_not_taken_for_a_sealed_one(tmp_path, power_cut):
+    first, second = made(tmp_path / "one" / "a", "k", x="1"), tmp_path / "two" / "a"
+    second.parent.mkdir()
+    power_cut("link.manifest")
+    with pytest.raises(Killed):
+        link(first, second)
+    assert not is_sealed(second, "k")
+
+
+def test_a_damaged_manifest_elsewhere_troubles_nobody(tmp_path):
+    (made(tmp_path / "one" / "a", "k") / "manifest.json").write_text('{"key": ')
+    assert find_equal(tmp_path, "k") is None and not is_finished(tmp_path / "one" / "a", "k")
 
 
 def test_a_linked_artifact_survives_the_removal_of_the_first(tmp_path):
@@ -172,7 +253,7 @@ def test_a_second_run_is_refused_while_the_first_lives_and_let_in_when_it_is_kil
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "a")], stdout=subprocess.PIPE) as first:
         first.stdout.readline()
         with (
-            pytest.raises(InputError, match=f"is being made by process {first.pid} on .* since"),
+            pytest.raises(Busy, match=f"is being made by process {first.pid} on .* since"),
             lock(tmp_path / "a"),
         ):
             pass

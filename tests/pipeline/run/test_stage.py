@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from pipeline.run.artifact import lock
 from pipeline.run.stage import config_class, run, section_of
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -17,8 +21,9 @@ ROOT = Path(__file__).parent.parent.parent.parent
 TOY = '''
 """A toy stage."""
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from pipeline.run import errors
 from pipeline.run.errors import InputError
 from pipeline.run.stage import run
 
@@ -26,6 +31,7 @@ from pipeline.run.stage import run
 class ToyConfig:
     times: int = 1
     fail: str = ""
+    held: int = field(default=8, metadata={"key": False})
 
 def toy(config: ToyConfig, source: Path | None, out: Path) -> dict[str, float]:
     (out / "begun").write_text((out / "begun").read_text() + "x" if (out / "begun").exists() else "x")
@@ -33,6 +39,10 @@ def toy(config: ToyConfig, source: Path | None, out: Path) -> dict[str, float]:
         raise RuntimeError("a fault of ours")
     if config.fail == "theirs":
         raise InputError("fact, place, remedy")
+    if config.fail == "disk":
+        Path("/dev/full").write_text("x")
+    if config.fail:
+        raise getattr(errors, config.fail)("fact, place, remedy")
     (out / "result").write_text("result " * config.times)
     return {"rows": config.times}
 
@@ -58,8 +68,9 @@ class Desk:
         (folder / "toy.py").write_text(TOY)
         (folder / "r.toml").write_text("[made]\ntimes = 2\n")
 
-    def run(self, *arguments: str, out: str = "runs/r/made", debug: str = "") -> Done:
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{self.folder}", "DEBUG": debug}
+    def run(self, *arguments: str, out: str = "runs/r/made", debug: str = "", fault: str = "") -> Done:
+        told = {"PYTHONPATH": f"{ROOT}:{self.folder}", "DEBUG": debug, "KEYMASK_FAULT": fault}
+        environment = {**os.environ, **told}
         command = [sys.executable, "-m", "toy", "--recipe", "r.toml", "--out", out, *arguments]
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         return Done(done.returncode, done.stderr)
@@ -78,7 +89,7 @@ def test_a_stage_makes_its_artifact_and_says_what_went_in(desk):
     assert (done.code, (desk.folder / "runs/r/made/result").read_text()) == (0, "result " * 3)
     manifest = desk.manifest()
     assert (manifest["stage"], manifest["version"], manifest["metrics"]) == ("toy", 1, {"rows": 3})
-    assert manifest["config"] == {"times": 3, "fail": ""} and manifest["provenance"]["processes"] == 1
+    assert manifest["config"] == {"times": 3, "fail": "", "held": 8} and manifest["provenance"]["processes"] == 1
     assert "rows 3" in done.error and not (desk.folder / "runs/r/made.partial").exists()
 
 
@@ -92,6 +103,20 @@ def test_a_changed_setting_makes_it_again(desk):
     desk.run()
     desk.run("--set", "made.times=5")
     assert desk.manifest()["metrics"] == {"rows": 5}
+
+
+def test_a_setting_that_only_says_what_the_hardware_holds_makes_nothing_again(desk):
+    desk.run()
+    assert "up to date" in desk.run("--set", "made.held=64").error
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_goes_wrong_makes_nothing_again(desk, hours):
+    desk.run()
+    wrong = time.time() + 3600 * hours
+    for path in (desk.folder / "runs/r/made").iterdir():
+        os.utime(path, (wrong, wrong))
+    assert "up to date" in desk.run().error
 
 
 def test_a_changed_source_makes_it_again(desk):
@@ -122,7 +147,9 @@ def test_an_equal_artifact_of_another_recipe_is_linked(desk):
     assert "up to date" in desk.run(out="runs/other/made").error
 
 
-@pytest.mark.parametrize(("fail", "code"), [("ours", 1), ("theirs", 2)])
+@pytest.mark.parametrize(
+    ("fail", "code"), [("ours", 1), ("theirs", 2), ("disk", 3), ("Diverged", 4), ("Interrupted", 75)]
+)
 def test_a_stage_that_fails_leaves_no_artifact(desk, fail, code):
     assert desk.run("--set", f"made.fail={fail}").code == code
     assert not (desk.folder / "runs/r/made").exists()
@@ -148,14 +175,64 @@ def test_a_fault_of_ours_comes_with_its_traceback(desk):
 def test_the_same_command_continues_what_failed_and_another_one_begins_anew(desk):
     begun = desk.folder / "runs/r/made.partial/begun"
     assert [desk.run("--set", "made.fail=ours") and begun.read_text() for _ in range(2)] == ["x", "xx"]
-    desk.run("--set", ["made.fail=ours", "made.times=3"][0], "made.times=3")
+    told = desk.run("--set", "made.fail=ours", "made.times=3").error
     assert begun.read_text() == "x"
+    assert told.startswith("! runs/r/made.partial was begun with other settings (times 2 -> 3): begun anew\n")
+
+
+def test_a_full_disk_is_one_line_with_place_and_remedy_and_leaves_the_artifact_that_was_there(desk):
+    desk.run()
+    before = desk.manifest()
+    done = desk.run("--set", "made.fail=disk")
+    assert done.code == 3 and desk.manifest() == before
+    assert re.fullmatch(
+        r"▸ runs/r/made\ntoy: the disk took no more while runs/r/made.partial was written .*MB are free.*: "
+        r"free space there, then run the same command\n",
+        done.error,
+    )
+
+
+@pytest.mark.parametrize("fault", ["seal.manifest", "stage.done"])
+def test_a_disk_that_fills_up_at_the_end_costs_nothing_once_there_is_space(desk, fault):
+    assert desk.run(fault=f"{fault}:enospc").code == 3
+    assert desk.run().code == 0 and (desk.folder / "runs/r/made/begun").read_text() == "xx"  # continued
+
+
+@pytest.mark.parametrize("fault", ["stage.begun", "stage.done", "seal.manifest", "seal.rename", "publish"])
+def test_a_stage_killed_anywhere_is_finished_by_the_same_command(desk, fault):
+    assert desk.run(fault=f"{fault}:kill").code == -signal.SIGKILL and not (desk.folder / "runs/r/made").exists()
+    assert desk.run().code == 0
+    found = sorted(path.name for path in (desk.folder / "runs/r").iterdir())
+    assert found == [".made.lock", "made"] and (desk.folder / "runs/r/made/result").read_text() == "result " * 2
+
+
+def test_what_was_sealed_by_a_killed_run_is_not_made_again(desk):
+    desk.run(fault="seal.rename:kill")
+    assert desk.run().error == "✓ runs/r/made  finished by the run before: now it has its name\n"
+    assert (desk.folder / "runs/r/made/begun").read_text() == "x"
+
+
+def test_a_second_run_of_an_artifact_is_told_who_makes_it_and_leaves_with_5(desk):
+    (desk.folder / "runs/r").mkdir(parents=True)
+    with lock(desk.folder / "runs/r/made"):
+        done = desk.run()
+    assert done.code == 5 and re.fullmatch(
+        rf"toy: runs/r/made is being made by process {os.getpid()} on .* since .*: wait for it or stop it\n",
+        done.error,
+    )
+
+
+def test_an_equal_artifact_is_not_linked_into_the_work_of_another_run(desk):
+    desk.run()
+    (desk.folder / "runs/other").mkdir(parents=True)
+    with lock(desk.folder / "runs/other/made"):
+        assert desk.run(out="runs/other/made").code == 5
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "made.tims=3"], "toy: unknown setting made.tims (did you mean times?); known: times, fail"),
+        (["--set", "made.tims=3"], "toy: unknown setting made.tims (did you mean times?); known: times, fail, held"),
         (["--set", "made.times=many"], 'toy: made.times = "many" must be a whole number'),
         (["--set", "times=3"], 'toy: cannot read SET="times=3": write section.key=value'),
         (["--recipe", "nosuch"], "toy: no recipe nosuch: known are"),

@@ -1,0 +1,60 @@
+"""A launcher for tests: forked processes that find each other as those of `accelerate launch` do, but at once."""
+
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate.state import AcceleratorState
+from torch.distributed import TCPStore
+
+from pipeline.run.processes import processes
+
+
+@dataclass(frozen=True)
+class Left:
+    """How a process ended: exit code (minus the signal's number where one killed it; -9 when it had to be ended)."""
+
+    code: int
+    said: str
+
+
+def launched(work: Callable[[], object], folder: Path, world: int = 2, seconds: float = 30) -> list[Left]:
+    """Run `work` in each of `world` processes; what is still there after `seconds` is killed."""
+    store, context = TCPStore("127.0.0.1", 0, is_master=True), multiprocessing.get_context("fork")
+    said = [folder / f"rank-{rank}.txt" for rank in range(world)]
+    started = [
+        context.Process(target=_run, args=(work, said[r], r, world, store.port), daemon=True) for r in range(world)
+    ]
+    for process in started:
+        process.start()
+    end = time.monotonic() + seconds
+    for process in started:
+        process.join(max(0.0, end - time.monotonic()))
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    return [Left(p.exitcode, path.read_text(encoding="utf-8")) for p, path in zip(started, said, strict=True)]
+
+
+def _run(work: Callable[[], object], said: Path, rank: int, world: int, port: int) -> None:
+    sys.stdout = sys.stderr = open(said, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in told.items()})
+    os.environ.update(TORCHELASTIC_USE_AGENT_STORE="True", TORCHELASTIC_RESTART_COUNT="0")
+    os.environ.update(MASTER_ADDR="127.0.0.1", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
+    torch.set_num_threads(1)  # the threads of the process that forked are not there
+    processes.cache_clear()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        work()
+    except Exception as error:
+        traceback.print_exc()
+        os._exit(getattr(error, "exit_code", 1))
+    sys.stdout.flush()
+    os._exit(0)
