@@ -33,18 +33,21 @@ def uniform(seed: int, stream: int, *counters: np.ndarray | int) -> np.ndarray:
 
 def bits(seed: int, stream: int, *counters: np.ndarray | int) -> np.ndarray:
     """uint64, one for each element of the counters broadcast against each other."""
-    state = _mix(np.asarray(seed).astype(np.uint64) * _GOLDEN + np.uint64(stream))
-    for counter in counters:
-        state = _mix(state ^ (np.asarray(counter).astype(np.uint64) + _GOLDEN))
+    with np.errstate(over="ignore"):  # wrapping is the arithmetic of this generator
+        state = _mix(np.asarray(seed).astype(np.uint64) * _GOLDEN + np.uint64(stream))
+        for counter in counters:
+            state = _mix(state ^ (np.asarray(counter).astype(np.uint64) + _GOLDEN))
     return state
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # wrapping is the arithmetic of this generator
-        x = np.asarray(x, dtype=np.uint64) + _GOLDEN
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
+    x = x + _GOLDEN
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
 
 
 def ordered(seed: int, epochs: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:

@@ -113,7 +113,7 @@ class _Units:
     def of(cls, word_ids: np.ndarray, importance: np.ndarray, by_token: bool) -> "_Units":
         rows, positions = np.nonzero(word_ids >= 0)
         words = positions if by_token else word_ids[rows, positions]
-        starts = np.flatnonzero((np.diff(rows, prepend=-1) != 0) | (np.diff(words, prepend=-1) != 0))
+        starts = np.flatnonzero(_changes(rows) | _changes(words))
         member = np.full(word_ids.shape, -1, dtype=np.int64)
         unit_of_token = np.zeros(len(rows), dtype=np.int64)
         unit_of_token[starts] = 1
@@ -138,7 +138,7 @@ class _Units:
         order = np.lexsort((priority, self.row))
         length, row = self.length[order], self.row[order]
         before = np.cumsum(length) - length
-        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        starts = np.flatnonzero(_changes(row))
         result = np.empty(self.count, dtype=np.int64)
         result[order] = before - np.repeat(before[starts], np.diff(starts, append=len(row)))
         return result
@@ -149,6 +149,13 @@ class _Units:
 
     def to_tokens(self, taken: np.ndarray) -> np.ndarray:
         return np.where(self.member >= 0, taken[self.member], False)
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """bool: each value is another than the one before it; the first one is."""
+    changes = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=changes[1:])
+    return changes
 
 
 def corrupt(

@@ -175,7 +175,7 @@ class _Run:
         self.tokens_before, self.started, self.saved = self.tokens, time.time(), time.time()
 
     def rehearse(self) -> None:
-        """Several processes settle before they start what fits into memory: once in an exchange, none can step back."""
+        """Several processes settle first what fits into memory: once in an exchange, none can step back."""
         if world() == 1 or self.first == self.plan.steps:
             return
         steps = range(self.first, min(self.first + REHEARSED, self.plan.steps))
