@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.batches import Batches
 from pipeline.checkpoints import Checkpoints
@@ -187,8 +187,7 @@ class _Run:
         """Whether the largest micro-batch can be computed by this process alone."""
         batch = max(self._parts(load), key=lambda x: x["labels"].numel())
         try:
-            with processes().no_sync(self.model):
-                processes().backward(self._loss(batch) * 0)
+            processes().backward(self._loss(batch, processes().unwrap_model(self.model)) * 0)
         except torch.OutOfMemoryError:
             return False
         finally:
@@ -279,13 +278,13 @@ class _Run:
             torch.manual_seed(int(bits(self.config.seed, DROPOUT, step, rank(), number)) >> 1)
             last = number == len(parts) - 1
             with nullcontext() if last else accelerator.no_sync(self.model):
-                loss = self._loss(batch)
+                loss = self._loss(batch, self.model)
                 accelerator.backward(loss * scale)
             losses.append(loss.detach())
         return torch.stack(losses)
 
-    def _loss(self, batch: dict[str, Tensor]) -> Tensor:
-        return self.model(**{name: x.to(processes().device, non_blocking=True) for name, x in batch.items()})
+    def _loss(self, batch: dict[str, Tensor], model: nn.Module) -> Tensor:
+        return model(**{name: x.to(processes().device, non_blocking=True) for name, x in batch.items()})
 
     def _update(self, load: Load, losses: Tensor, norm: float, rate: float) -> None:
         """Step the optimiser, or leave the step out where the gradient is not finite (every process sees one norm)."""
