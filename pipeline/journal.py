@@ -6,6 +6,7 @@
 
 import json
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -43,8 +44,9 @@ class Journal:
         """A line of metrics.jsonl and a point on each board."""
         if self.metrics:
             _write(self.metrics, {"step": step, **values})
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
+            with suppress(OSError):
+                for name, value in values.items():
+                    self.board.add_scalar(name, value, step)
 
     def odd(self, step: int, what: str, documents: list[str]) -> None:
         """A line of events.jsonl."""
@@ -62,8 +64,8 @@ class Journal:
     def close(self) -> None:
         """Write what TensorBoard holds back."""
         for file in (self.metrics, self.events, self.board):
-            if file:
-                file.close()
+            with suppress(OSError):
+                file.close() if file else None
 
 
 def _kept(path: Path, first: int) -> list[dict]:
@@ -84,5 +86,6 @@ def _step_of(line: str) -> float:
 def _write(file: TextIO, line: dict[str, object]) -> None:
     """JSON has no word for what is not finite but null."""
     known = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in line.items()}
-    file.write(json.dumps(known, ensure_ascii=False) + "\n")
-    file.flush()
+    with suppress(OSError):  # a full disk: a checkpoint will say so, and the training goes on
+        file.write(json.dumps(known, ensure_ascii=False) + "\n")
+        file.flush()

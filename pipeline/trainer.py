@@ -168,6 +168,9 @@ class _Run:
         self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})
         self.tokens, self.skipped = int(counters.get("tokens", 0)), int(counters.get("skipped", 0))
         self.model, self.optimizer = processes().prepare(objective, optimizer)
+        self.scaler = processes().scaler  # of fp16 alone
+        if self.scaler and "scaler" in counters:
+            self.scaler.load_state_dict(counters["scaler"])
         self.model.train()
         self.journal = Journal(folder, self.first)
         self.asked: Callable[[], str] = lambda: ""
@@ -290,7 +293,7 @@ class _Run:
         """Step the optimiser, or leave the step out where the gradient is not finite (every process sees one norm)."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if np.isfinite(norm) or processes().scaler is not None:  # a scaler leaves the step out itself, and scales down
+        if np.isfinite(norm) or self.scaler:  # a scaler leaves the step out itself, and scales down
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if np.isfinite(norm):
@@ -336,7 +339,9 @@ class _Run:
         """A checkpoint that goes on with `step`."""
         model, optimizer = processes().unwrap_model(self.model), self.optimizer.optimizer
         with self.pause():
-            self.checkpoints.save(step, model, optimizer, {"tokens": self.tokens, "skipped": self.skipped})
+            state = {"tokens": self.tokens, "skipped": self.skipped}
+            state |= {"scaler": self.scaler.state_dict()} if self.scaler else {}
+            self.checkpoints.save(step, model, optimizer, state)
         self.saved = time.time()
 
 

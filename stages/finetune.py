@@ -9,7 +9,7 @@ writes  finetuned-<init>/     the model of the best dev seed, results of every s
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from pipeline.metrics import classification, mean_sd
 from pipeline.models import load_classifier, load_tokenizer, model_card, save
 from pipeline.objectives import Labelling
 from pipeline.prediction import predict
-from pipeline.run.artifact import SCRATCH
+from pipeline.run.artifact import SCRATCH, keyed
 from pipeline.run.processes import processes, rank, say, wait_for_all
 from pipeline.run.stage import run
 from pipeline.trainer import TrainerConfig, train
@@ -119,7 +119,7 @@ def _seed(
     if rank() == 0:
         if result["dev"] > best:
             facts = {"labels": ", ".join(names), "seed": seed, "test accuracy": f"{test['accuracy']:.1f}"}
-            card = model_card("Classifier", str(init.name), "Fine-tuned by Keymask.", facts | asdict(config.trainer))
+            card = model_card("Classifier", str(init.name), "Fine-tuned by Keymask.", facts | keyed(config.trainer))
             save(model, load_tokenizer(init), out, card)
         done.parent.mkdir(exist_ok=True)
         done.write_text(json.dumps(result))

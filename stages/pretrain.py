@@ -14,7 +14,7 @@ A killed run continues from its last checkpoint with the same command, and ends 
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from corpora.parquet import flat_columns, metadata_of
@@ -22,7 +22,7 @@ from pipeline.batches import Sequences
 from pipeline.masking import MaskingConfig
 from pipeline.models import load_masked_lm, load_tokenizer, model_card, save
 from pipeline.pretraining import pretrain_mlm
-from pipeline.run.artifact import SCRATCH
+from pipeline.run.artifact import SCRATCH, keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
 from pipeline.run.stage import run
@@ -52,7 +52,7 @@ def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dic
     metrics = pretrain_mlm(model, tokenizer, train, dev, masking, config.trainer, out, label=masked.name)
     if rank() == 0:
         text = f"`{init.name}` continued on {masked.name} text by masked language modelling, {masking.policy} masking."
-        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **asdict(config.trainer)}))
+        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))
     return metrics
 
 

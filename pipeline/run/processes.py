@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -190,9 +191,9 @@ def give_back_memory() -> None:
 
 
 def say(text: str) -> None:
-    """A line for the user, from the first process only."""
+    """A line for the user, from the first process only; lost where it cannot be written (a log on a full disk)."""
     if rank() == 0:
-        print(text, file=sys.stderr, flush=True)
+        _print(text)
 
 
 def progress(items: Iterable[Item], count: int | None, label: str) -> Iterator[Item]:
@@ -224,7 +225,7 @@ class Progress:
     def close(self) -> None:
         """Clear the line."""
         if self.terminal and rank() == 0:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            _print("\r\033[K", end="")
 
     def _text(self, now: float, note: str) -> str:
         if not self.count:
@@ -234,12 +235,12 @@ class Progress:
         return f"  {self.label}  {share_done}  {clock(left)} left  {note}"
 
     def _write(self, text: str) -> None:
-        print(
-            f"\r\033[K{text}" if self.terminal else text,
-            end="" if self.terminal else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+        _print(f"\r\033[K{text}" if self.terminal else text, end="" if self.terminal else "\n")
+
+
+def _print(text: str, end: str = "\n") -> None:
+    with suppress(OSError):
+        print(text, end=end, file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

@@ -421,7 +421,7 @@ def test_two_processes_mask_the_same_rows_as_one(kitchen):
 
 def without_dropout(kitchen: Kitchen, out: Path) -> Path:
     """The base as an artifact whose model has no dropout."""
-    draft = open_draft(out, "no dropout")
+    draft = open_draft(out, "no dropout", {})
     shutil.copytree(kitchen["base"], draft, dirs_exist_ok=True)
     (draft / "manifest.json").unlink()
     config = json.loads((draft / "config.json").read_text())
@@ -510,8 +510,8 @@ def refused(kitchen, tmp_path, capsys):
 def other_base(checkpoints, tmp_path) -> Path:
     """A finished base with another tokenizer."""
     out = tmp_path / "other" / "base"
-    shutil.copytree(checkpoints["bert"], open_draft(out, "k"), dirs_exist_ok=True)
-    seal(open_draft(out, "k"), out, {"stage": "toy", "key": "k"})
+    shutil.copytree(checkpoints["bert"], open_draft(out, "k", {}), dirs_exist_ok=True)
+    seal(open_draft(out, "k", {}), out, {"stage": "toy", "key": "k"})
     return out
 
 

@@ -65,6 +65,14 @@ def test_only_the_first_process_speaks(monkeypatch, capsys):
     assert capsys.readouterr().err == "one\n"
 
 
+def test_a_line_that_cannot_be_written_ends_nothing(monkeypatch):
+    full = open("/dev/full", "w")  # noqa: SIM115
+    monkeypatch.setattr(sys, "stderr", full)
+    say("one")
+    with pytest.raises(OSError, match="No space left"):  # it was tried
+        full.close()
+
+
 def test_processes_that_did_not_find_each_other_are_refused_with_the_right_command(monkeypatch):
     processes.cache_clear()
     monkeypatch.setattr(module, "world", lambda: 2)
