@@ -53,6 +53,8 @@ def processes() -> "Accelerator":
 
     if world() > 1:
         _die_with_launcher()
+    if os.environ.get("ACCELERATE_USE_FSDP", "false") == "true":
+        raise InputError("FSDP is not supported, checkpoints hold whole tensors: launch with stages/launch/gpu8.yaml")
     accelerator = Accelerator(mixed_precision=_precision(), cpu=not torch.cuda.is_available())
     if accelerator.num_processes != world():
         raise InputError(

@@ -231,3 +231,9 @@ def test_a_precision_the_cpu_does_not_have_is_told_and_left(monkeypatch, tmp_pat
     assert _precision() == taken
     lost = f"! this CPU does not compute in {asked}, which was asked for: going on in fp32\n"
     assert capsys.readouterr().err == (lost if asked in ("fp16", "bf16") and taken == "no" else "")
+
+
+def test_fsdp_is_refused_as_its_checkpoints_could_not_be_written(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(InputError, match=r"FSDP is not supported.*gpu8\.yaml"):
+        processes.__wrapped__()
