@@ -125,7 +125,7 @@ def first_batch(corpus: Text, rounds: int) -> Rows:
 def keymask_batch(batches: MaskedBatches, step: int, place: int, number: int) -> float:
     """CPU seconds for the batch of a step; every call has a seed of its own: no order of an epoch is remembered."""
     started = time.process_time()
-    batches.batch(*visits(len(DONE) * number + place, step, BATCH, len(batches.lengths)))
+    batches.batch(*visits(len(DONE) * number + place, step, BATCH, len(batches)))
     return time.process_time() - started
 
 

@@ -122,8 +122,8 @@ def keymask_rate(setup: Setup, corpus: Text, held: int, number: int) -> float:
     with TemporaryDirectory() as folder:
         objective = MaskedLM(setup.model().to(setup.device))
         trained = train(objective, batches, config, "keymask", stamp, folder=Path(folder))
-    first, _ = visits(config.seed, 0, config.batch_size, len(batches.lengths))
-    return (trained.tokens - int(batches.lengths[first].sum())) / (stamps[-1] - stamps[0])
+    first, _ = visits(config.seed, 0, config.batch_size, len(batches))
+    return (trained.tokens - int(batches.lengths(first).sum())) / (stamps[-1] - stamps[0])
 
 
 def transformers_rate(setup: Setup, corpus: Text, rows: Dataset, held: int, number: int) -> float:
