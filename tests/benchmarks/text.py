@@ -64,7 +64,7 @@ def text(count: int, longest: int = 128, seed: int = 0) -> Text:
     important = draw.integers(0, 142, numbers[-1] + 1).astype(np.uint8)[numbers]
     words = numbers - np.repeat(numbers[first] + 1, lengths)
     words[first] = words[last] = -1
-    names = np.array([f"bench-{draw.integers(2**62):016x}" for _ in range(count)])
+    names = np.array([f"bench-{draw.integers(2**62):016x}" for _ in range(count)], dtype="S")
     sequences = Sequences(names, offsets, ids.astype(np.int32), words.astype(np.int32), important)
     return Text(sequences, tokenizer(longest), longest)
 

@@ -453,21 +453,45 @@ def test_two_processes_learn_the_same_as_one(kitchen):
     assert found["tokens"] == wanted["tokens"] and found["dev_loss"] == pytest.approx(wanted["dev_loss"], abs=1e-4)
 
 
-def test_pretraining_killed_and_run_again_ends_with_the_same_bits(kitchen):
-    out = kitchen.runs / "elsewhere" / "runs" / "killed" / "dapt"  # out of sight of the finished one
+def pretrained_elsewhere(kitchen, name: str) -> tuple[Path, dict[str, Path]]:
+    """Where to pretrain out of sight of the finished artifact, and from what."""
+    out = kitchen.runs / "elsewhere" / name / "runs" / "r" / "dapt"
+    return out, {"init": kitchen["base"], "masked": kitchen["masked"] / "domain"}
+
+
+def ends_with_the_same_bits(kitchen, out: Path, folders: dict[str, Path]) -> None:
+    """Run again what was broken off: it continues, and nothing shows that it was broken."""
+    again = kitchen.launch(1, "pretrain", out, **folders)
+    assert "continuing at step" in again.communicate()[1] and again.returncode == 0
+    hashes = [file_digest(folder / "model.safetensors") for folder in (out, kitchen["dapt"])]
+    assert hashes[0] == hashes[1] and read_manifest(out)["digest"] == read_manifest(kitchen["dapt"])["digest"]
+    assert len(losses(out)) == 60 and not list(out.parent.glob("*.partial"))
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75)])
+def test_pretraining_stopped_by_a_signal_and_run_again_ends_with_the_same_bits(kitchen, sent, code):
+    out, folders = pretrained_elsewhere(kitchen, sent.name)
     checkpoints = out.with_name("dapt.partial") / "scratch" / "checkpoints"
-    folders = {"init": kitchen["base"], "masked": kitchen["masked"] / "domain"}
     first = kitchen.launch(1, "pretrain", out, **folders)
     while not list(checkpoints.glob("step-*")) and first.poll() is None:
         time.sleep(0.002)
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
-    assert first.returncode == -signal.SIGKILL and not out.exists()
-    second = kitchen.launch(1, "pretrain", out, **folders)
-    assert "continuing at step" in second.communicate()[1] and second.returncode == 0
-    hashes = [file_digest(folder / "model.safetensors") for folder in (out, kitchen["dapt"])]
-    assert hashes[0] == hashes[1] and read_manifest(out)["digest"] == read_manifest(kitchen["dapt"])["digest"]
-    assert len(losses(out)) == 60
+    first.send_signal(sent)
+    said = first.communicate()[1]
+    assert first.returncode == code and not out.exists()
+    assert sent == signal.SIGKILL or "stopped by SIGTERM" in said
+    ends_with_the_same_bits(kitchen, out, folders)
+
+
+def test_pretraining_that_dies_while_it_writes_a_checkpoint_continues_from_the_one_before(kitchen, monkeypatch):
+    out, folders = pretrained_elsewhere(kitchen, "torn")
+    with monkeypatch.context() as patch:
+        patch.setenv("KEYMASK_FAULT", "checkpoint.rename@3:kill")
+        first = kitchen.launch(1, "pretrain", out, **folders)
+        first.communicate()
+    left = sorted(path.name for path in (out.with_name("dapt.partial") / "scratch" / "checkpoints").iterdir())
+    assert first.returncode == -signal.SIGKILL
+    assert left[:3] == ["LATEST", "step-000005", "step-000010"] and left[3].startswith("tmp-000015")
+    ends_with_the_same_bits(kitchen, out, folders)
 
 
 def test_fine_tuning_broken_off_between_seeds_ends_with_the_same_bits(kitchen, tmp_path, monkeypatch):
