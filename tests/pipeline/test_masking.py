@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DataCollatorForLanguageModeling
 
+from pipeline.batches import IGNORE, MaskedBatches
 from pipeline.draws import CHOOSE, CROSS, RANK, document_keys, uniform
 from pipeline.masking import IMPORTANT, MaskingConfig, Vocabulary, choose, corrupt, show
 
@@ -275,3 +276,26 @@ def test_whole_word_masking_of_ours_masks_words_of_a_chinese_sentence():
     masked = choose(MaskingConfig("whole_word", 0.3), words, np.zeros(words.shape, np.uint8),
                     np.repeat(document_keys("x"), 40), np.arange(40))  # fmt: skip
     assert {int(count) for count in masked.sum(1)} <= {1, 2, 3, 4, 5} and len({row.tobytes() for row in masked}) > 10
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", [0.3] * 6),
+        ("linear", [0.3, 0.27, 0.225, 0.18, 0.165, 0.15]),
+        ("steps", [0.3, 0.2625, 0.225, 0.1875, 0.15, 0.15]),
+    ],
+)
+def test_the_mask_rate_goes_down_as_tokens_are_read(schedule, rates):
+    config = MaskingConfig("random", 0.3, mask_rate_schedule=schedule, final_mask_rate=0.15)
+    found = [config.at(elapsed).mask_rate for elapsed in (0, 0.2, 0.5, 0.79 if schedule == "steps" else 0.8, 0.9, 1)]
+    assert found == pytest.approx(rates)
+
+
+def test_a_schedule_decides_how_many_tokens_a_batch_predicts(sequences, vocabulary):
+    config = MaskingConfig("random", 0.6, mask_rate_schedule="linear", final_mask_rate=0.1)
+    batches = MaskedBatches(sequences, config, vocabulary, 0)
+    everything = np.arange(len(sequences)), np.zeros(len(sequences), dtype=int)
+    first, last = (int((batches.batch(*everything, elapsed)["labels"] != IGNORE).sum()) for elapsed in (0.0, 1.0))
+    words = int((sequences.word_ids >= 0).sum())
+    assert abs(first / words - 0.6) < 0.05 and abs(last / words - 0.1) < 0.06
