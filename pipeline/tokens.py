@@ -77,6 +77,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Span
 
     Special tokens written in a text, such as a literal `[MASK]`, are read as plain characters.
     """
+    if not len(texts):  # a process may have nothing to do; transformers fails on it
+        return
     coded = tokenizer(
         list(texts),
         add_special_tokens=False,

@@ -46,6 +46,10 @@ def family(request, families):
     return families[request.param]
 
 
+def test_no_texts_are_no_tokens(tokenizer):
+    assert list(encode(tokenizer, [], spans)) == []
+
+
 def test_word_pieces_of_one_word_share_its_number(tokenizer):
     found = read(tokenizer, "unplayed 好吃 film，played")
     assert tokenizer.convert_ids_to_tokens(found.input_ids) == ["[UNK]", "好", "吃", "film", "[UNK]", "play", "##ed"]
