@@ -86,7 +86,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked report export compare test check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked report export compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -125,6 +125,9 @@ setup: $(VENV)/.stamp  ## the environment alone
 
 test: | $(VENV)/.stamp  ## the tests
 	@$(PY) -m pytest
+
+test-slow: | $(VENV)/.stamp  ## every stage killed at every point: the same artifacts in the end (ten minutes)
+	@$(PY) -m pytest -m slow
 
 check: | $(VENV)/.stamp  ## format, lint, tests
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m pytest

@@ -169,32 +169,39 @@ class Kitchen:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
+    def made_from(self, artifact: str) -> tuple[str, dict[str, Path]]:
+        """The stage that makes an artifact, and its inputs."""
+        arm, task = artifact.removeprefix("finetuned-"), self["corpus"] / "task"
+        if arm != artifact:
+            return "finetune", {"init": self[arm], "task": task}
+        masked = {part: self["masked"] / part for part in ("domain", "task")}
+        return {
+            "corpus": ("prepare", {"data": self.data}),
+            "base": ("start", {"general": self["corpus"] / "general"}),
+            "scores": ("score", {"classifier": self["finetuned-base"], "task": task}),
+            "tagger": ("train_tagger", {"init": self["base"], "scores": self["scores"]}),
+            "masked": ("mask", {"init": self["base"], "corpus": self["corpus"], "tagger": self["tagger"]}),
+            "dapt": ("pretrain", {"init": self["base"], "masked": masked["domain"]}),
+            "dapt-tapt": ("pretrain", {"init": self["dapt"], "masked": masked["task"]}),
+            "static": ("export", {"init": self["base"], "masked": self["masked"]}),
+            "report": ("report", {"runs": self.runs / "toy"}),
+        }[artifact]
+
+
+ARTIFACTS = ["corpus", "base", "finetuned-base", "scores", "tagger", "masked", "dapt", "dapt-tapt", "finetuned-dapt",
+             "finetuned-dapt-tapt", "static", "report"]  # fmt: skip
+
 
 @pytest.fixture(scope="session")
 def kitchen(tmp_path_factory) -> Kitchen:
     """Everything made once."""
     torch.set_num_threads(1)
     it = Kitchen(tmp_path_factory.mktemp("chain"))
-    corpus, base, arms = it["corpus"], it["base"], ("dapt", "dapt-tapt")
-    codes = [
-        it.make("prepare", "corpus", data=it.data),
-        it.make("start", "base", general=corpus / "general"),
-        it.make("finetune", "finetuned-base", init=base, task=corpus / "task"),
-        it.make("score", "scores", classifier=it["finetuned-base"], task=corpus / "task"),
-        it.make("train_tagger", "tagger", init=base, scores=it["scores"]),
-        it.make("mask", "masked", init=base, corpus=corpus, tagger=it["tagger"]),
-        it.make("pretrain", "dapt", init=base, masked=it["masked"] / "domain"),
-        it.make("pretrain", "dapt-tapt", init=it["dapt"], masked=it["masked"] / "task"),
-        *(it.make("finetune", f"finetuned-{arm}", init=it[arm], task=corpus / "task") for arm in arms),
-        it.make("export", "static", init=base, masked=it["masked"]),
-        it.make("report", "report", runs=it.runs / "toy"),
-    ]
-    assert not any(codes)
+    for artifact in ARTIFACTS:
+        stage, folders = it.made_from(artifact)
+        assert it.make(stage, artifact, **folders) == 0
     return it
 
-
-ARTIFACTS = ["corpus", "base", "finetuned-base", "scores", "tagger", "masked", "dapt", "dapt-tapt", "finetuned-dapt",
-             "finetuned-dapt-tapt", "static", "report"]  # fmt: skip
 
 CORPORA = [
     ("corpus/domain", DOCUMENTS),
@@ -492,6 +499,24 @@ def test_pretraining_that_dies_while_it_writes_a_checkpoint_continues_from_the_o
     assert first.returncode == -signal.SIGKILL
     assert left[:3] == ["LATEST", "step-000005", "step-000010"] and left[3].startswith("tmp-000015")
     ends_with_the_same_bits(kitchen, out, folders)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["stage.begun", "stage.done", "seal.manifest", "seal.rename"])
+@pytest.mark.parametrize("artifact", [name for name in ARTIFACTS if name != "dapt-tapt"])
+def test_a_stage_killed_anywhere_and_run_again_makes_the_same_artifact(kitchen, monkeypatch, artifact, point):
+    out = kitchen.runs / "elsewhere" / f"{artifact}-{point}" / "runs" / "toy" / artifact
+    stage, folders = kitchen.made_from(artifact)
+    with monkeypatch.context() as patch:
+        patch.setenv("KEYMASK_FAULT", f"{point}:kill")
+        first = kitchen.launch(1, stage, out, **folders)
+        first.communicate()
+    assert first.returncode == -signal.SIGKILL and not out.exists()
+    again = kitchen.launch(1, stage, out, **folders)
+    said = again.communicate()[1]
+    assert again.returncode == 0, said
+    assert read_manifest(out)["digest"] == read_manifest(kitchen[artifact])["digest"]
+    assert not list(out.parent.glob("*.partial"))
 
 
 def test_fine_tuning_broken_off_between_seeds_ends_with_the_same_bits(kitchen, tmp_path, monkeypatch):
