@@ -214,7 +214,7 @@ class _Run:
         rate = self.config.learning_rate_at(load.elapsed)
         self._update(load, losses, norm, rate)
         self.tokens += load.tokens
-        if load.step % GIVE_BACK_EVERY == 0 and processes().device.type == "cpu":
+        if (load.step + 1) % GIVE_BACK_EVERY == 0 and processes().device.type == "cpu":
             give_back_memory()
         speed = (self.tokens - self.tokens_before) / (time.time() - self.started)
         values = {"loss": loss, "learning_rate": rate, "grad_norm": norm, "targets": targets, "tokens": self.tokens}
