@@ -17,6 +17,7 @@ from pipeline.batches import IGNORE
 from pipeline.draws import visits
 from pipeline.objectives import MaskedLM
 from pipeline.run.errors import Diverged, InputError, Interrupted
+from pipeline.run.processes import processes
 from pipeline.trainer import STOP_AFTER, TrainerConfig, evaluation_steps, train
 
 CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)
@@ -296,3 +297,20 @@ def test_epochs_are_turned_into_steps(sequences, epochs, steps):
 def test_settings_that_cannot_train_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         TrainerConfig(**settings)
+
+
+def test_steps_that_overflow_in_fp16_are_left_out_and_the_scale_comes_down(
+    new_model, masked_batches, monkeypatch, tmp_path
+):
+    accelerator = processes()
+    monkeypatch.setattr(accelerator, "scaler", torch.amp.GradScaler("cpu", init_scale=2.0**127))
+    monkeypatch.setattr(accelerator, "native_amp", True)
+    monkeypatch.setattr(accelerator.state, "_mixed_precision", "fp16")
+    monkeypatch.setattr(accelerator, "prepare_model", lambda model, **_: model)  # computed in fp32: a CPU has no fp16
+    model = new_model(dropout=0.0)
+    before = weights(model)
+    found, result = learn(model, masked_batches, replace(CONFIG, steps=8, save_steps=7), folder=tmp_path)
+    assert 0 < result.skipped < 8 and result.steps == 8
+    assert any(not torch.equal(found[name], before[name]) for name in before)
+    (state,) = (tmp_path / "scratch" / "checkpoints").glob("step-*/state.json")
+    assert json.loads(state.read_text())["state"]["scaler"]["scale"] < 2.0**127
