@@ -28,6 +28,8 @@ SCRATCH = "scratch"
 """Files below <draft>/scratch/ (checkpoints, caches) help a killed run to continue; sealing removes them."""
 MARK = ".key"
 """In a draft: the key it was begun with, and the settings in it."""
+PREEMPTED = "PREEMPTED"
+"""In a draft: a signal stopped the run, which continues. For schedulers: a launcher does not hand on exit codes."""
 LOGS = "logs"
 """Files below <artifact>/logs/ hold times of day and durations: listed in the manifest, left out of the digest."""
 
@@ -97,6 +99,7 @@ def open_draft(folder: Path, key: str, config: Manifest) -> Path:
         say(f"! {draft} was begun with other {f'settings ({changed})' if changed else 'inputs'}: begun anew")
         shutil.rmtree(draft)
     draft.mkdir(parents=True, exist_ok=True)
+    (draft / PREEMPTED).unlink(missing_ok=True)
     _write_json(draft / MARK, {"key": key, "config": config})
     return draft
 

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 from pipeline.run import artifact
-from pipeline.run.errors import InputError, StorageError, is_disk_full
+from pipeline.run.errors import InputError, Interrupted, StorageError, is_disk_full
 from pipeline.run.faults import fault
 from pipeline.run.processes import clock, rank, say, wait_for_all, world
 from pipeline.run.recipe import build, load_recipe
@@ -61,6 +61,8 @@ def run(stage: Stage, version: int = 1, sources: Sources | None = None) -> None:
         code = getattr(error, "exit_code", 2 if isinstance(error, PermissionError) else 1)
         if os.environ.get("DEBUG") == "1" or code == 1:
             traceback.print_exc()
+        if isinstance(error, Interrupted) and rank() == 0:
+            (artifact.draft_of(args.out) / artifact.PREEMPTED).write_text(f"{error}\n", encoding="utf-8")
         print(f"{stage.__name__}: {error}", file=sys.stderr, flush=True)
         sys.stderr.flush()
         os._exit(code) if world() > 1 else sys.exit(code)  # other processes may wait for this one: leave at once
