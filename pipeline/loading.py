@@ -99,7 +99,8 @@ def in_background(items: Iterable[Item], ahead: int = AHEAD) -> Iterator[Item]:
         except BaseException as error:
             put(None, error)
 
-    threading.Thread(target=work, daemon=True).start()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
     try:
         while True:
             item, error = ready.get()
@@ -110,6 +111,7 @@ def in_background(items: Iterable[Item], ahead: int = AHEAD) -> Iterator[Item]:
             yield item
     finally:
         left.set()
+        thread.join()  # one that still computes while Python goes down takes the process with it
 
 
 def halves(batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:

@@ -79,7 +79,6 @@ def test_the_thread_ends_when_nobody_listens_any_more():
     items = in_background(iter(int, 1))
     next(items)
     items.close()
-    time.sleep(0.4)
     assert threading.active_count() == before
 
 
