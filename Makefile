@@ -28,6 +28,8 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+# Threads that wait spin, and on a machine with other work that costs three quarters of the speed: let them sleep.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 # What was typed: manifests and reports repeat it.
 GIVEN := $(foreach v,RECIPE SET BASE DATA LAUNCH RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
