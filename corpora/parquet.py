@@ -115,35 +115,39 @@ def flat_columns(folder: Path, columns: Sequence[str], cache: Path) -> dict[str,
 
 def _write_flat(folder: Path, columns: Sequence[str], cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    lengths = (pc.list_value_length(t[columns[-1]]) for t in _row_groups(folder, columns[-1:]))
-    rows = count_rows(folder)
-    ends = np.lib.format.open_memmap(cache / "offsets.npy", mode="w+", dtype=np.int64, shape=(rows + 1,))
-    _fill(ends[1:], lengths)
-    np.cumsum(ends, out=ends)
+    rows, tokens = count_rows(folder), 0
+
+    def ends() -> Iterator[np.ndarray]:
+        nonlocal tokens
+        yield np.zeros(1, dtype=np.int64)
+        for table in _row_groups(folder, columns[-1:]):
+            lengths = pc.list_value_length(table[columns[-1]]).to_numpy()
+            yield tokens + np.cumsum(lengths, dtype=np.int64)
+            tokens += int(lengths.sum())
+
+    _write_array(cache / "offsets.npy", np.int64, rows + 1, ends())
     for name in columns:
-        _write_flat_column(folder, name, cache / f"{name}.npy", rows, int(ends[-1]))
+        _write_flat_column(folder, name, cache / f"{name}.npy", rows, tokens)
     (cache / "done").touch()
 
 
 def _write_flat_column(folder: Path, name: str, path: Path, rows: int, tokens: int) -> None:
-    """A row group in memory at a time, whatever the size of the corpus."""
-    kind = open_shard(_files(folder)[0]).schema_arrow.field(name).type
+    kind, tables = open_shard(_files(folder)[0]).schema_arrow.field(name).type, _row_groups(folder, [name])
     if pa.types.is_string(kind):
         width = max(pc.max(pc.binary_length(t[name])).as_py() or 1 for t in _row_groups(folder, [name]))
-        blocks, dtype, size = (t[name].cast(pa.binary()) for t in _row_groups(folder, [name])), f"S{width}", rows
+        _write_array(path, f"S{width}", rows, (t[name].cast(pa.binary()).to_numpy() for t in tables))
     else:
-        blocks = (t[name].combine_chunks().flatten() for t in _row_groups(folder, [name]))
-        dtype, size = kind.value_type.to_pandas_dtype(), tokens
-    _fill(np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(size,)), blocks)
+        values = (t[name].combine_chunks().flatten().to_numpy(zero_copy_only=False) for t in tables)
+        _write_array(path, kind.value_type.to_pandas_dtype(), tokens, values)
 
 
-def _fill(flat: np.ndarray, blocks: Iterable[pa.Array]) -> None:
-    """Arrow arrays end to end into an array on disk."""
-    start = 0
-    for block in blocks:
-        flat[start : start + len(block)] = block.to_numpy(zero_copy_only=False)
-        start += len(block)
-    flat.base.flush() if isinstance(flat.base, np.memmap) else flat.flush()
+def _write_array(path: Path, dtype: object, size: int, blocks: Iterable[np.ndarray]) -> None:
+    """A .npy file of `size` values from blocks of them: one row group in memory, whatever the size of the corpus."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": (size,)})
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype=dtype).data)
 
 
 def _row_groups(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
