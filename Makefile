@@ -28,8 +28,8 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
-# Threads that wait spin, and beside other work that costs most of the speed: let them soon sleep. Measured on the demo,
-# tokens/s alone | beside two busy processes: 45,000 | 5,500 by default, 44,000 | 17,000 so, 35,000 | 23,000 at once.
+# Threads that wait spin, and beside other work that costs most of the speed: let them soon sleep. Not at once
+# (OMP_WAIT_POLICY=PASSIVE): that costs a fifth on a quiet machine.
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.

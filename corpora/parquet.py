@@ -115,20 +115,22 @@ def flat_columns(folder: Path, columns: Sequence[str], cache: Path) -> dict[str,
 
 def _write_flat(folder: Path, columns: Sequence[str], cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    rows, tokens = count_rows(folder), 0
-
-    def ends() -> Iterator[np.ndarray]:
-        nonlocal tokens
-        yield np.zeros(1, dtype=np.int64)
-        for table in _row_groups(folder, columns[-1:]):
-            lengths = pc.list_value_length(table[columns[-1]]).to_numpy()
-            yield tokens + np.cumsum(lengths, dtype=np.int64)
-            tokens += int(lengths.sum())
-
-    _write_array(cache / "offsets.npy", np.int64, rows + 1, ends())
+    rows = count_rows(folder)
+    _write_array(cache / "offsets.npy", np.int64, rows + 1, _offsets(folder, columns[-1]))
+    tokens = int(np.load(cache / "offsets.npy", mmap_mode="r")[-1])
     for name in columns:
         _write_flat_column(folder, name, cache / f"{name}.npy", rows, tokens)
     (cache / "done").touch()
+
+
+def _offsets(folder: Path, column: str) -> Iterator[np.ndarray]:
+    """0, and where each row of a list column ends when all stand end to end."""
+    end = np.zeros(1, dtype=np.int64)
+    yield end
+    for table in _row_groups(folder, [column]):
+        ends = end[-1] + np.cumsum(pc.list_value_length(table[column]).to_numpy(), dtype=np.int64)
+        yield ends
+        end = ends if len(ends) else end
 
 
 def _write_flat_column(folder: Path, name: str, path: Path, rows: int, tokens: int) -> None:

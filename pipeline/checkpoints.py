@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pipeline.run.artifact import file_digest
+from pipeline.run.artifact import file_digest, sync
 from pipeline.run.errors import StorageError
 from pipeline.run.faults import fault
 from pipeline.run.processes import gathered, rank, say, wait_for_all, world
@@ -115,7 +115,7 @@ class Checkpoints:
         if path.exists():  # a damaged one: loading went back past it
             os.rename(path, draft.with_name(f"{draft.name}-replaced"))
         os.rename(draft, path)
-        _sync(self.folder)
+        sync(self.folder)
         fault("checkpoint.latest")
         beside = draft.with_name(f"{draft.name}-{LATEST}")
         _write_synced(beside, path.name)
@@ -154,12 +154,12 @@ def _write(draft: Path, step: int, model: nn.Module, optimizer: Optimizer, state
         torch.save(optimizer.state_dict(), file)
     files = {}
     for name in (MODEL, OPTIMIZER):
-        _sync(draft / name)
+        sync(draft / name)
         files[name] = {"size": (draft / name).stat().st_size, "sha256": file_digest(draft / name)}
     versions = {name: version(name) for name in ("torch", "transformers", "accelerate")}
     told = {"step": step, "files": files, "state": state, "processes": world(), "versions": versions}
     _write_synced(draft / STATE, json.dumps(told))
-    _sync(draft)
+    sync(draft)
 
 
 def _verified(path: Path, names: set[str]) -> Read:
@@ -209,11 +209,3 @@ def _write_synced(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

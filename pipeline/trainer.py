@@ -47,7 +47,7 @@ HARDWARE = {"key": False}
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """How long and how fast to learn. What the hardware can hold is not here but `per_device_batch_size`."""
+    """How long and how fast to learn. Fields marked HARDWARE say what a machine can hold, and are no part of a key."""
 
     steps: int = 0
     """Optimiser steps; 0 = as many as `epochs` asks for."""

@@ -150,7 +150,7 @@ def proofs(kind: str, folder: Path) -> Iterator[tuple[str, bool]]:
         out = folder / name.replace(" ", "-")
         finished(train_in(out, kind, 0.0, **more))
         loss, weight = apart(folder / "one", out)
-        yield f"{name}, no dropout: loss within {loss:.0e}, weights within {weight:.0e}", loss < 1e-4 and weight < 1e-3
+        yield f"{name}, no dropout: loss within {loss:.0e}, weights within {weight:.0e}", loss < 1e-4 and weight < 1e-4
     hidden = alone_or_together(kind)
     yield f"side by side = each alone: hidden states within {hidden:.0e}", hidden < 2e-6
 

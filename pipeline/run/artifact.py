@@ -113,7 +113,7 @@ def seal(draft: Path, folder: Path, manifest: Manifest) -> None:
     """Sync every file, write the manifest, rename: the one moment at which the artifact begins to exist."""
     files = {}
     for path in _payload(draft):
-        _sync(path)
+        sync(path)
         if path.is_file():
             files[path.relative_to(draft).as_posix()] = {"size": path.stat().st_size, "sha256": file_digest(path)}
     fault("seal.manifest")
@@ -132,13 +132,13 @@ def publish(folder: Path) -> None:
     draft, old = draft_of(folder), folder.with_name(f"{folder.name}.old")
     shutil.rmtree(draft / SCRATCH, ignore_errors=True)  # only now: a run killed before the manifest needs both
     (draft / MARK).unlink(missing_ok=True)
-    _sync(draft)
+    sync(draft)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.rename(folder, old)
     fault("publish")
     os.rename(draft, folder)
-    _sync(folder.parent)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -218,7 +218,8 @@ def _write_json(path: Path, content: Manifest) -> None:
     os.rename(beside, path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before going on."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

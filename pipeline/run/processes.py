@@ -109,14 +109,9 @@ def share(items: Sequence[Item]) -> list[Item]:
 
 def total(numbers: dict[str, float]) -> dict[str, float]:
     """Numbers counted by each process, added up over all of them."""
-    if world() == 1:
-        return numbers
-    from accelerate.utils import gather_object
-
-    wait_for_all()
-    gathered = gather_object([numbers])
-    names = sorted({name for part in gathered for name in part})
-    return {name: sum(part.get(name, 0) for part in gathered) for name in names}
+    parts = gathered([numbers])
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: sum(part.get(name, 0) for part in parts) for name in names}
 
 
 def gathered(items: Sequence[Item]) -> list[Item]:
