@@ -34,6 +34,9 @@ class Batches(Protocol):
     def names(self, indices: np.ndarray) -> list[str]:
         """Ids of the documents they come from."""
 
+    def keys(self, indices: np.ndarray) -> np.ndarray:
+        """uint64 [B]: what random draws tell these sequences apart by."""
+
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """The model's inputs and `labels` for visit `epochs[i]` of sequence `indices[i]`, both int [B].
 
@@ -82,10 +85,14 @@ class MaskedBatches:
         """Ids of the documents they come from."""
         return [name.decode() for name in self.sequences.id[indices]]
 
+    def keys(self, indices: np.ndarray) -> np.ndarray:
+        """uint64 [B]: hashes of their ids."""
+        return document_keys(self.sequences.id[indices])
+
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids` corrupted, `attention_mask`, `labels` (the id as written, or IGNORE), all [B, L]."""
         masking = self.masking.at(elapsed)
-        keys = document_keys(self.sequences.id[indices])
+        keys = self.keys(indices)
         input_ids = self.sequences.padded("input_ids", indices, self.pad_id)
         word_ids = self.sequences.padded("word_ids", indices, -1)
         importance = self.sequences.padded("importance", indices, 0)
@@ -119,6 +126,10 @@ class LabelledBatches:
     def names(self, indices: np.ndarray) -> list[str]:
         """Their numbers: labelled rows are few, and carry their ids elsewhere."""
         return [f"row {i}" for i in indices]
+
+    def keys(self, indices: np.ndarray) -> np.ndarray:
+        """uint64 [B]: their numbers."""
+        return np.asarray(indices).astype(np.uint64)
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray | None = None, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask` [B, L] and `labels`: [B], or [B, L] where labels are arrays."""

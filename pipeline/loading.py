@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline.batches import IGNORE, Batches
 from pipeline.draws import visits
+from pipeline.dropout import token_keys
 
 Item = TypeVar("Item")
 
@@ -65,9 +66,14 @@ class Plan:
         elapsed = min((tokens_before + int(lengths.sum()) / 2) / self.all_tokens, 1.0)
         mine = np.argsort(-lengths, kind="stable")[self.rank :: self.world]
         parts = [mine[i : i + self.held] for i in range(0, len(mine), self.held)]
-        micro_batches = [self.batches.batch(indices[part], epochs[part], elapsed) for part in parts]
+        micro_batches = [self._micro_batch(indices[part], epochs[part], elapsed) for part in parts]
         targets = sum(int((batch["labels"] != IGNORE).sum()) for batch in micro_batches)
         return Load(step, [indices[part] for part in parts], micro_batches, targets, int(lengths.sum()), elapsed)
+
+    def _micro_batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float) -> dict[str, Tensor]:
+        batch = self.batches.batch(indices, epochs, elapsed)
+        longest = batch["attention_mask"].shape[1]
+        return {**batch, "token_keys": token_keys(self.seed, epochs, self.batches.keys(indices), longest)}
 
     def loads(self, first: int, tokens_before: int) -> Iterator[Load]:
         """The loads of all steps from `first` on."""

@@ -2,7 +2,7 @@
 
 An objective is a module around a transformers model: `forward(**batch) -> loss summed over the targets`. How many
 targets there are is read off the labels (`IGNORE` = none), so that the trainer can count them over all processes
-first.
+first. `token_keys` in a batch, if there, say what dropout drops (`dropout.py`).
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy, linear
 from transformers import PreTrainedModel
 
 from pipeline.batches import IGNORE
+from pipeline.dropout import key_dropout
 from pipeline.unpadding import can_unpad, first_position, unpad, unpadded_attention
 
 LOGITS_AT_ONCE = 1 << 24
@@ -32,6 +33,7 @@ class Objective(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        self.token_keys = key_dropout(model)
 
     def checkpoint_activations(self) -> None:
         """Compute activations again in backward instead of keeping them."""
@@ -69,6 +71,8 @@ class MaskedLM(Objective):
         """[B, L, width] -> [M, width], unless that has been done or nobody asked for it."""
         if self._wanted is None or inputs[0].dim() != 3:
             return None
+        if (keys := self.token_keys.get(self._wanted.shape)) is not None:
+            self.token_keys.add(keys[self._wanted])
         return tuple(hidden[self._wanted] for hidden in inputs)
 
     def _gather_early(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
@@ -84,6 +88,7 @@ class MaskedLM(Objective):
         if self.unpadded:
             inputs = unpad(inputs, first_position(self.model))
         self._wanted = inputs.pop("labels") != IGNORE
+        self.token_keys.begin(inputs.pop("token_keys", None))
         try:
             with self._computing_again():
                 return self.model(**inputs).logits
@@ -141,7 +146,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
         made = ctx.saved_tensors
         scaled = [
-            (part * grad).to(kind) if wanted else None
+            part.mul_(grad).to(kind) if wanted else None  # in place: a second backward is refused by autograd
             for part, kind, wanted in zip(made, ctx.kinds, ctx.needs_input_grad, strict=False)
         ]
         return (*scaled, *[None] * (4 - len(scaled)))
@@ -151,7 +156,8 @@ def _forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: 
     """The loss; keeps the gradients where any is wanted."""
     wanted = any(ctx.needs_input_grad)
     loss = hidden.new_zeros((), dtype=torch.float32)
-    grads = [torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32)] if wanted else []
+    blank = torch.empty_like if weight.dtype == torch.float32 and len(hidden) else torch.zeros_like
+    grads = [torch.empty_like(hidden), blank(weight, dtype=torch.float32)] if wanted else []
     grads += [torch.zeros_like(bias, dtype=torch.float32)] if wanted and bias is not None else []
     rows = max(1, LOGITS_AT_ONCE // len(weight))
     for first in range(0, len(hidden), rows):
@@ -177,8 +183,8 @@ def _add_gradients(
         grads[2] += grad.sum(0)
     grad = grad.to(weight.dtype)
     grads[0][block] = grad @ weight
-    if weight.dtype == torch.float32:
-        grads[1].addmm_(grad.T, hidden[block])
+    if weight.dtype == torch.float32:  # the first block writes: zeros to add to would be one more pass over [V, width]
+        torch.addmm(grads[1], grad.T, hidden[block], beta=float(block.start > 0), out=grads[1])
     else:
         grads[1] += grad.T @ hidden[block]
 
@@ -190,8 +196,9 @@ class Labelling(Objective):
         super().__init__(model)
         self.register_buffer("weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
 
-    def forward(self, labels: Tensor, **inputs: Tensor) -> Tensor:
+    def forward(self, labels: Tensor, token_keys: Tensor | None = None, **inputs: Tensor) -> Tensor:
         """Summed loss of what has a label."""
+        self.token_keys.begin(token_keys)
         logits = self.model(**inputs).logits.float()
         return cross_entropy(
             logits.flatten(0, -2), labels.flatten(), weight=self.weights, ignore_index=IGNORE, reduction="sum"

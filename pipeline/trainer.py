@@ -3,8 +3,8 @@
     loss = sum over targets / number of targets, over all micro-batches and processes of a step
 
 so that accumulation and the number of processes do not change what is learned. Which sequences a step sees is a
-function of (seed, step), dropout of (seed, step, process, micro-batch): nothing has to be restored but weights,
-moments and counters. What the hardware can hold (`per_device_batch_size`) is no part of an experiment.
+function of (seed, step), dropout of (seed, epoch, document, position): nothing has to be restored but weights, moments
+and counters. What the hardware can hold (`per_device_batch_size`) is no part of an experiment.
 """
 
 import time

@@ -12,7 +12,7 @@ It works for every model of transformers whose attention goes through its attent
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from pipeline.dropout import DroppedAttention, places
 
 ATTENTION = "keymask_unpadded"
 """Name of `attend` in transformers' attention interface."""
@@ -36,10 +38,11 @@ class Group:
     row: Tensor | slice  # places in the row, of each token of the group
     block: Tensor | None  # places in the flattened block; None: all are of one length, nothing is padded
     inside: Tensor | None  # bool [n, 1, 1, l]: tokens, not padding
+    keys: Tensor | None = None  # int64 [n, 1, l]: token keys, where dropout is drawn by them
 
 
-def groups_of(lengths: list[int], device: torch.device) -> list[Group]:
-    """The row's sequences, of these lengths in their order, in groups of like length."""
+def groups_of(lengths: list[int], device: torch.device, keys: Tensor | None = None) -> list[Group]:
+    """The row's sequences, of these lengths in their order, in groups of like length; keys int64 [B, L]."""
     starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     groups, first = [], 0
@@ -48,7 +51,9 @@ def groups_of(lengths: list[int], device: torch.device) -> list[Group]:
         last = first
         while last < len(order) and lengths[order[last]] >= LIKE * longest:
             last += 1
-        groups.append(_group([(starts[i], lengths[i]) for i in order[first:last]], longest, device))
+        members = order[first:last]
+        group = _group([(starts[i], lengths[i]) for i in members], longest, device)
+        groups.append(group if keys is None else replace(group, keys=keys[members, None, :longest]))
         first = last
     return groups
 
@@ -125,9 +130,21 @@ def attend(
         n, longest = group.shape
         q, k, v = (_block(x, group).unflatten(0, (n, longest)).transpose(1, 2) for x in rows)  # [n, H, l, D]
         seen = _seen(group, sliding_window, q.device)
-        out = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scaling)
+        if dropout and group.keys is not None and q.device.type == "cpu":  # kernels of a GPU draw for themselves
+            out = _dropped(q, k, v, seen, group.keys, module.place, dropout, scaling)
+        else:
+            out = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scaling)
         blocks.append(out.transpose(1, 2).flatten(0, 1))
     return _Join.apply(groups, query.shape[2], *blocks)[None], None
+
+
+def _dropped(
+    q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, keys: Tensor, place: int, p: float, scaling: float | None
+) -> Tensor:
+    """[n, H, l, D]: attention with keyed dropout, each head with draws of its own."""
+    heads = torch.arange(q.shape[1], device=q.device)[:, None] << 32
+    scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    return DroppedAttention.apply(q * scale, k, v, seen, places(keys + heads, place), p)
 
 
 def _block(row: Tensor, group: Group) -> Tensor:
@@ -139,8 +156,8 @@ def _seen(group: Group, sliding_window: int | None, device: torch.device) -> Ten
     """bool, broadcast against [n, H, l, l]: which tokens each token attends to; None = all."""
     if sliding_window is None or sliding_window > group.shape[1]:
         return group.inside
-    places = torch.arange(group.shape[1], device=device)
-    near = (places[:, None] - places).abs() < sliding_window
+    positions = torch.arange(group.shape[1], device=device)
+    near = (positions[:, None] - positions).abs() < sliding_window
     return near if group.inside is None else near & group.inside
 
 
@@ -148,9 +165,9 @@ def unpad(batch: dict[str, Tensor], first_position: int) -> dict[str, object]:
     """A right-padded batch [B, L] as one row [1, T] with `position_ids`, and `groups` for `attend`."""
     inside = batch["attention_mask"].bool()
     row = {name: x[inside][None] for name, x in batch.items() if name != "attention_mask"}
-    places = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
-    lengths = inside.sum(1).tolist()
-    return {**row, "position_ids": places[inside][None] + first_position, "groups": groups_of(lengths, inside.device)}
+    positions = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
+    groups = groups_of(inside.sum(1).tolist(), inside.device, batch.get("token_keys"))
+    return {**row, "position_ids": positions[inside][None] + first_position, "groups": groups}
 
 
 def first_position(model: PreTrainedModel) -> int:

@@ -148,4 +148,4 @@ def _summary(results: list[Result], splits: dict[str, Split]) -> dict[str, float
 
 
 if __name__ == "__main__":
-    run(finetune, version=2)
+    run(finetune, version=3)

@@ -61,4 +61,4 @@ def _sequences(folder: Path, cache: Path) -> Sequences | None:
 
 
 if __name__ == "__main__":
-    run(pretrain, version=2)
+    run(pretrain, version=3)

@@ -152,4 +152,4 @@ def sources(config: BaseConfig) -> list[Path]:
 
 
 if __name__ == "__main__":
-    run(start, version=2, sources=sources)
+    run(start, version=3, sources=sources)

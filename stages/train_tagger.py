@@ -76,4 +76,4 @@ def _batches(rows: list[dict], pad_id: int) -> LabelledBatches:
 
 
 if __name__ == "__main__":
-    run(train_tagger, version=2)
+    run(train_tagger, version=3)

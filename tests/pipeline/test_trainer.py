@@ -84,11 +84,13 @@ def learn(model, batches, config=CONFIG, **more):
     return weights(model), result
 
 
-@pytest.mark.parametrize("held", [1, 2, 3])
-def test_what_is_learned_does_not_depend_on_how_a_batch_is_split(new_model, masked_batches, held):
-    whole, _ = learn(new_model(dropout=0.0), masked_batches)
-    split, _ = learn(new_model(dropout=0.0), masked_batches, replace(CONFIG, per_device_batch_size=held))
-    torch.testing.assert_close(split, whole, rtol=0, atol=1e-6)
+@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
+@pytest.mark.parametrize("held", [1, 3])
+def test_what_is_learned_does_not_depend_on_how_a_batch_is_split(new_model, masked_batches, kind, held):
+    """With dropout."""
+    whole, _ = learn(new_model(kind), masked_batches)
+    split, _ = learn(new_model(kind), masked_batches, replace(CONFIG, per_device_batch_size=held))
+    torch.testing.assert_close(split, whole, rtol=0, atol=1e-5)
 
 
 def test_training_is_a_plain_loop(new_model, masked_batches):
@@ -232,8 +234,8 @@ def test_a_single_sequence_that_does_not_fit_is_an_error_that_says_what_to_do(ne
 @pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
 def test_gradient_checkpointing_changes_nothing_that_is_learned(new_model, masked_batches, kind):
     config = replace(CONFIG, steps=3)
-    kept, _ = learn(new_model(kind, dropout=0.0), masked_batches, config)
-    again, _ = learn(new_model(kind, dropout=0.0), masked_batches, replace(config, gradient_checkpointing=True))
+    kept, _ = learn(new_model(kind), masked_batches, config)
+    again, _ = learn(new_model(kind), masked_batches, replace(config, gradient_checkpointing=True))
     torch.testing.assert_close(again, kept, rtol=0, atol=1e-6)
 
 

@@ -42,14 +42,14 @@ def losses(out: Path) -> list[float]:
 
 @pytest.fixture
 def alone(new_model, masked_batches, tmp_path) -> Path:
-    """What one process learns without dropout."""
-    learn(new_model(dropout=0.0), masked_batches, CONFIG, tmp_path / "alone")
+    """What one process learns, with dropout."""
+    learn(new_model(), masked_batches, CONFIG, tmp_path / "alone")
     return tmp_path / "alone"
 
 
 def test_two_processes_learn_what_one_does(new_model, masked_batches, tmp_path, alone):
     out = tmp_path / "two"
-    left = launched(lambda: learn(new_model(dropout=0.0), masked_batches, CONFIG, out), tmp_path)
+    left = launched(lambda: learn(new_model(), masked_batches, CONFIG, out), tmp_path)
     assert [one.code for one in left] == [0, 0], left
     assert losses(out) == pytest.approx(losses(alone), abs=1e-4)
     assert apart(alone / "weights-0", out / "weights-0") < 1e-4 and apart(out / "weights-0", out / "weights-1") == 0
@@ -68,8 +68,8 @@ def test_a_training_goes_on_with_another_number_of_processes(new_model, masked_b
                 os._exit(9)
             return super().forward(labels, **inputs)
 
-    launched(lambda: learn(new_model(dropout=0.0), masked_batches, config, out, Dying), tmp_path, first, seconds=10)
-    left = launched(lambda: learn(new_model(dropout=0.0, seed=9), masked_batches, config, out), tmp_path, then)
+    launched(lambda: learn(new_model(), masked_batches, config, out, Dying), tmp_path, first, seconds=10)
+    left = launched(lambda: learn(new_model(seed=9), masked_batches, config, out), tmp_path, then)
     assert [one.code for one in left] == [0] * then and "continuing at step 2" in left[0].said, left
     assert losses(out) == pytest.approx(losses(alone), abs=1e-4)
     assert apart(alone / "weights-0", out / "weights-0") < 1e-4
@@ -82,8 +82,8 @@ def test_a_process_without_targets_neither_hangs_nor_spoils_the_others(new_model
         words[sequences.offsets[i] : sequences.offsets[i + 1]] = -1
     batches = MaskedBatches(replace(sequences, word_ids=words), MaskingConfig("whole_word", 0.3), vocabulary, 0)
     config = replace(CONFIG, batch_size=2, steps=12)
-    learn(new_model(dropout=0.0), batches, config, tmp_path / "one")
-    left = launched(lambda: learn(new_model(dropout=0.0), batches, config, tmp_path / "two"), tmp_path)
+    learn(new_model(), batches, config, tmp_path / "one")
+    left = launched(lambda: learn(new_model(), batches, config, tmp_path / "two"), tmp_path)
     assert [one.code for one in left] == [0, 0], left
     assert apart(tmp_path / "one" / "weights-0", tmp_path / "two" / "weights-0") < 1e-4
     assert np.isfinite(losses(tmp_path / "two")).all()
@@ -99,7 +99,7 @@ def test_all_processes_take_half_where_one_has_too_little_memory(new_model, mask
             return super().forward(labels, **inputs)
 
     out = tmp_path / "small"
-    left = launched(lambda: learn(new_model(dropout=0.0), masked_batches, CONFIG, out, Small), tmp_path)
+    left = launched(lambda: learn(new_model(), masked_batches, CONFIG, out, Small), tmp_path)
     assert [one.code for one in left] == [0, 0], left
     assert left[0].said.count("out of memory") == 2 and apart(alone / "weights-0", out / "weights-0") < 1e-4
 
@@ -115,9 +115,9 @@ def test_a_signal_to_one_process_stops_all_with_a_checkpoint(new_model, masked_b
             return super().forward(labels, **inputs)
 
     out = tmp_path / "stopped"
-    left = launched(lambda: learn(new_model(dropout=0.0), masked_batches, CONFIG, out, Signalled), tmp_path)
+    left = launched(lambda: learn(new_model(), masked_batches, CONFIG, out, Signalled), tmp_path)
     assert [one.code for one in left] == [75, 75] and "stopped by SIGUSR1 before step 3" in left[1].said, left
-    left = launched(lambda: learn(new_model(dropout=0.0, seed=9), masked_batches, CONFIG, out), tmp_path)
+    left = launched(lambda: learn(new_model(seed=9), masked_batches, CONFIG, out), tmp_path)
     assert [one.code for one in left] == [0, 0] and apart(alone / "weights-0", out / "weights-0") < 1e-4
 
 

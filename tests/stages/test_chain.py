@@ -80,10 +80,10 @@ max_length = 24
 seeds = [13, 43]
 
 [finetuned.trainer]
-epochs = 12
+epochs = 6          # a classifier that is sure of everything tells no word from another
 batch_size = 16
 learning_rate = 3e-3
-evaluations = 1     # the first model that is right everywhere is not sure of anything
+evaluations = 1
 
 [scores]
 max_length = 24
@@ -247,11 +247,10 @@ def test_a_classifier_learns_what_a_word_decides(kitchen):
 
 
 def test_scorer_and_tagger_find_the_words_that_decide(kitchen):
-    """One token in six decides: guessing would find that many; what else is found is the classifier's luck."""
-    guessing = 100 / 6
-    assert metrics(kitchen, "scores")["truth_precision"] > 2 * guessing
-    assert metrics(kitchen, "tagger")["f1"] > 2 * guessing
-    assert metrics(kitchen, "masked")["truth_precision"] > 2 * guessing
+    """One token in six decides: guessing would find that many."""
+    assert metrics(kitchen, "scores")["truth_precision"] > 60
+    assert metrics(kitchen, "tagger")["f1"] > 60
+    assert metrics(kitchen, "masked")["truth_precision"] > 60
 
 
 def test_masks_fall_on_the_words_that_decide_more_often_than_by_chance(kitchen):
