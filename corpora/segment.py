@@ -20,6 +20,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import accumulate
 from math import inf, log
 from pathlib import Path
 
@@ -74,9 +75,10 @@ class Segmenter:
         """Character spans of the words, [n, 2] int32."""
         # half a character is no text: jieba leaves it alone, rjieba fails on it
         words = self._cut(_SURROGATE.sub("\ufffd", text))
-        edges = np.cumsum([0, *map(len, words)], dtype=np.int32)
-        kept = ~np.fromiter(map(str.isspace, words), bool, len(words))
-        return np.stack([edges[:-1], edges[1:]], axis=1)[kept]
+        spans = np.zeros((len(words), 2), dtype=np.int32)
+        spans[:, 1] = np.fromiter(accumulate(map(len, words)), np.int32, len(words))
+        spans[1:, 0] = spans[:-1, 1]
+        return spans[~np.fromiter(map(str.isspace, words), bool, len(words))]
 
     def words(self, text: str) -> list[str]:
         """The words themselves, as they are written."""

@@ -70,13 +70,12 @@ def _find(ids: list[int], probe: list[int]) -> int:
 
 
 def words_of_tokens(offsets: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """int32 [T]: the word of each token, never decreasing; -1 where there are no words.
+    """int32 [T]: the word of each token, never decreasing.
 
-    offsets int [T, 2] and spans int [W, 2] are characters from and to; spans are in order and do not overlap.
+    offsets int [T, 2] and spans int [W, 2] are characters from and to, both in order; spans do not overlap, and the
+    last one ends after every token has begun.
     """
-    if not len(spans) or not len(offsets):
-        return np.full(len(offsets), -1, dtype=np.int32)
-    first = np.minimum(np.searchsorted(spans[:, 1], offsets[:, 0], side="right"), len(spans) - 1)
+    first = np.searchsorted(spans[:, 1], offsets[:, 0], side="right")
     last = np.maximum(np.searchsorted(spans[:, 0], offsets[:, 1]) - 1, first)  # before it: a blank alone
     return _joined(first, last, len(spans))[first]
 
@@ -94,15 +93,38 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Span
 
     Special tokens written in a text, such as a literal `[MASK]`, are read as plain characters.
     """
-    special, unknown = np.array(tokenizer.all_special_ids), tokenizer.unk_token_id
-    for text, coded in zip(texts, _reader(tokenizer).encode_batch(texts, add_special_tokens=False), strict=True):
-        ids = np.array(coded.ids, dtype=np.int32)
-        offsets = np.fromiter(chain.from_iterable(coded.offsets), np.int64, 2 * len(ids)).reshape(-1, 2)
-        known, words = ~np.isin(ids, special), np.full(len(ids), -1, dtype=np.int32)
-        words[known] = words_of_tokens(offsets[known], spans(text))
-        if unknown is not None:  # a unigram model may have special tokens among its pieces
-            ids[~known] = unknown
-        yield Tokens(ids, words)
+    coded = _reader(tokenizer).encode_batch(texts, add_special_tokens=False)
+    lengths = np.array([len(each) for each in coded], dtype=np.int64)
+    ids = np.fromiter(chain.from_iterable(each.ids for each in coded), np.int32, lengths.sum())
+    pairs = chain.from_iterable(each.offsets for each in coded)
+    offsets = np.fromiter(chain.from_iterable(pairs), np.int64, 2 * len(ids)).reshape(-1, 2)
+    known = ~np.isin(ids, tokenizer.all_special_ids)
+    words = _words_of_texts(texts, spans, lengths, offsets, known)
+    if tokenizer.unk_token_id is not None:  # a unigram model may have special tokens among its pieces
+        ids[~known] = tokenizer.unk_token_id
+    for end, length in zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True):
+        yield Tokens(ids[end - length : end], words[end - length : end])
+
+
+def _words_of_texts(
+    texts: Sequence[str], spans: Spans, lengths: np.ndarray, offsets: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """int32 [T]: the word of each token of many texts, counted from 0 in each; -1 if not `known`, or without a word.
+
+    lengths [texts] are numbers of tokens; offsets [T, 2] and known [T] are of all tokens, text after text. The texts
+    are looked at as one, each moved behind the one before it: a short one costs no calls of its own.
+    """
+    found = [np.zeros((0, 2), dtype=np.int64), *map(spans, texts)]
+    words = np.array([len(each) for each in found[1:]], dtype=np.int64)
+    sizes = np.array([len(text) + 1 for text in texts], dtype=np.int64)
+    ends, before = np.cumsum(sizes), np.cumsum(words) - words
+    edges = np.concatenate(found) + np.repeat(ends - sizes, words)[:, None]
+    edges[(before + words - 1)[words > 0], 1] = ends[words > 0]  # blanks at the end of a text belong to its last word
+    text = np.repeat(np.arange(len(texts)), lengths)
+    inside = known & (words > 0)[text]
+    numbers, text = np.full(len(known), -1, dtype=np.int32), text[inside]
+    numbers[inside] = words_of_tokens(offsets[inside] + (ends - sizes)[text, None], edges) - before[text]
+    return numbers
 
 
 def _reader(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:

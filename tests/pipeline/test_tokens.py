@@ -73,21 +73,15 @@ def test_a_special_token_written_in_a_text_is_plain_text(family):
     assert not kinds & set(row["input_ids"][1:-1].tolist())
 
 
-def test_a_token_of_white_space_belongs_to_the_next_word_and_at_the_end_to_the_last():
-    offsets = np.array([(0, 1), (1, 3), (3, 4), (4, 4), (4, 6), (6, 7)])
-    assert words_of_tokens(offsets, np.array([(1, 3), (4, 6)])).tolist() == [0, 0, 1, 1, 1, 1]
+def test_white_space_belongs_to_the_next_word_and_at_the_end_to_the_last(families):
+    found = list(encode(families["byte-level"], [" the  film ", " ", " is"], spans))
+    assert [each.word_ids.tolist() for each in found] == [[0, 0, 1, 1, 1], [-1], [0, 0]]
 
 
 def test_words_that_share_a_token_are_one_word_with_the_number_of_the_first():
     words = np.array([(0, 1), (1, 3), (3, 4), (5, 6)])
     assert words_of_tokens(np.array([(0, 1), (1, 2), (2, 4), (5, 6)]), words).tolist() == [0, 1, 1, 3]
     assert words_of_tokens(np.array([(0, 2), (2, 4), (4, 6)]), words).tolist() == [0, 0, 3]
-
-
-def test_without_words_or_tokens_there_are_no_numbers():
-    nothing = np.zeros((0, 2), dtype=np.int64)
-    assert words_of_tokens(np.array([(0, 1)]), nothing).tolist() == [-1]
-    assert words_of_tokens(nothing, np.array([(0, 1)])).tolist() == []
 
 
 @pytest.mark.parametrize(

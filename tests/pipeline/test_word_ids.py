@@ -188,6 +188,16 @@ def test_ids_are_those_of_the_tokenizer_and_cutting_loses_none(tokenizer, text, 
         assert [x for row in rows for x in row[column][1:-1].tolist()] == getattr(whole, column).tolist()
 
 
+@settings(max_examples=20)
+@given(texts=st.lists(TEXT, max_size=4), lengths=LENGTHS)
+def test_texts_read_together_are_read_as_each_alone(tokenizer, texts, lengths):
+    together = list(encode(tokenizer, texts, lambda text: cut(text, lengths)))
+    alone = [read(tokenizer, text, lengths)[0] for text in texts]
+    for one, other in zip(together, alone, strict=True):
+        assert one.input_ids.tolist() == other.input_ids.tolist()
+        assert one.word_ids.tolist() == other.word_ids.tolist()
+
+
 def test_half_a_word_never_stands_beside_its_masked_half(tokenizer):
     """Of words that share a token, all or none are masked; over many visits the budget is met."""
     text = "".join(LINES)

@@ -90,10 +90,8 @@ def test_a_stage_makes_its_artifact_and_says_what_went_in(desk):
     assert (done.code, (desk.folder / "runs/r/made/result").read_text()) == (0, "result " * 3)
     manifest = desk.manifest()
     assert (manifest["stage"], manifest["version"], manifest["metrics"]) == ("toy", 1, {"rows": 3})
-    assert (
-        manifest["config"] == {"times": 3, "fail": "", "held": 8, "words": ""}
-        and manifest["provenance"]["processes"] == 1
-    )
+    assert manifest["config"] == {"times": 3, "fail": "", "held": 8, "words": ""}
+    assert manifest["provenance"]["processes"] == 1
     assert "rows 3" in done.error and not (desk.folder / "runs/r/made.partial").exists()
 
 
