@@ -3,7 +3,7 @@
     Segmenter("auto", "zh").spans("我爱北京。")   ->   [[0, 1], [1, 2], [2, 4], [4, 5]]
 
 Spans are in order, do not overlap, and cover every character that is no white space. jieba is the reference; rjieba
-is some ten times as fast and cuts one to three words in a thousand otherwise, so it is used only when asked for by name.
+is some ten times as fast and cuts one to three words in a thousand otherwise: it is used only when asked for by name.
 Both know Chinese and ASCII; of anything else, accented letters and joined emoji too, they make single characters.
 
 Unicode rules find the words of languages that put blanks between them. Of the others they know none: ideographs and
