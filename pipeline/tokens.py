@@ -1,14 +1,23 @@
 """Text -> ids, and the word each id belongs to, for every tokenizer family.
 
-Words are character spans from a segmenter; tokens are character spans from the tokenizer. A token belongs to the first
-word that ends after the token starts, which is right for WordPiece, for byte-level BPE and Metaspace tokens that begin
-with the blank before a word, and for several tokens in one character.
+Words are character spans from a segmenter, tokens are character spans from a tokenizer, and neither knows the other:
+
+- A token belongs to the words it shares a character with. The blank before a word, as in byte-level BPE and Metaspace,
+  belongs to that word, or at the end of a text to the last one.
+- Words that share a token are one word, with the number of the first: `的人` is one token to many a model, and whole
+  words are masked so that no half of one is left to guess the other by.
+- Several tokens in one character, as bytes are, belong to its word, and so do all tokens of a word.
+- A special or unknown token belongs to no word (-1) and joins none: nothing can be learned from predicting it.
+
+So the numbers never go back, the tokens of a word stand together (but for unknown ones among them), and a word of
+which the tokenizer leaves nothing, such as a control character, has no token: its number is missing.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -60,16 +69,23 @@ def _find(ids: list[int], probe: list[int]) -> int:
     return next(i for i in range(len(ids)) if ids[i : i + len(probe)] == probe)
 
 
-def words_of_tokens(starts: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """int32 [tokens]: the word of each token, from its first character. Never decreasing; -1 where no word is."""
-    if len(spans) == 0:
-        return np.full(len(starts), -1, dtype=np.int32)
-    words = np.searchsorted(spans[:, 1], starts, side="right")
-    return (
-        np.maximum.accumulate(np.minimum(words, len(spans) - 1)).astype(np.int32)
-        if len(starts)
-        else words.astype("i4")
-    )
+def words_of_tokens(offsets: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """int32 [T]: the word of each token, never decreasing.
+
+    offsets int [T, 2] and spans int [W, 2] are characters from and to, both in order; spans do not overlap, and the
+    last one ends after every token has begun.
+    """
+    first = np.searchsorted(spans[:, 1], offsets[:, 0], side="right")
+    last = np.maximum(np.searchsorted(spans[:, 0], offsets[:, 1]) - 1, first)  # before it: a blank alone
+    return _joined(first, last, len(spans))[first]
+
+
+def _joined(first: np.ndarray, last: np.ndarray, count: int) -> np.ndarray:
+    """int32 [count]: of each word, the first of those joined with it by tokens that reach from `first` to `last`."""
+    reach = np.cumsum(np.bincount(first, minlength=count) - np.bincount(last, minlength=count))
+    numbers = np.arange(count, dtype=np.int32)
+    numbers[1:][reach[:-1] > 0] = 0  # a token reaches into this word from the one before
+    return np.maximum.accumulate(numbers)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Spans) -> Iterator[Tokens]:
@@ -77,27 +93,47 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Span
 
     Special tokens written in a text, such as a literal `[MASK]`, are read as plain characters.
     """
-    if not len(texts):  # a process may have nothing to do; transformers fails on it
-        return
-    coded = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        split_special_tokens=True,
-        verbose=False,
-    )
-    special = np.array(tokenizer.all_special_ids)
-    unknown = tokenizer.unk_token_id
-    for text, coded_ids, offsets in zip(texts, coded["input_ids"], coded["offset_mapping"], strict=True):
-        ids = np.asarray(coded_ids, dtype=np.int32)
-        is_special = np.isin(ids, special)
-        starts = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 0]
-        words = words_of_tokens(starts, spans(text))
-        if unknown is not None:  # a unigram model may have special tokens among its pieces
-            ids = np.where(is_special, np.int32(unknown), ids)
-        yield Tokens(ids, np.where(is_special, np.int32(-1), words))
+    coded = _reader(tokenizer).encode_batch(texts, add_special_tokens=False)
+    lengths = np.array([len(each) for each in coded], dtype=np.int64)
+    ids = np.fromiter(chain.from_iterable(each.ids for each in coded), np.int32, lengths.sum())
+    pairs = chain.from_iterable(each.offsets for each in coded)
+    offsets = np.fromiter(chain.from_iterable(pairs), np.int64, 2 * len(ids)).reshape(-1, 2)
+    known = ~np.isin(ids, tokenizer.all_special_ids)
+    words = _words_of_texts(texts, spans, lengths, offsets, known)
+    if tokenizer.unk_token_id is not None:  # a unigram model may have special tokens among its pieces
+        ids[~known] = tokenizer.unk_token_id
+    for end, length in zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True):
+        yield Tokens(ids[end - length : end], words[end - length : end])
+
+
+def _words_of_texts(
+    texts: Sequence[str], spans: Spans, lengths: np.ndarray, offsets: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """int32 [T]: the word of each token of many texts, counted from 0 in each; -1 if not `known`, or without a word.
+
+    lengths [texts] are numbers of tokens; offsets [T, 2] and known [T] are of all tokens, text after text. The texts
+    are looked at as one, each moved behind the one before it: a short one costs no calls of its own.
+    """
+    found = [np.zeros((0, 2), dtype=np.int64), *map(spans, texts)]
+    words = np.array([len(each) for each in found[1:]], dtype=np.int64)
+    sizes = np.array([len(text) + 1 for text in texts], dtype=np.int64)
+    ends, before = np.cumsum(sizes), np.cumsum(words) - words
+    edges = np.concatenate(found) + np.repeat(ends - sizes, words)[:, None]
+    edges[(before + words - 1)[words > 0], 1] = ends[words > 0]  # blanks at the end of a text belong to its last word
+    text = np.repeat(np.arange(len(texts)), lengths)
+    inside = known & (words > 0)[text]
+    numbers, text = np.full(len(known), -1, dtype=np.int32), text[inside]
+    numbers[inside] = words_of_tokens(offsets[inside] + (ends - sizes)[text, None], edges) - before[text]
+    return numbers
+
+
+def _reader(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """What reads for a tokenizer, set to cut and pad nothing; transformers sets all three anew at each call of its."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    return backend
 
 
 def cut_points(word_ids: np.ndarray, room: int) -> list[tuple[int, int]]:
@@ -150,8 +186,16 @@ def sequence_rows(
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What a tokenizer does, as a hash: two corpora of ids with one fingerprint mean the same by an id."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]
+    """What a tokenizer does, as a hash: two corpora of ids with one fingerprint mean the same by an id.
+
+    Truncation and padding are left out: they belong to the last call, or to what a checkpoint was used for.
+    """
+    backend = tokenizer.backend_tokenizer
+    if backend.truncation or backend.padding:
+        backend = Tokenizer.from_str(backend.to_str())
+        backend.no_truncation()
+        backend.no_padding()
+    return hashlib.sha256(backend.to_str().encode()).hexdigest()[:16]
 
 
 def replaceable_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:

@@ -4,7 +4,7 @@
 
 Every section is built as the dataclass of the stage that reads it: unknown settings, wrong types and unknown sections
 are refused together, not an hour later one by one. Each section is then written to `<out>/<section>.json`, only where
-its content changed: make compares times, and so remakes only what a changed setting reaches.
+its content changed, or that of a file it names: make compares times, and so remakes only what a change reaches.
 """
 
 import argparse
@@ -14,8 +14,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.run.artifact import named_files
 from pipeline.run.errors import InputError
-from pipeline.run.recipe import build, load_recipe, nearest
+from pipeline.run.recipe import build, load_recipe, nearest, recipe_folder
 from pipeline.run.stage import config_class
 
 SECTIONS = {
@@ -45,9 +46,9 @@ def check(recipe: str, overrides: list[str], out: Path) -> None:
     for section, stage in SECTIONS.items():
         try:
             cls = config_class(getattr(importlib.import_module(f"stages.{stage}"), stage))
-            sections[section] = json.dumps(
-                asdict(build(cls, tables.get(section, {}), section)), indent=2, ensure_ascii=False
-            )
+            config = build(cls, tables.get(section, {}), section, recipe_folder(recipe))
+            settings = asdict(config) | {f"sha256 of {name}": sha for name, sha in named_files(config).items()}
+            sections[section] = json.dumps(settings, indent=2, ensure_ascii=False)
         except InputError as error:
             problems.append(str(error))
     if problems:

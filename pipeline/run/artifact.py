@@ -69,9 +69,26 @@ def make_key(stage: str, version: int, config: Manifest, inputs: dict[str, str])
 
 
 def keyed(config: object) -> Manifest:
-    """The settings of a dataclass without the fields of `metadata={"key": False}`: what the hardware can hold."""
-    kept = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("key", True)}
+    """The settings of a dataclass that alter what is made.
+
+    Left out are fields of `metadata={"key": False}`, what the hardware can hold, and of `metadata={"file": True}`, the
+    place of a file: what counts is its content, see `named_files`.
+    """
+    left_out = lambda field: not field.metadata.get("key", True) or field.metadata.get("file", False)
+    kept = {field.name: getattr(config, field.name) for field in fields(config) if not left_out(field)}
     return {name: keyed(value) if is_dataclass(value) else value for name, value in kept.items()}
+
+
+def named_files(config: object) -> dict[str, str]:
+    """Setting -> sha256 of the file it names, for the fields of `metadata={"file": True}` that are not empty."""
+    found = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            found |= {f"{field.name}.{name}": digest for name, digest in named_files(value).items()}
+        elif field.metadata.get("file") and value:
+            found[field.name] = file_digest(Path(value))
+    return found
 
 
 def file_digest(path: Path) -> str:

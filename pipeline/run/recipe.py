@@ -2,8 +2,9 @@
 
     python -m pipeline.run.recipe demo --set dapt.trainer.steps=200      # the recipe as it will be used
 
-`extends = "other"` starts from another recipe. What is unknown or of the wrong type is refused with the nearest known
-name, and all that is wrong is said at once.
+`extends = "other"` starts from another recipe. A setting that names a file gives its path from the folder of the
+recipe that was asked for. What is unknown or of the wrong type is refused with the nearest known name, and all that is
+wrong is said at once.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import json
 import sys
 import types
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -36,13 +37,34 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Table:
     return recipe
 
 
-def build(cls: type[Config], table: Table, section: str) -> Config:
-    """A dataclass from a section of a recipe, or an InputError that lists all that is wrong with it."""
+def recipe_folder(name: str) -> Path:
+    """Where a recipe lies, given as for `load_recipe`: from here the files are found that its settings name."""
+    return _path(name).parent
+
+
+def build(cls: type[Config], table: Table, section: str, folder: Path = Path()) -> Config:
+    """A dataclass from a section of a recipe in `folder`, or an InputError that lists all that is wrong with it."""
     problems: list[str] = []
     config = _build(cls, table, section, problems)
+    if config is not None:
+        config = _with_files(config, folder, section, problems)
     if problems:
         raise InputError("; ".join(problems))
     return config
+
+
+def _with_files(config: Config, folder: Path, place: str, problems: list[str]) -> Config:
+    """The config, its settings of `metadata={"file": True}` as paths from here instead of from the recipe's folder."""
+    found = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            found[field.name] = _with_files(value, folder, f"{place}.{field.name}", problems)
+        elif field.metadata.get("file") and value:
+            found[field.name] = str(folder / value)
+            if not (folder / value).is_file():
+                problems.append(f"{place}.{field.name}: no file {folder / value}: give its path from {folder}/")
+    return replace(config, **found) if found else config
 
 
 def _read(name: str, seen: list[str]) -> Table:

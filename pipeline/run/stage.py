@@ -32,6 +32,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version as package_version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -39,7 +40,7 @@ from pipeline.run import artifact
 from pipeline.run.errors import InputError, Interrupted, StorageError, is_disk_full
 from pipeline.run.faults import fault
 from pipeline.run.processes import clock, rank, say, wait_for_all, world
-from pipeline.run.recipe import build, load_recipe
+from pipeline.run.recipe import build, load_recipe, recipe_folder
 
 Stage = Callable[..., dict[str, float]]
 Sources = Callable[..., Sequence[Path]]
@@ -135,13 +136,14 @@ class _Job:
 
 def _job(stage: Stage, version: int, sources: Sources | None, args: argparse.Namespace) -> _Job:
     section = section_of(args.out.name)
-    config = build(config_class(stage), load_recipe(args.recipe, args.set).get(section, {}), section)
+    table = load_recipe(args.recipe, args.set).get(section, {})
+    config = build(config_class(stage), table, section, recipe_folder(args.recipe))
     given = {
         n: getattr(args, n) for n, p in _parameters(stage).items() if not is_dataclass(p.annotation) and n != "out"
     }
     raw = {name: given[name] for name in _parameters(sources) if name in given} if sources else {}
     artifacts = {name: path for name, path in given.items() if name not in raw}
-    inputs = _digests(artifacts, sources(config, **raw) if sources else [])
+    inputs = _digests(artifacts, sources(config, **raw) if sources else []) | artifact.named_files(config)
     return _Job(stage, version, config, given, inputs, args.out)
 
 
@@ -232,14 +234,14 @@ def _writable(folder: Path) -> None:
 
 
 def _provenance(seconds: float) -> dict[str, object]:
-    packages = ("torch", "transformers", "datasets", "accelerate", "pyarrow", "tokenizers", "jieba", "numpy")
+    packages = ("torch", "transformers", "datasets", "accelerate", "pyarrow", "tokenizers", "jieba", "rjieba", "numpy")
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     return {
         "commit": _commit(),
         "command": os.environ.get("KEYMASK_CALL") or " ".join(sys.argv),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {name: package_version(name) for name in packages},
+        "versions": {name: package_version(name) for name in packages if find_spec(name)},
         "processes": world(),
         "seconds": round(seconds, 1),
         "peak_memory_mb": round(max(peak) / 1024),

@@ -1,15 +1,19 @@
-"""Made-up text, as ids: how long its sequences are is what matters to speed, not what they say.
+"""Made-up text. As ids, how long its sequences are is what matters to speed, not what they say; as lines, what is
+in them.
 
 Lengths are lognormal, cut at the maximum, as of short reviews and sentences of an encyclopedia: many short ones, a
 long tail. Ids follow Zipf's law over a Chinese vocabulary of BERT's size; words have 1.7 tokens on average, and every
 tenth is important.
 """
 
+import logging
 from dataclasses import dataclass
 
+import jieba
 import numpy as np
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
+from corpora.segment import private_cache
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking import MaskingConfig, Policy, Vocabulary
 from pipeline.tokens import replaceable_ids
@@ -67,6 +71,26 @@ def text(count: int, longest: int = 128, seed: int = 0) -> Text:
     names = np.array([f"bench-{draw.integers(2**62):016x}" for _ in range(count)], dtype="S")
     sequences = Sequences(names, offsets, ids.astype(np.int32), words.astype(np.int32), important)
     return Text(sequences, tokenizer(longest), longest)
+
+
+def lines(count: int, seed: int = 0) -> list[str]:
+    """`count` lines of Chinese to be cut into words, of lengths as above: jieba's words, drawn by their frequency.
+
+    Between them stand punctuation, numbers, Latin words, and names of two ideographs that are in no dictionary.
+    """
+    jieba.setLogLevel(logging.ERROR)
+    jieba.dt.tmp_dir = str(private_cache())
+    jieba.initialize()
+    draw, known = np.random.default_rng(seed), {word: n for word, n in jieba.dt.FREQ.items() if n}
+    words, counts = list(known), np.array(list(known.values()))
+    sizes = np.clip(draw.lognormal(np.log(TYPICAL * 128), DEVIATION, count), 5, 512).astype(np.int64)
+    drawn = draw.choice(len(words), sizes.sum(), p=counts / counts.sum())
+    names = ["".join(map(chr, pair)) for pair in draw.integers(0x4E00, 0x9FA5, (100, 2))]
+    between = ["，", "。", "、", "“", "”", " 3.14 ", "2024", "iPhone", "well-made", *names]
+    more = np.where(draw.random(len(drawn)) < 0.2, draw.zipf(1.5, len(drawn)) % len(between), -1)
+    pieces = [words[word] + (between[place] if place >= 0 else "") for word, place in zip(drawn, more, strict=True)]
+    ends = np.cumsum(sizes)
+    return ["".join(pieces[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
 
 def tokenizer(longest: int) -> PreTrainedTokenizerBase:

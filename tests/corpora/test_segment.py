@@ -3,6 +3,7 @@
 import stat
 from functools import lru_cache
 
+import jieba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from corpora import segment
 from corpora.schemas import InputError
-from corpora.segment import Segmenter
+from corpora.segment import Segmenter, WordsConfig
 
 NAMES = ("jieba", "rjieba", "unicode")
 
@@ -49,6 +50,12 @@ def test_chinese_is_cut_into_words(name):
         ("1,000 it’s snake_case", ["1,000", "it’s", "snake", "_", "case"]),
         ("ok我们 iPhone15", ["ok", "我", "们", "iPhone15"]),
         ("cafe\u0301 - 'tis", ["cafe\u0301", "-", "'", "tis"]),
+        ("https://a.cn/b?c=3.14", ["https", ":", "/", "/", "a", ".", "cn", "/", "b", "?", "c", "=", "3.14"]),
+        ("日本語のスーパーへ行った", ["日", "本", "語", "の", "スーパー", "へ", "行", "った"]),
+        ("한국어는 क्षत्रिय שלום", ["한국어는", "क्षत्रिय", "שלום"]),
+        ("ไทยน้ำ", ["ไ", "ท", "ย", "น้", "ำ"]),
+        ("👩‍👩‍👧x👍🏽🇨🇳🇩🇪1️⃣❤️", ["👩‍👩‍👧", "x", "👍🏽", "🇨🇳", "🇩🇪", "1️⃣", "❤️"]),
+        ("葛\U000e0100城", ["葛\U000e0100", "城"]),
         ("", []),
     ],
 )
@@ -57,7 +64,29 @@ def test_other_languages_are_cut_by_letters_and_punctuation(text, words):
 
 
 def test_auto_is_jieba_for_chinese_and_unicode_for_the_rest():
-    assert (Segmenter("auto", "zh").name, Segmenter("auto", "en").name) == ("jieba", "unicode")
+    assert [WordsConfig(language).segmenter for language in ("zh", "zh-TW", "en")] == ["jieba", "jieba", "unicode"]
+    assert segmenter("auto").name == "jieba"
+
+
+@lru_cache
+def plain_jieba() -> jieba.Tokenizer:
+    tokenizer = jieba.Tokenizer()
+    tokenizer.tmp_dir = str(segment.private_cache())
+    tokenizer.add_word("键面罩")
+    return tokenizer
+
+
+@settings(deadline=None, max_examples=200)
+@given(text=st.one_of(TEXTS, st.text("中国人民大学生活动物理想法院长期待遇到达成为了键面罩子", max_size=40)))
+def test_the_faster_search_cuts_as_jieba_does(text, dictionary):
+    assert dictionary._cut(text) == plain_jieba().lcut(text)
+
+
+@pytest.fixture(scope="module")
+def dictionary(tmp_path_factory) -> Segmenter:
+    path = tmp_path_factory.mktemp("words") / "words.txt"
+    path.write_text("键面罩\n", encoding="utf-8")
+    return Segmenter("jieba", "zh", path)
 
 
 @pytest.mark.parametrize("name", ["jieba", "rjieba"])
@@ -82,6 +111,19 @@ def test_a_user_dictionary_that_is_not_there_is_refused(tmp_path):
 def test_the_unicode_rules_refuse_a_user_dictionary(tmp_path):
     with pytest.raises(InputError, match="takes no user dictionary"):
         Segmenter("unicode", "en", tmp_path / "words.txt")
+
+
+def test_a_recipe_says_which_segmenter_and_its_words_are_kept_whole(tmp_path):
+    (tmp_path / "words.txt").write_text("键面罩\n", encoding="utf-8")
+    found = Segmenter.of(WordsConfig(segmenter="rjieba", user_dictionary=str(tmp_path / "words.txt")))
+    assert found.name == "rjieba" and "键面罩" in found.words("买了键面罩")
+
+
+def test_what_is_wrong_with_the_settings_is_said_before_anything_runs():
+    with pytest.raises(InputError, match="auto, jieba, rjieba, unicode"):
+        WordsConfig(segmenter="jeiba")
+    with pytest.raises(InputError, match="takes no user dictionary"):
+        WordsConfig("en", user_dictionary="words.txt")
 
 
 def test_an_unknown_segmenter_is_refused_with_the_known_ones():

@@ -1,6 +1,10 @@
 """A recipe is checked whole before anything long starts, and make is told what changed."""
 
 import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +36,27 @@ def test_only_what_changed_is_written_again(recipe, tmp_path):
     check(recipe, ["masked.mask_rate=0.3"], tmp_path)
     after = sections(tmp_path)
     assert [name for name in after if after[name] != before[name]] == ["masked"]
+
+
+@dataclass(frozen=True)
+class ReadingConfig:
+    words: str = field(default="", metadata={"file": True})
+
+
+def reading(config: ReadingConfig, out: Path) -> dict[str, float]:
+    return {}
+
+
+def test_a_section_is_written_again_when_a_file_it_names_has_other_content(recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "stages.reading", SimpleNamespace(reading=reading))
+    monkeypatch.setattr("stages.check.SECTIONS", {"words": "reading", "dapt": "pretrain"})
+    before = {}
+    for content in ("1", "1", "2"):
+        (tmp_path / "words.txt").write_text(content)
+        check(recipe, ["words.words=words.txt"], tmp_path / "out")
+        before[content], last = sections(tmp_path / "out"), before.get(content)
+        assert last is None or last == before[content]
+    assert [name for name in before["1"] if before["1"][name] != before["2"][name]] == ["words"]
 
 
 def test_all_that_is_wrong_in_all_sections_is_said_at_once_and_nothing_is_written(recipe, tmp_path):

@@ -23,6 +23,7 @@ from pipeline.run.artifact import (
     lock,
     make_key,
     missing_inputs,
+    named_files,
     open_draft,
     publish,
     read_manifest,
@@ -140,6 +141,26 @@ class Settings:
 def test_what_the_hardware_can_hold_is_left_out_of_the_key():
     assert keyed(Settings()) == keyed(Settings(Pace(held=64), fast=True)) == {"pace": {"rate": 0.1}}
     assert keyed(Settings(Pace(rate=0.2))) == {"pace": {"rate": 0.2}}
+
+
+@dataclass(frozen=True)
+class Words:
+    dictionary: str = field(default="", metadata={"file": True})
+
+
+@dataclass(frozen=True)
+class Reading:
+    words: Words = field(default_factory=Words)
+    size: int = 1
+
+
+def test_of_a_file_the_content_counts_and_not_its_place(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("好\n", encoding="utf-8")
+    one, other = (Reading(Words(str(tmp_path / name))) for name in ("a", "b"))
+    assert keyed(one) == keyed(other) == {"words": {}, "size": 1}
+    assert named_files(one) == named_files(other) == {"words.dictionary": file_digest(tmp_path / "a")}
+    assert named_files(Reading()) == {}
 
 
 def test_a_new_artifact_takes_the_place_of_the_old_one(tmp_path):

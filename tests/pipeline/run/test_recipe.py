@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from pipeline.run.errors import InputError
-from pipeline.run.recipe import RECIPES, build, load_recipe
+from pipeline.run.recipe import RECIPES, build, load_recipe, recipe_folder
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,29 @@ def test_sections_become_dataclasses_and_lists_tuples():
 def test_a_whole_number_serves_as_a_number():
     found = build(Toy, {"learning_rate": 1}, "toy").learning_rate
     assert found == 1.0 and type(found) is float
+
+
+@dataclass(frozen=True)
+class Reading:
+    dictionary: str = field(default="", metadata={"file": True})
+
+
+@dataclass(frozen=True)
+class Nested:
+    reading: Reading = field(default_factory=Reading)
+
+
+def test_a_setting_that_names_a_file_is_read_from_the_folder_of_the_recipe(recipe, tmp_path):
+    (tmp_path / "words.txt").write_text("好\n", encoding="utf-8")
+    name = recipe("r", '[toy.reading]\ndictionary = "words.txt"\n')
+    found = build(Nested, load_recipe(name)["toy"], "toy", recipe_folder(name))
+    assert found.reading.dictionary == str(tmp_path / "words.txt")
+    assert build(Nested, {}, "toy", tmp_path).reading.dictionary == ""
+
+
+def test_a_setting_that_names_no_file_is_refused_with_where_it_was_looked_for(tmp_path):
+    with pytest.raises(InputError, match=rf"toy\.reading\.dictionary: no file {tmp_path}/words\.txt"):
+        build(Nested, {"reading": {"dictionary": "words.txt"}}, "toy", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run.artifact import lock
+from pipeline.run.artifact import file_digest, lock
 from pipeline.run.stage import config_class, run, section_of
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -32,6 +32,7 @@ class ToyConfig:
     times: int = 1
     fail: str = ""
     held: int = field(default=8, metadata={"key": False})
+    words: str = field(default="", metadata={"file": True})
 
 def toy(config: ToyConfig, source: Path | None, out: Path) -> dict[str, float]:
     (out / "begun").write_text((out / "begun").read_text() + "x" if (out / "begun").exists() else "x")
@@ -89,7 +90,8 @@ def test_a_stage_makes_its_artifact_and_says_what_went_in(desk):
     assert (done.code, (desk.folder / "runs/r/made/result").read_text()) == (0, "result " * 3)
     manifest = desk.manifest()
     assert (manifest["stage"], manifest["version"], manifest["metrics"]) == ("toy", 1, {"rows": 3})
-    assert manifest["config"] == {"times": 3, "fail": "", "held": 8} and manifest["provenance"]["processes"] == 1
+    assert manifest["config"] == {"times": 3, "fail": "", "held": 8, "words": ""}
+    assert manifest["provenance"]["processes"] == 1
     assert "rows 3" in done.error and not (desk.folder / "runs/r/made.partial").exists()
 
 
@@ -128,6 +130,18 @@ def test_a_changed_source_makes_it_again(desk):
     (desk.folder / "raw" / "a.txt").write_text("2")
     keys.append(desk.run() and desk.manifest()["key"])
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_file_that_a_setting_names_is_part_of_what_went_in(desk):
+    (desk.folder / "r.toml").write_text('[made]\nwords = "words.txt"\n')
+    (desk.folder / "words.txt").write_text("1")
+    keys = [desk.run() and desk.manifest()["key"]]
+    (desk.folder / "words.txt").rename(desk.folder / "moved.txt")
+    keys.append(desk.run("--set", "made.words=moved.txt") and desk.manifest()["key"])
+    (desk.folder / "moved.txt").write_text("2")
+    keys.append(desk.run("--set", "made.words=moved.txt") and desk.manifest()["key"])
+    assert keys[0] == keys[1] != keys[2]
+    assert desk.manifest()["inputs"] == {"words": file_digest(desk.folder / "moved.txt")}
 
 
 def test_the_key_does_not_depend_on_the_place(desk, tmp_path):
