@@ -123,7 +123,7 @@ def _jieba(dictionary: Path | None) -> Cut:
 
 
 def _best_path(tokenizer: object, text: str, _: None, path: dict[int, tuple[float, int]]) -> None:
-    """jieba's own search in one pass, each word looked up once: the same sums, so the same cuts, in 0.7 of the time.
+    """jieba's own search in one pass, each word looked up once: the same sums, so the same cuts, in 3/4 of the time.
 
     path[i] becomes the best log probability of text[i:], and the last character of its first word.
     """
