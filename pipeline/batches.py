@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from pipeline.draws import document_keys
-from pipeline.masking import MaskingConfig, Vocabulary, choose, corrupt
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.replacement import Vocabulary, corrupt
+from pipeline.masking.selection import choose
 
 IGNORE = -100
 """Label of a token that is not predicted."""

@@ -8,7 +8,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.batches import IGNORE, MaskedBatches, Sequences, by_length
 from pipeline.draws import document_keys
-from pipeline.masking import MaskingConfig, Vocabulary
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.replacement import Vocabulary
 from pipeline.objectives import MaskedLM
 from pipeline.run.processes import processes, share, total
 from pipeline.tokens import replaceable_ids

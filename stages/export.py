@@ -18,7 +18,8 @@ from corpora.parquet import metadata_of, read_batches, shards, write_shard
 from corpora.schemas import STATIC
 from pipeline.batches import IGNORE, padded
 from pipeline.draws import document_keys
-from pipeline.masking import MaskingConfig, Vocabulary, corrupt
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.replacement import Vocabulary, corrupt
 from pipeline.models import load_tokenizer
 from pipeline.run.stage import run
 from pipeline.tokens import replaceable_ids

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from corpora.parquet import flat_columns, metadata_of
 from pipeline.batches import Sequences
-from pipeline.masking import MaskingConfig
+from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_masked_lm, load_tokenizer, model_card, save
 from pipeline.pretraining import pretrain_mlm
 from pipeline.run.artifact import SCRATCH, keyed

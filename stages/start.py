@@ -18,7 +18,7 @@ from corpora.parquet import flat_columns, read_batches, write_corpus
 from corpora.schemas import MASKED
 from corpora.segment import Segmenter
 from pipeline.batches import Sequences
-from pipeline.masking import MaskingConfig
+from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_masked_lm, load_tokenizer, model_card, new_bert, save
 from pipeline.pretraining import pretrain_mlm
 from pipeline.run.artifact import SCRATCH

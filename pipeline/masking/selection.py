@@ -1,7 +1,7 @@
-"""Which words to predict, and what stands there instead.
+"""Which words to predict.
 
-`choose` decides, `corrupt` replaces, `show` displays. All are functions of arrays and of (seed, epoch, document,
-position): nothing is drawn from a stream, so the same sequence is masked the same way on any machine (design.md 8).
+A function of arrays and of (seed, epoch, document, position): nothing is drawn from a stream, so the same sequence is
+masked the same way on any machine (design.md 8).
 
 Policies: `random` (BERT, Devlin et al. 2019: single tokens), `whole_word` (all tokens of a word or none), `selective`
 (Train No Evil, Gu et al. 2020: words the tagger calls important). Where we leave the papers: a budget is hit by every
@@ -9,65 +9,12 @@ policy to within one word (Train No Evil masks fewer where the tagger sees fewer
 again at each visit (Train No Evil freezes one draw).
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.draws import CHOOSE, CORRUPT, CROSS, RANK, REPLACE, uniform
-
-Policy = Literal["selective", "random", "whole_word"]
-IMPORTANT = 128
-"""A word is important from here on: the tagger gives it at least one half (importance is 0-255)."""
-RATE_STEPS = 5
-"""Mask rates of the stepwise schedule, the first and the last included."""
-
-
-@dataclass(frozen=True)
-class MaskingConfig:
-    """How sequences are masked at every visit."""
-
-    policy: Policy = "selective"
-    """selective: important words first; whole_word: words at random; random: tokens at random."""
-    mask_rate: float = 0.15
-    """Share of the tokens to predict, as in BERT."""
-    mask_rate_schedule: Literal["constant", "linear", "steps"] = "constant"
-    """How it goes on to `final_mask_rate` as tokens are read: not at all, evenly, or in five steps. Only going down
-    has been seen to help, from 0.3 to 0.15 for example (Ankner et al. 2024)."""
-    final_mask_rate: float = 0.15
-    """The mask rate at the end, where a schedule is named."""
-    selective_share: float = 1.0
-    """Share of the budget that important words may fill; the rest is drawn at random from all other words."""
-    mask_share: float = 0.8
-    """Share of the chosen tokens that become the mask token."""
-    random_share: float = 0.1
-    """Share of the chosen tokens that become a random token; what is left stays as written."""
-    seed: int = 0
-    """Seed of choice and corruption."""
-
-    def __post_init__(self) -> None:
-        for name in ("mask_rate", "final_mask_rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
-        if not 0 <= self.selective_share <= 1:
-            raise ValueError(f"selective_share = {self.selective_share} must lie between 0 and 1")
-        if self.mask_share < 0 or self.random_share < 0 or self.mask_share + self.random_share > 1:
-            raise ValueError("mask_share and random_share must be positive and add up to at most 1")
-
-    def at(self, elapsed: float) -> "MaskingConfig":
-        """The masking when the share `elapsed` of the training's tokens has been read."""
-        if self.mask_rate_schedule == "constant":
-            return self
-        part = elapsed if self.mask_rate_schedule == "linear" else min(int(elapsed * RATE_STEPS) / (RATE_STEPS - 1), 1)
-        return replace(self, mask_rate=self.mask_rate + (self.final_mask_rate - self.mask_rate) * part)
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What a tokenizer offers to put in place of a token."""
-
-    mask_id: int
-    replaceable: np.ndarray  # int32: no special token among them
+from pipeline.draws import CHOOSE, CROSS, RANK, uniform
+from pipeline.masking.config import IMPORTANT, MaskingConfig
 
 
 def choose(
@@ -156,38 +103,3 @@ def _changes(values: np.ndarray) -> np.ndarray:
     changes = np.ones(len(values), dtype=bool)
     np.not_equal(values[1:], values[:-1], out=changes[1:])
     return changes
-
-
-def corrupt(
-    config: MaskingConfig,
-    vocabulary: Vocabulary,
-    input_ids: np.ndarray,
-    masked: np.ndarray,
-    keys: np.ndarray,
-    epochs: np.ndarray,
-) -> np.ndarray:
-    """int32 [B, L]: ids with the chosen ones replaced: 80 % mask token, 10 % random token, 10 % as written (BERT)."""
-    rows, positions = np.nonzero(masked)
-    where = (keys[rows], epochs[rows], positions)
-    fate = uniform(config.seed, CORRUPT, *where)
-    pick = (uniform(config.seed, REPLACE, *where) * len(vocabulary.replaceable)).astype(np.int64)
-    kept = input_ids[rows, positions]
-    other = np.where(fate < config.mask_share + config.random_share, vocabulary.replaceable[pick], kept)
-    corrupted = input_ids.copy()
-    corrupted[rows, positions] = np.where(fate < config.mask_share, vocabulary.mask_id, other)
-    return corrupted
-
-
-def show(tokens: list[str], importance: np.ndarray, masked: np.ndarray) -> str:
-    """A sequence for human eyes, in Markdown: **important**, `[masked]`, **`[both]`**."""
-    return " ".join(map(_shown, tokens, importance >= IMPORTANT, masked))
-
-
-def _shown(token: str, important: bool, masked: bool) -> str:
-    text = f"`[{token.replace('`', chr(39))}]`" if masked else _plain(token)
-    return f"**{text}**" if important else text
-
-
-def _plain(token: str) -> str:
-    """A token that Markdown reads as text."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#" else c for c in token)

@@ -1,17 +1,17 @@
-"""Which words are predicted, and what stands there instead."""
+"""Which words are predicted."""
 
 from itertools import groupby
 
 import numpy as np
 import pytest
-from conftest import WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DataCollatorForLanguageModeling
 
 from pipeline.batches import IGNORE, MaskedBatches
 from pipeline.draws import CHOOSE, CROSS, RANK, document_keys, uniform
-from pipeline.masking import IMPORTANT, MaskingConfig, Vocabulary, choose, corrupt, show
+from pipeline.masking.config import IMPORTANT, MaskingConfig
+from pipeline.masking.selection import choose
 
 POLICIES = ["random", "whole_word", "selective"]
 RATES = [0.02, 0.15, 0.3, 0.5, 0.85]
@@ -205,61 +205,6 @@ def test_every_visit_has_a_mask_of_its_own(policy):
     assert len(masks) == 20
 
 
-def corrupted(config: MaskingConfig, vocabulary: Vocabulary, ids: np.ndarray, masked: np.ndarray) -> np.ndarray:
-    return corrupt(
-        config, vocabulary, ids, masked, document_keys([str(i) for i in range(len(ids))]), np.zeros(len(ids), int)
-    )
-
-
-def test_chosen_ids_become_mask_random_or_stay_as_80_10_10():
-    ids = np.full((1000, 100), 7)
-    vocabulary = Vocabulary(4, np.arange(10, 60, dtype=np.int32))
-    found = corrupted(MaskingConfig(), vocabulary, ids, np.ones(ids.shape, bool))
-    shares = [(found == 4).mean(), (found >= 10).mean(), (found == 7).mean()]
-    assert np.abs(np.array(shares) - [0.8, 0.1, 0.1]).max() < 4.5 * np.sqrt(0.16 / ids.size)
-
-
-def test_random_tokens_are_drawn_evenly_from_what_may_stand_there():
-    ids = np.full((1000, 100), 7)
-    vocabulary = Vocabulary(4, np.array([11, 13, 17, 19], dtype=np.int32))
-    found = corrupted(MaskingConfig(mask_share=0.0, random_share=1.0), vocabulary, ids, np.ones(ids.shape, bool))
-    values, counts = np.unique(found, return_counts=True)
-    assert values.tolist() == [11, 13, 17, 19] and abs(counts / ids.size - 0.25).max() < 0.01
-
-
-def test_ids_that_are_not_chosen_stay_as_written(vocabulary):
-    draw = np.random.default_rng(0)
-    ids, masked = draw.integers(0, len(WORDS), (50, 20)), draw.random((50, 20)) < 0.5
-    written = ids.copy()
-    found = corrupted(MaskingConfig(), vocabulary, ids, masked)
-    assert (found[~masked] == ids[~masked]).all() and (ids == written).all()
-
-
-def test_a_row_is_corrupted_the_same_whatever_is_beside_it(vocabulary):
-    ids, masked = np.full((20, 30), 7), np.ones((20, 30), bool)
-    keys, epochs = document_keys([str(i) for i in range(20)]), np.arange(20)
-    together = corrupt(MaskingConfig(), vocabulary, ids, masked, keys, epochs)
-    for i in range(20):
-        alone = corrupt(MaskingConfig(), vocabulary, ids[[i], : i + 1], masked[[i], : i + 1], keys[[i]], epochs[[i]])
-        assert alone[0].tolist() == together[i, : i + 1].tolist()
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{"mask_rate": 0}, {"mask_rate": 1.0}, {"selective_share": 1.5}, {"mask_share": 0.95}, {"random_share": -0.1}],
-)
-def test_shares_that_are_none_are_refused(settings):
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        MaskingConfig(**settings)
-
-
-def test_a_shown_sequence_marks_what_is_important_and_what_is_masked():
-    shown = show(
-        ["[CLS]", "*好", "吃", "|"], np.array([0, 200, 255, 0], np.uint8), np.array([False, False, True, False])
-    )
-    assert shown == r"\[CLS\] **\*好** **`[吃]`** \|"
-
-
 SENTENCE = "我们爱吃这家店的菜"
 
 
@@ -276,20 +221,6 @@ def test_whole_word_masking_of_ours_masks_words_of_a_chinese_sentence():
     masked = choose(MaskingConfig("whole_word", 0.3), words, np.zeros(words.shape, np.uint8),
                     np.repeat(document_keys("x"), 40), np.arange(40))  # fmt: skip
     assert {int(count) for count in masked.sum(1)} <= {1, 2, 3, 4, 5} and len({row.tobytes() for row in masked}) > 10
-
-
-@pytest.mark.parametrize(
-    ("schedule", "rates"),
-    [
-        ("constant", [0.3] * 6),
-        ("linear", [0.3, 0.27, 0.225, 0.18, 0.165, 0.15]),
-        ("steps", [0.3, 0.2625, 0.225, 0.1875, 0.15, 0.15]),
-    ],
-)
-def test_the_mask_rate_goes_down_as_tokens_are_read(schedule, rates):
-    config = MaskingConfig("random", 0.3, mask_rate_schedule=schedule, final_mask_rate=0.15)
-    found = [config.at(elapsed).mask_rate for elapsed in (0, 0.2, 0.5, 0.79 if schedule == "steps" else 0.8, 0.9, 1)]
-    assert found == pytest.approx(rates)
 
 
 def test_a_schedule_decides_how_many_tokens_a_batch_predicts(sequences, vocabulary):
