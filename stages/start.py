@@ -60,6 +60,8 @@ class BaseConfig(ModelSize):
             raise ValueError(
                 "masking.policy = selective needs a tagger, which needs a base: choose whole_word or random"
             )
+        if self.masking.replacement != "mask":
+            raise ValueError(f"masking.replacement = {self.masking.replacement} needs substitutes, which need a base")
 
 
 def start(config: BaseConfig, general: Path | None, out: Path) -> dict[str, float]:
@@ -125,7 +127,7 @@ def _rows(config: BaseConfig, tokenizer: PreTrainedTokenizerBase, folder: Path) 
     for batch in _documents(config, folder):
         for row in sequence_rows(batch, tokenizer, spans, config.max_length):
             length = len(row["input_ids"])
-            yield {**row, "importance": bytes(length), "masked": [False] * length}
+            yield {**row, "importance": b"\1" * length, "masked": [False] * length}
 
 
 def _documents(config: BaseConfig, folder: Path) -> Iterator[dict[str, list]]:
