@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from pipeline.draws import document_keys
-from pipeline.masking import MaskingConfig, Vocabulary, choose, corrupt
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.replacement import FATES, Vocabulary, replaced
+from pipeline.masking.rows import Rows, ranges
+from pipeline.masking.selection import chosen
 
 IGNORE = -100
 """Label of a token that is not predicted."""
@@ -57,14 +60,14 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def padded(self, column: str, indices: np.ndarray, fill: int) -> np.ndarray:
-        """[B, L]: rows of a column, right-padded with `fill` to the longest of them."""
-        starts = np.asarray(self.offsets[indices])
-        lengths = np.asarray(self.offsets[indices + 1]) - starts
-        places = np.arange(lengths.max(initial=0))
-        inside = places < lengths[:, None]
-        values = getattr(self, column)
-        return np.where(inside, values[np.where(inside, starts[:, None] + places, 0)], fill)
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """int [B]: tokens of these sequences."""
+        offsets = np.asarray(self.offsets)
+        return offsets[indices + 1] - offsets[indices]
+
+    def places(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [T]: where in the columns the tokens of these sequences are, one sequence after the other."""
+        return ranges(np.asarray(self.offsets)[indices], self.lengths(indices))
 
 
 class MaskedBatches:
@@ -73,36 +76,76 @@ class MaskedBatches:
     def __init__(self, sequences: Sequences, masking: MaskingConfig, vocabulary: Vocabulary, pad_id: int) -> None:
         self.sequences, self.masking, self.vocabulary, self.pad_id = sequences, masking, vocabulary, pad_id
         self.tokens = int(sequences.offsets[-1])
+        self._keys = np.zeros(len(sequences), dtype=np.uint64)
 
     def __len__(self) -> int:
         return len(self.sequences)
 
     def lengths(self, indices: np.ndarray) -> np.ndarray:
         """int [B]: tokens of these sequences."""
-        return np.asarray(self.sequences.offsets[indices + 1]) - np.asarray(self.sequences.offsets[indices])
+        return self.sequences.lengths(indices)
 
     def names(self, indices: np.ndarray) -> list[str]:
         """Ids of the documents they come from."""
         return [name.decode() for name in self.sequences.id[indices]]
 
     def keys(self, indices: np.ndarray) -> np.ndarray:
-        """uint64 [B]: hashes of their ids."""
-        return document_keys(self.sequences.id[indices])
+        """uint64 [B]: the keys of these sequences; an id is hashed when it is first met."""
+        new = indices[self._keys[indices] == 0]
+        if len(new):
+            self._keys[new] = document_keys(self.sequences.id[new])
+        return self._keys[indices]
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids` corrupted, `attention_mask`, `labels` (the id as written, or IGNORE), all [B, L]."""
-        masking = self.masking.at(elapsed)
-        keys = self.keys(indices)
-        input_ids = self.sequences.padded("input_ids", indices, self.pad_id)
-        word_ids = self.sequences.padded("word_ids", indices, -1)
-        importance = self.sequences.padded("importance", indices, 0)
-        masked = choose(masking, word_ids, importance, keys, epochs)
-        corrupted = corrupt(masking, self.vocabulary, input_ids, masked, keys, epochs)
-        inside = np.arange(input_ids.shape[1]) < self.lengths(indices)[:, None]
+        visit = self.visit(indices, epochs, elapsed)
+        lengths = np.diff(visit.rows.offsets)
+        inside = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        cells = np.flatnonzero(inside)
+        input_ids = np.full(inside.shape, self.pad_id, dtype=np.int64)
+        labels = np.full(inside.shape, IGNORE, dtype=np.int64)
+        input_ids.ravel()[cells] = visit.input_ids
+        labels.ravel()[cells[visit.targets]] = visit.written
+        columns = {"input_ids": input_ids, "attention_mask": inside.astype(np.int64), "labels": labels}
+        return {name: torch.from_numpy(column) for name, column in columns.items()}
+
+    def visit(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> "Visit":
+        """The same without padding, and what became of each target."""
+        masking, columns = self.masking.at(elapsed), self.sequences
+        places = columns.places(indices)
+        input_ids, words = np.asarray(columns.input_ids)[places], np.asarray(columns.word_ids)[places]
+        importance = np.asarray(columns.importance)[places]
+        offsets = np.concatenate([[0], np.cumsum(self.lengths(indices))])
+        rows = Rows(offsets, self.keys(indices), epochs, masking.seed)
+        targets = np.flatnonzero(chosen(masking, rows, words, importance))
+        written = input_ids[targets]
+        input_ids[targets], fates = replaced(masking, self.vocabulary, rows, input_ids, words, targets)
+        return Visit(rows, input_ids, words, importance, targets, written, fates)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Sequences end to end, masked: token columns are [T], those of the targets [M]."""
+
+    rows: Rows
+    input_ids: np.ndarray  # int32 [T] corrupted
+    word_ids: np.ndarray  # int32 [T]
+    importance: np.ndarray  # uint8 [T]
+    targets: np.ndarray  # int64 [M] places of the tokens to predict, rising
+    written: np.ndarray  # int32 [M] their ids
+    fates: np.ndarray  # uint8 [M] what became of them
+
+    def shares(self, masking: MaskingConfig) -> dict[str, float]:
+        """`chosen` of tokens in words, `chosen_of_important` of important ones; of targets, `important` and fates."""
+        inside = self.word_ids >= 0
+        important = inside & (self.importance >= masking.threshold)
+        hits, targets = important[self.targets].sum(), max(len(self.targets), 1)
+        fates = np.bincount(self.fates, minlength=len(FATES)) / targets
         return {
-            "input_ids": torch.from_numpy(corrupted.astype(np.int64)),
-            "attention_mask": torch.from_numpy(inside.astype(np.int64)),
-            "labels": torch.from_numpy(np.where(masked, input_ids, IGNORE).astype(np.int64)),
+            "chosen": len(self.targets) / max(int(inside.sum()), 1),
+            "chosen_of_important": float(hits / max(important.sum(), 1)),
+            "important": float(hits / targets),
+            **dict(zip(FATES, fates.tolist(), strict=True)),
         }
 
 

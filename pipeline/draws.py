@@ -6,14 +6,19 @@ arrays at a time. Workers, processes, batch sizes and restarts cannot change a d
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER = range(1, 8)
+CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER, JOIN, CONTROL, CONTROL_CROSS, FALL = range(1, 12)
 """Streams: draws for different purposes at one position are independent."""
+STREAMS = 12
+"""One more than the last of them."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
+_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+_FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_ELEVEN = np.uint64(11)
 
 ROUNDS = 6
 """Of the Feistel network: four make a good permutation of good round functions (Luby and Rackoff 1988)."""
@@ -28,7 +33,7 @@ def document_keys(ids: Sequence[str | bytes]) -> np.ndarray:
 
 def uniform(seed: int, stream: int, *counters: np.ndarray | int) -> np.ndarray:
     """float64 in [0, 1), one for each element of the counters broadcast against each other."""
-    return (bits(seed, stream, *counters) >> np.uint64(11)) * 2.0**-53
+    return fraction(bits(seed, stream, *counters))
 
 
 def bits(seed: int, stream: int, *counters: np.ndarray | int) -> np.ndarray:
@@ -40,13 +45,32 @@ def bits(seed: int, stream: int, *counters: np.ndarray | int) -> np.ndarray:
     return state
 
 
+def further(state: np.ndarray, counter: np.ndarray) -> np.ndarray:
+    """uint64 [N]: `bits` with one counter more, from what `bits` gave for those before it, both [N].
+
+    What many draws share, such as (seed, stream, key, epoch) of a row, is mixed once.
+    """
+    return _mix(state ^ (counter.astype(np.uint64) + _GOLDEN))
+
+
+@lru_cache(maxsize=64)
+def streams(seed: int) -> np.ndarray:
+    """uint64 [STREAMS, 1]: `bits` of every stream, to be led further."""
+    return np.array([[bits(seed, stream)] for stream in range(STREAMS)])
+
+
+def fraction(drawn: np.ndarray) -> np.ndarray:
+    """float64 in [0, 1): the upper 53 bits of each number."""
+    return (drawn >> _ELEVEN) * 2.0**-53
+
+
 def _mix(x: np.ndarray) -> np.ndarray:
     x = x + _GOLDEN
-    x ^= x >> np.uint64(30)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
+    x ^= x >> _SHIFTS[0]
+    x *= _FACTORS[0]
+    x ^= x >> _SHIFTS[1]
+    x *= _FACTORS[1]
+    x ^= x >> _SHIFTS[2]
     return x
 
 

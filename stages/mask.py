@@ -26,7 +26,9 @@ from corpora.schemas import MASKED
 from corpora.segment import Segmenter
 from pipeline.batches import padded
 from pipeline.draws import document_keys
-from pipeline.masking import IMPORTANT, MaskingConfig, choose, show
+from pipeline.masking.config import IMPORTANT, MaskingConfig
+from pipeline.masking.preview import show
+from pipeline.masking.selection import choose
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer
 from pipeline.run.errors import InputError
@@ -38,7 +40,7 @@ from pipeline.tokens import Spans, fingerprint, planted_words, sequence_rows
 
 @dataclass(frozen=True)
 class MaskConfig(MaskingConfig):
-    """How sequences are cut, tagged and masked: these settings, and those of pipeline/masking.py."""
+    """How sequences are cut, tagged and masked: these settings, and those of pipeline/masking/config.py."""
 
     max_length: int = 128
     """Longest sequence in ids, special tokens included; a longer document becomes several sequences."""

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from corpora.parquet import flat_columns, metadata_of
 from pipeline.batches import Sequences
-from pipeline.masking import MaskingConfig
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.substitutes import FILE as SUBSTITUTES
+from pipeline.masking.substitutes import Substitutes
 from pipeline.models import load_masked_lm, load_tokenizer, model_card, save
 from pipeline.pretraining import pretrain_mlm
 from pipeline.run.artifact import SCRATCH, keyed
@@ -48,8 +50,9 @@ def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dic
         raise InputError(f"{masked} was made with another tokenizer than {init} has: run make masked with this base")
     masking = MaskingConfig(**json.loads(footer["masking"]))
     train, dev = main_first(lambda: [_sequences(masked / part, out / SCRATCH / part) for part in ("train", "dev")])
+    substitutes = None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES)
     model = load_masked_lm(init)
-    metrics = pretrain_mlm(model, tokenizer, train, dev, masking, config.trainer, out, label=masked.name)
+    metrics = pretrain_mlm(model, tokenizer, train, dev, masking, config.trainer, out, masked.name, substitutes)
     if rank() == 0:
         text = f"`{init.name}` continued on {masked.name} text by masked language modelling, {masking.policy} masking."
         save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))

@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import SCORES
 from corpora.segment import Segmenter
-from pipeline.masking import show
+from pipeline.masking.preview import show
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer, load_trained
 from pipeline.run.errors import InputError

@@ -18,7 +18,7 @@ from corpora.parquet import flat_columns, read_batches, write_corpus
 from corpora.schemas import MASKED
 from corpora.segment import Segmenter
 from pipeline.batches import Sequences
-from pipeline.masking import MaskingConfig
+from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_masked_lm, load_tokenizer, model_card, new_bert, save
 from pipeline.pretraining import pretrain_mlm
 from pipeline.run.artifact import SCRATCH
@@ -60,6 +60,8 @@ class BaseConfig(ModelSize):
             raise ValueError(
                 "masking.policy = selective needs a tagger, which needs a base: choose whole_word or random"
             )
+        if self.masking.replacement != "mask":
+            raise ValueError(f"masking.replacement = {self.masking.replacement} needs substitutes, which need a base")
 
 
 def start(config: BaseConfig, general: Path | None, out: Path) -> dict[str, float]:
@@ -125,7 +127,7 @@ def _rows(config: BaseConfig, tokenizer: PreTrainedTokenizerBase, folder: Path) 
     for batch in _documents(config, folder):
         for row in sequence_rows(batch, tokenizer, spans, config.max_length):
             length = len(row["input_ids"])
-            yield {**row, "importance": bytes(length), "masked": [False] * length}
+            yield {**row, "importance": b"\1" * length, "masked": [False] * length}
 
 
 def _documents(config: BaseConfig, folder: Path) -> Iterator[dict[str, list]]:

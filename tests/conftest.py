@@ -19,7 +19,8 @@ from transformers import (
 )
 
 from pipeline.batches import MaskedBatches, Sequences
-from pipeline.masking import MaskingConfig, Vocabulary
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.replacement import Vocabulary
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ZH = "我们爱这家店的菜很好吃难味道服务不错差太"

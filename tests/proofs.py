@@ -26,7 +26,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from pipeline.batches import MaskedBatches, Sequences
-from pipeline.masking import MaskingConfig, Vocabulary
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.replacement import Vocabulary
 from pipeline.objectives import MaskedLM
 from pipeline.run.processes import processes, rank
 from pipeline.trainer import TrainerConfig, train

@@ -23,7 +23,8 @@ from tempfile import TemporaryDirectory
 from corpora.parquet import flat_columns, shard_name, write_corpus
 from corpora.schemas import MASKED
 from pipeline.batches import MaskedBatches, Sequences
-from pipeline.masking import MaskingConfig, Vocabulary
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.replacement import Vocabulary
 from pipeline.models import ModelSize, new_bert
 from pipeline.objectives import MaskedLM
 from pipeline.tokens import replaceable_ids

@@ -15,7 +15,8 @@ from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 from corpora.segment import private_cache
 from pipeline.batches import MaskedBatches, Sequences
-from pipeline.masking import MaskingConfig, Policy, Vocabulary
+from pipeline.masking.config import MaskingConfig, Policy
+from pipeline.masking.replacement import Vocabulary
 from pipeline.tokens import replaceable_ids
 
 VOCABULARY = 21128

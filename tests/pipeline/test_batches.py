@@ -1,11 +1,19 @@
 """Rows become tensors, the same ones however they are asked for."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
+from conftest import WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batches import IGNORE, LabelledBatches, by_length, padded
+from pipeline.batches import IGNORE, LabelledBatches, MaskedBatches, by_length, padded
+from pipeline.draws import document_keys
+from pipeline.masking.config import IMPORTANT, MaskingConfig
+from pipeline.masking.replacement import FATES
+from pipeline.masking.substitutes import Substitutes
 
 ROWS = st.lists(st.lists(st.integers(1, 99), max_size=7), min_size=1, max_size=9)
 
@@ -27,13 +35,13 @@ def test_batches_by_length_hold_everything_once_within_the_budget(lengths, budge
 def test_a_sequence_is_read_back_as_it_was_written(sequences):
     for i in range(len(sequences)):
         start, end = sequences.offsets[i : i + 2]
-        assert sequences.padded("input_ids", np.array([i]), 0)[0].tolist() == sequences.input_ids[start:end].tolist()
+        assert sequences.input_ids[sequences.places(np.array([i]))].tolist() == sequences.input_ids[start:end].tolist()
 
 
 def test_labels_are_the_ids_as_written_where_something_is_predicted(masked_batches, sequences):
     indices = np.arange(len(sequences))
     batch = masked_batches.batch(indices, indices)
-    written = torch.from_numpy(sequences.padded("input_ids", indices, 0))
+    written = torch.from_numpy(padded(np.split(sequences.input_ids, sequences.offsets[1:-1]), 0))
     wanted = batch["labels"] != IGNORE
     assert wanted.any(1).all() and (batch["labels"][wanted] == written[wanted]).all()
     assert (batch["input_ids"][~wanted] == written[~wanted]).all()
@@ -69,3 +77,33 @@ def test_labelled_batches_pad_ids_types_and_token_labels_each_its_own_way():
 
 def test_labels_of_sequences_are_one_number_each():
     assert LabelledBatches([np.array([2, 3])] * 3, [1, 0, 1], 0).batch(np.array([2, 1]))["labels"].tolist() == [1, 0]
+
+
+def test_shares_say_what_masking_did_in_fact(sequences, vocabulary):
+    masking = MaskingConfig("whole_word", mask_rate=0.4)
+    everything = np.arange(len(sequences))
+    visit = MaskedBatches(sequences, masking, vocabulary, 0).visit(everything, everything)
+    words, important = sequences.word_ids >= 0, (sequences.word_ids >= 0) & (sequences.importance >= IMPORTANT)
+    shares = visit.shares(masking)
+    assert shares["chosen"] == pytest.approx(len(visit.targets) / words.sum())
+    assert shares["chosen_of_important"] == pytest.approx(important[visit.targets].sum() / important.sum())
+    assert shares["important"] == pytest.approx(important[visit.targets].mean())
+    assert shares["replaced"] == pytest.approx((visit.input_ids[visit.targets] == vocabulary.mask_id).mean())
+    assert sum(shares[name] for name in FATES) == pytest.approx(1)
+
+
+def test_similar_words_stand_in_the_batch_and_their_labels_are_as_written(sequences, vocabulary):
+    ids = range(6, len(WORDS))
+    table = Substitutes.of({(i,): [(j,) for j in ids if j != i] for i in ids})
+    masking = MaskingConfig("random", mask_rate=0.5, replacement="similar", mask_share=1.0, random_share=0.0)
+    batches = MaskedBatches(sequences, masking, replace(vocabulary, substitutes=table), 0)
+    everything = np.arange(len(sequences))
+    batch = batches.batch(everything, everything)
+    targets = batch["labels"] != IGNORE
+    assert targets.any(1).all() and (batch["input_ids"][targets] != batch["labels"][targets]).all()
+    assert (batch["input_ids"] != vocabulary.mask_id).all()
+
+
+def test_keys_are_those_of_the_ids_however_often_they_are_asked_for(masked_batches, sequences):
+    for indices in ([3, 1, 3], [1, 2], list(range(24))):
+        assert masked_batches.keys(np.array(indices)).tolist() == document_keys(sequences.id[indices]).tolist()

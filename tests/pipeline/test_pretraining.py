@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from pipeline import pretraining
 from pipeline.batches import IGNORE, MaskedBatches
-from pipeline.masking import MaskingConfig
+from pipeline.masking.config import MaskingConfig
 from pipeline.objectives import MaskedLM
-from pipeline.pretraining import FIXED_MASKS, fixed_mask_loss, pretrain_mlm
+from pipeline.pretraining import FIXED_MASKS, fixed_mask_loss, pretrain_mlm, unscored
 from pipeline.trainer import TrainerConfig
 
 CONFIG = TrainerConfig(steps=40, batch_size=8, per_device_batch_size=8, learning_rate=1e-2, evaluations=2)
@@ -49,6 +49,15 @@ def test_pretraining_lowers_the_loss_of_text_it_has_seen(new_model, tokenizer, s
     found = pretrain_mlm(new_model(), tokenizer, sequences, sequences, masking, CONFIG, tmp_path, "toy")
     assert found["dev_loss_before"] == pytest.approx(before["loss"], rel=1e-5)
     assert found["dev_loss"] < found["dev_loss_before"] and (found["steps"], found["sequences"]) == (40, 24)
+    assert abs(found["realised_chosen"] - 0.3) < 0.06 and abs(found["realised_replaced"] - 0.8) < 0.05
+
+
+def test_the_yardstick_measures_words_that_training_never_predicts(sequences, vocabulary):
+    some = replace(sequences, importance=np.where(np.arange(len(sequences.importance)) % 2, 200, 0).astype(np.uint8))
+    fixed = [MaskedBatches(unscored(s), FIXED_MASKS, vocabulary, 0) for s in (sequences, some)]
+    everything = np.arange(len(sequences)), np.zeros(len(sequences), dtype=int)
+    labels = [batches.batch(*everything)["labels"] for batches in fixed]
+    assert torch.equal(labels[0], labels[1])
 
 
 def test_without_a_dev_set_nothing_is_measured(new_model, tokenizer, sequences, tmp_path):

@@ -39,7 +39,7 @@ class Killed(RuntimeError):
 
 
 class DyingBatches:
-    """Batches that end the run when batch number `last` is asked for."""
+    """Batches that end the run when step number `last` is asked for."""
 
     def __init__(self, batches, last: int) -> None:
         self.batches, self.left = batches, last
@@ -118,7 +118,7 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_unbroken_one(new_model, mas
     config = replace(CONFIG, save_steps=2, per_device_batch_size=4)
     unbroken, wanted = learn(new_model(), masked_batches, config, folder=tmp_path / "a")
     with pytest.raises(Killed):
-        learn(new_model(), DyingBatches(masked_batches, 2 * died_at), config, folder=tmp_path / "b")
+        learn(new_model(), DyingBatches(masked_batches, died_at), config, folder=tmp_path / "b")
     resumed, found = learn(new_model(seed=9), masked_batches, config, folder=tmp_path / "b")
     assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
     assert (found.steps, found.tokens) == (wanted.steps, wanted.tokens)

@@ -13,7 +13,7 @@ from launcher import launched
 from safetensors.torch import load_file, save_file
 
 from pipeline.batches import MaskedBatches
-from pipeline.masking import MaskingConfig
+from pipeline.masking.config import MaskingConfig
 from pipeline.objectives import MaskedLM
 from pipeline.run import faults
 from pipeline.run import processes as group

@@ -19,7 +19,8 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 
 from pipeline.batches import padded
 from pipeline.draws import document_keys
-from pipeline.masking import MaskingConfig, choose
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.selection import choose
 from pipeline.tokens import Tokens, encode, sequence_rows
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

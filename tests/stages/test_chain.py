@@ -32,7 +32,8 @@ import stages.mask as mask_stage
 from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, shards
 from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
 from pipeline.batches import MaskedBatches, Sequences
-from pipeline.masking import MaskingConfig, Vocabulary
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.replacement import Vocabulary
 from pipeline.models import load_tokenizer
 from pipeline.run.artifact import file_digest, open_draft, read_manifest, seal
 from pipeline.run.recipe import build, load_recipe
