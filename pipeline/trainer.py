@@ -21,7 +21,8 @@ from pipeline.batches import Batches
 from pipeline.checkpoints import Checkpoints
 from pipeline.draws import DROPOUT, bits, visits
 from pipeline.journal import Journal
-from pipeline.loading import Load, Plan, halves, in_background
+from pipeline.loading import Load, Plan, in_background
+from pipeline.memory import Portions, heaviest, tokens_of
 from pipeline.objectives import Objective
 from pipeline.optim import Schedule, adamw, rate_factor
 from pipeline.run.artifact import SCRATCH
@@ -34,9 +35,6 @@ GIVE_BACK_EVERY = 20
 
 STOP_AFTER = 20
 """So many steps in a row without a finite gradient end the training."""
-
-REHEARSED = 20
-"""Steps among which the largest micro-batch is looked for that must fit into memory."""
 
 Evaluate = Callable[[], dict[str, float]]
 """Measures the model as it stands; called by every process."""
@@ -174,21 +172,20 @@ class _Run:
         self.model.train()
         self.journal = Journal(folder, self.first)
         self.asked: Callable[[], str] = lambda: ""
-        self.halved = self.not_finite = 0
+        self.portions, self.not_finite = Portions(), 0
         self.tokens_before, self.started, self.saved = self.tokens, time.time(), time.time()
 
     def rehearse(self) -> None:
         """Several processes settle first what fits into memory: once in an exchange, none can step back."""
         if world() == 1 or self.first == self.plan.steps:
             return
-        steps = range(self.first, min(self.first + REHEARSED, self.plan.steps))
-        load = max((self.plan.load(step, 0) for step in steps), key=lambda x: x.micro_batches[0]["labels"].numel())
+        load = heaviest(self.plan, self.first)
         while self._sum(torch.tensor(float(not self._fits(load)))):
-            self._halve(load)
+            self.portions.halve(load)
 
     def _fits(self, load: Load) -> bool:
         """Whether the largest micro-batch can be computed by this process alone."""
-        batch = max(self._parts(load), key=lambda x: x["labels"].numel())
+        batch = max(self.portions.of(load), key=tokens_of)
         try:
             processes().backward(self._loss(batch, processes().unwrap_model(self.model)) * 0)
         except torch.OutOfMemoryError:
@@ -250,28 +247,12 @@ class _Run:
         """Gradients of the mean loss over all targets; the summed loss of each micro-batch that fitted."""
         while True:
             try:
-                return self._accumulate(load.step, self._parts(load), targets)
+                return self._accumulate(load.step, self.portions.of(load), targets)
             except torch.OutOfMemoryError:
                 if world() > 1:
                     raise
-                self._halve(load)
-
-    def _parts(self, load: Load) -> list[dict[str, Tensor]]:
-        """The micro-batches as they fit into memory."""
-        parts = load.micro_batches
-        for _ in range(self.halved):
-            parts = [half for part in parts for half in halves(part)]
-        return parts
-
-    def _halve(self, load: Load) -> None:
-        """Twice as many micro-batches of half the size: the same batch, and the same gradient."""
-        held = max(len(part["labels"]) for part in self._parts(load))
-        if held == 1:
-            raise InputError("out of memory with a single sequence: set gradient_checkpointing, or a lower max_length")
-        say(f"! out of memory with {held} sequences: going on with {-(-held // 2)} at a time, the same batch in all")
-        self.halved += 1
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.cuda.empty_cache()
+                self.optimizer.zero_grad(set_to_none=True)
+                self.portions.halve(load)
 
     def _accumulate(self, step: int, parts: list[dict[str, Tensor]], targets: int) -> Tensor:
         """Forward and backward of each part. Gradients are exchanged once, at the last."""
