@@ -29,6 +29,7 @@ from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.run.interruption import interruptible
 from pipeline.run.processes import Progress, gathered, give_back_memory, name_missing, processes, rank, say, world
+from pipeline.sharding import gather, park, prepared, whole
 
 GIVE_BACK_EVERY = 20
 """Steps between two calls of `give_back_memory`: a call costs milliseconds."""
@@ -141,12 +142,14 @@ def train(
         for load in loads:
             line.step(run.step(load))
             if load.step in measured_at:
-                with run.pause():
+                with run.pause(), whole(run.model, objective):
                     measured = best_of.see(_measure(objective, evaluate))
                 run.journal.write(load.step, {f"dev/{name}": value for name, value in measured.items()})
             run.save_if_due(load.step)
     line.close()
     run.journal.close()
+    gather(run.model, objective)
+    objective.to(processes().device)
     best_of.restore()
     return Trained(run.plan.steps, run.tokens, time.time() - run.started, run.skipped, best_of.evaluation)
 
@@ -160,12 +163,14 @@ class _Run:
         _check_share(config)
         self.plan = Plan(batches, config.seed, steps, config.batch_size, config.per_device_batch_size, rank(), world())
         self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
-        if config.gradient_checkpointing:
-            objective.checkpoint_activations()
+        self.objective = objective
+        park(objective)
         optimizer = adamw(objective, config.learning_rate, config.adam_betas, config.adam_epsilon, config.weight_decay)
         self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})
         self.tokens, self.skipped = int(counters.get("tokens", 0)), int(counters.get("skipped", 0))
-        self.model, self.optimizer = processes().prepare(objective, optimizer)
+        self.model, self.optimizer = prepared(objective, optimizer)
+        if config.gradient_checkpointing:
+            processes().unwrap_model(self.model).checkpoint_activations()
         self.scaler = processes().scaler  # of fp16 alone
         if self.scaler and "scaler" in counters:
             self.scaler.load_state_dict(counters["scaler"])
@@ -176,8 +181,11 @@ class _Run:
         self.tokens_before, self.started, self.saved = self.tokens, time.time(), time.time()
 
     def rehearse(self) -> None:
-        """Several processes settle first what fits into memory: once in an exchange, none can step back."""
-        if world() == 1 or self.first == self.plan.steps:
+        """Several processes settle first what fits into memory: once in an exchange, none can step back.
+
+        Shards cannot: the first layer is an exchange.
+        """
+        if world() == 1 or processes().is_fsdp2 or self.first == self.plan.steps:
             return
         load = heaviest(self.plan, self.first)
         while self._sum(torch.tensor(float(not self._fits(load)))):
@@ -187,7 +195,7 @@ class _Run:
         """Whether the largest micro-batch can be computed by this process alone."""
         batch = max(self.portions.of(load), key=tokens_of)
         try:
-            processes().backward(self._loss(batch, processes().unwrap_model(self.model)) * 0)
+            processes().backward(self._loss(batch, self.objective) * 0)
         except torch.OutOfMemoryError:
             return False
         finally:
@@ -248,20 +256,26 @@ class _Run:
         while True:
             try:
                 return self._accumulate(load.step, self.portions.of(load), targets)
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
+                if processes().is_fsdp2:
+                    way_out = "set a lower per_device_batch_size, or gradient_checkpointing"
+                    raise InputError(f"out of memory, and shards cannot try what fits: {way_out}") from error
                 if world() > 1:
                     raise
                 self.optimizer.zero_grad(set_to_none=True)
                 self.portions.halve(load)
 
     def _accumulate(self, step: int, parts: list[dict[str, Tensor]], targets: int) -> Tensor:
-        """Forward and backward of each part. Gradients are exchanged once, at the last."""
+        """Forward and backward of each part.
+
+        Gradients are exchanged once, at the last; shards at every one, or each process would add up whole gradients.
+        """
         accelerator, losses = processes(), []
         scale = world() / max(targets, 1)  # processes average their gradients: undo that, then divide by all targets
         for number, batch in enumerate(parts):
             torch.manual_seed(int(bits(self.config.seed, DROPOUT, step, rank(), number)) >> 1)
-            last = number == len(parts) - 1
-            with nullcontext() if last else accelerator.no_sync(self.model):
+            exchange = number == len(parts) - 1 or accelerator.is_fsdp2
+            with nullcontext() if exchange else accelerator.no_sync(self.model):
                 loss = self._loss(batch, self.model)
                 accelerator.backward(loss * scale)
             losses.append(loss.detach())
@@ -318,11 +332,11 @@ class _Run:
 
     def _save(self, step: int) -> None:
         """A checkpoint that goes on with `step`."""
-        model, optimizer = processes().unwrap_model(self.model), self.optimizer.optimizer
         with self.pause():
+            gather(self.model, self.objective)
             state = {"tokens": self.tokens, "skipped": self.skipped}
             state |= {"scaler": self.scaler.state_dict()} if self.scaler else {}
-            self.checkpoints.save(step, model, optimizer, state)
+            self.checkpoints.save(step, self.objective, self.optimizer.optimizer, state)
         self.saved = time.time()
 
 
