@@ -38,6 +38,16 @@ class Group:
     inside: Tensor | None  # bool [n, 1, 1, l]: tokens, not padding
 
 
+class Groups:
+    """All of a row. No list: torch.compile would make a layer anew for every number of them."""
+
+    def __init__(self, groups: list[Group]) -> None:
+        self.groups = groups
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
+
+
 def groups_of(lengths: list[int], device: torch.device) -> list[Group]:
     """The row's sequences, of these lengths in their order, in groups of like length."""
     starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
@@ -89,7 +99,7 @@ class _Join(torch.autograd.Function):
     """Blocks back into one row; backward cuts the row's gradient into the blocks'."""
 
     @staticmethod
-    def forward(ctx, groups: list[Group], tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, groups: Groups, tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
         ctx.groups, ctx.sizes = groups, [len(block) for block in blocks]
         row = blocks[0].new_empty((tokens, *blocks[0].shape[1:]))
         for group, block in zip(groups, blocks, strict=True):
@@ -111,7 +121,7 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     *,
-    groups: list[Group],
+    groups: Groups,
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
@@ -150,7 +160,8 @@ def unpad(batch: dict[str, Tensor], first_position: int) -> dict[str, object]:
     row = {name: x[inside][None] for name, x in batch.items() if name != "attention_mask"}
     places = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
     lengths = inside.sum(1).tolist()
-    return {**row, "position_ids": places[inside][None] + first_position, "groups": groups_of(lengths, inside.device)}
+    groups = Groups(groups_of(lengths, inside.device))
+    return {**row, "position_ids": places[inside][None] + first_position, "groups": groups}
 
 
 def first_position(model: PreTrainedModel) -> int:
@@ -190,5 +201,5 @@ def unpadded_attention(model: PreTrainedModel) -> Iterator[None]:
         model.config._attn_implementation = before
 
 
-ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, torch.compiler.disable(attend))  # every batch has other groups
 ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda **_: None)

@@ -132,3 +132,10 @@ def test_what_does_not_fit_into_memory_in_shards_is_an_error_that_says_what_to_d
 
     left = in_shards(lambda: learn(new_model(), masked_batches, CONFIG, tmp_path / "a", Small), tmp_path, codes=[2, 2])
     assert "shards cannot try what fits: set a lower per_device_batch_size" in left[0].said
+
+
+def test_a_compiled_training_in_shards_learns_the_same(new_model, masked_batches, tmp_path):
+    config = replace(CONFIG, steps=2, compile=True)
+    learn(new_model(dropout=0.0), masked_batches, replace(config, compile=False), tmp_path / "one")
+    in_shards(lambda: learn(new_model(dropout=0.0), masked_batches, config, tmp_path / "two"), tmp_path)
+    assert apart(tmp_path / "one" / "weights-0", tmp_path / "two" / "weights-0") < 1e-4
