@@ -26,6 +26,7 @@ from pipeline.run.artifact import file_digest, sync
 from pipeline.run.errors import StorageError
 from pipeline.run.faults import fault
 from pipeline.run.processes import gathered, rank, say, wait_for_all, world
+from pipeline.sharding import whole_state
 
 MODEL, OPTIMIZER, STATE, LATEST = "model.safetensors", "optimizer.pt", "state.json", "LATEST"
 GIVE_UP_AFTER = 3
@@ -35,7 +36,9 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pick
 """What reading a damaged checkpoint raises."""
 
 State = dict[str, object]
-Read = tuple[State, dict[str, Tensor], dict[str, object]]
+Moments = dict[str, object]
+"""An optimiser's state, all tensors whole."""
+Read = tuple[State, dict[str, Tensor], Moments]
 """A checkpoint in memory: what state.json says, the weights, the optimiser's state."""
 
 
@@ -50,7 +53,7 @@ class Checkpoints:
         """Checkpoints in a row that could not be written."""
 
     def load(self, model: nn.Module, optimizer: Optimizer) -> tuple[int, State]:
-        """Restore the newest whole checkpoint; the step to go on with and what was saved with it, or (0, {})."""
+        """Restore the newest one that verifies; the step to go on with and what was saved with it, or (0, {})."""
         read = self._newest(model) if rank() == 0 else None
         self.last = gathered([read[0]["step"] if read else 0])[0]
         if self.last:
@@ -65,7 +68,8 @@ class Checkpoints:
         """Write `step-<step>`; False, with a line that says why, where that was not possible."""
         if step == self.last:
             return True
-        problem = gathered([self._try(step, model, optimizer, state) if rank() == 0 else ""])[0]
+        moments = whole_state(optimizer.state_dict())
+        problem = gathered([self._try(step, model, moments, state) if rank() == 0 else ""])[0]
         if not problem:
             self.last, self.failures = step, 0
             return True
@@ -89,13 +93,13 @@ class Checkpoints:
                 say(f"! {self._path(step)} is damaged ({why}): going back to the checkpoint before it")
         return None
 
-    def _try(self, step: int, model: nn.Module, optimizer: Optimizer, state: State) -> str:
+    def _try(self, step: int, model: nn.Module, moments: Moments, state: State) -> str:
         """Write and publish; why it could not be done, or "" where it was."""
         draft = self.folder / f"tmp-{step:06d}-{socket.gethostname()}-{os.getpid()}"
         try:
             draft.mkdir(parents=True, exist_ok=True)
-            self._check_space(model, optimizer)
-            _write(draft, step, model, optimizer, state)
+            self._check_space(model, moments)
+            _write(draft, step, model, moments, state)
             fault("checkpoint.rename")
             self._publish(draft, step)
             self._prune(step)
@@ -104,8 +108,8 @@ class Checkpoints:
             return str(error)
         return ""
 
-    def _check_space(self, model: nn.Module, optimizer: Optimizer) -> None:
-        tensors = [*_unique(model).values(), *_tensors(optimizer.state_dict())]
+    def _check_space(self, model: nn.Module, moments: Moments) -> None:
+        tensors = [*_unique(model).values(), *_tensors(moments)]
         needed, free = 2 * sum(t.numel() * t.element_size() for t in tensors), shutil.disk_usage(self.folder).free
         if free < needed:
             raise OSError(f"{needed / 1e6:,.0f} MB must be free in {self.folder} to be safe, {free / 1e6:,.0f} MB are")
@@ -146,12 +150,12 @@ def _name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def _write(draft: Path, step: int, model: nn.Module, optimizer: Optimizer, state: State) -> None:
+def _write(draft: Path, step: int, model: nn.Module, moments: Moments, state: State) -> None:
     """Every file, synced; state.json, which vouches for the others, last."""
     save_file({name: tensor.contiguous() for name, tensor in _unique(model).items()}, draft / MODEL)
     fault("checkpoint.write")
     with open(draft / OPTIMIZER, "wb") as file:  # a file of Python's: its errors are the system's own
-        torch.save(optimizer.state_dict(), file)
+        torch.save(moments, file)
     files = {}
     for name in (MODEL, OPTIMIZER):
         sync(draft / name)

@@ -5,8 +5,8 @@ number says where. So a token is dropped the same way in any micro-batch, packin
 computed again under gradient checkpointing. On a CPU reading is also some twenty times as fast as drawing.
 
 Two tokens that start at one place of the tape (one pair in a million) are dropped alike. Not keyed, and drawn by torch
-instead: what a model drops without a module of its own, attention on a GPU, whose kernels draw for themselves, and
-attention over padded sequences.
+instead: what a model drops without a module of its own, compiled layers, attention on a GPU, whose kernels draw for
+themselves, and attention over padded sequences.
 """
 
 from functools import lru_cache
@@ -55,7 +55,7 @@ class TokenKeys:
 class Dropout(nn.Dropout):
     """In the place of `nn.Dropout`: drops by token keys where there are any, else as torch does."""
 
-    def __init__(self, p: float, place: int, keys: TokenKeys) -> None:
+    def __init__(self, p: float, place: int, keys: TokenKeys | None) -> None:
         super().__init__(p)
         self.place, self.keys = place, keys
 
@@ -63,7 +63,7 @@ class Dropout(nn.Dropout):
         """x [..., width] -> the same, some of it zero and the rest divided by 1 - p."""
         if not self.training or self.p == 0:
             return x
-        keys = self.keys.get(x.shape[:-1])
+        keys = None if self.keys is None else self.keys.get(x.shape[:-1])
         return dropout(x, self.p) if keys is None else _Drop.apply(x, places(keys, self.place), self.p)
 
 
@@ -75,6 +75,13 @@ def key_dropout(model: nn.Module) -> TokenKeys:
         if type(module) is nn.Dropout:
             model.set_submodule(name, Dropout(module.p, place, keys))
     return keys
+
+
+def leave_to_torch(model: nn.Module) -> None:
+    """Let torch draw for the dropout modules of a model from now on."""
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.keys = None
 
 
 def places(keys: Tensor, place: int) -> Tensor:

@@ -75,6 +75,7 @@ class MaskedLM(Objective):
             self.token_keys.add(keys[self._wanted])
         return tuple(hidden[self._wanted] for hidden in inputs)
 
+    @torch.compiler.disable  # other tokens at every step
     def _gather_early(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """Not under gradient checkpointing: layers run again in backward, when what is wanted has been forgotten."""
         return None if self.model.is_activation_checkpointing else self._gather(module, inputs)

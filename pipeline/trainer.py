@@ -21,22 +21,22 @@ from pipeline.batches import Batches
 from pipeline.checkpoints import Checkpoints
 from pipeline.draws import DROPOUT, bits, visits
 from pipeline.journal import Journal
-from pipeline.loading import Load, Plan, halves, in_background
+from pipeline.layers import compile_layers
+from pipeline.loading import Load, Plan, in_background
+from pipeline.memory import Portions, heaviest, tokens_of
 from pipeline.objectives import Objective
 from pipeline.optim import Schedule, adamw, rate_factor
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.run.interruption import interruptible
 from pipeline.run.processes import Progress, gathered, give_back_memory, name_missing, processes, rank, say, world
+from pipeline.sharding import gather, park, prepared, whole
 
 GIVE_BACK_EVERY = 20
 """Steps between two calls of `give_back_memory`: a call costs milliseconds."""
 
 STOP_AFTER = 20
 """So many steps in a row without a finite gradient end the training."""
-
-REHEARSED = 20
-"""Steps among which the largest micro-batch is looked for that must fit into memory."""
 
 Evaluate = Callable[[], dict[str, float]]
 """Measures the model as it stands; called by every process."""
@@ -82,6 +82,9 @@ class TrainerConfig:
     """Write one every so many steps as well (0 = by the clock alone)."""
     gradient_checkpointing: bool = field(default=False, metadata=HARDWARE)
     """Compute activations again in backward instead of keeping them: a third slower, for what would not fit."""
+    compile: bool = field(default=False, metadata=HARDWARE)
+    """Have torch.compile make the layers faster. Meant for GPUs: on CPU a step was seen to take longer. Dropout leaves
+    out other numbers than without."""
     seed: int = 0
     """Seed of order and dropout."""
 
@@ -143,12 +146,14 @@ def train(
         for load in loads:
             line.step(run.step(load))
             if load.step in measured_at:
-                with run.pause():
+                with run.pause(), whole(run.model, objective):
                     measured = best_of.see(_measure(objective, evaluate))
                 run.journal.write(load.step, {f"dev/{name}": value for name, value in measured.items()})
             run.save_if_due(load.step)
     line.close()
     run.journal.close()
+    gather(run.model, objective)
+    objective.to(processes().device)
     best_of.restore()
     return Trained(run.plan.steps, run.tokens, time.time() - run.started, run.skipped, best_of.evaluation)
 
@@ -162,35 +167,42 @@ class _Run:
         _check_share(config)
         self.plan = Plan(batches, config.seed, steps, config.batch_size, config.per_device_batch_size, rank(), world())
         self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
-        if config.gradient_checkpointing:
-            objective.checkpoint_activations()
+        self.objective = objective
+        park(objective)
         optimizer = adamw(objective, config.learning_rate, config.adam_betas, config.adam_epsilon, config.weight_decay)
         self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})
         self.tokens, self.skipped = int(counters.get("tokens", 0)), int(counters.get("skipped", 0))
-        self.model, self.optimizer = processes().prepare(objective, optimizer)
+        self.model, self.optimizer = prepared(objective, optimizer)
+        trained = processes().unwrap_model(self.model)
+        if config.gradient_checkpointing:
+            trained.checkpoint_activations()
+        if config.compile:
+            compile_layers(trained)
         self.scaler = processes().scaler  # of fp16 alone
         if self.scaler and "scaler" in counters:
             self.scaler.load_state_dict(counters["scaler"])
         self.model.train()
         self.journal = Journal(folder, self.first)
         self.asked: Callable[[], str] = lambda: ""
-        self.halved = self.not_finite = 0
+        self.portions, self.not_finite = Portions(), 0
         self.tokens_before, self.started, self.saved = self.tokens, time.time(), time.time()
 
     def rehearse(self) -> None:
-        """Several processes settle first what fits into memory: once in an exchange, none can step back."""
-        if world() == 1 or self.first == self.plan.steps:
+        """Several processes settle first what fits into memory: once in an exchange, none can step back.
+
+        Shards cannot: the first layer is an exchange.
+        """
+        if world() == 1 or processes().is_fsdp2 or self.first == self.plan.steps:
             return
-        steps = range(self.first, min(self.first + REHEARSED, self.plan.steps))
-        load = max((self.plan.load(step, 0) for step in steps), key=lambda x: x.micro_batches[0]["labels"].numel())
+        load = heaviest(self.plan, self.first)
         while self._sum(torch.tensor(float(not self._fits(load)))):
-            self._halve(load)
+            self.portions.halve(load)
 
     def _fits(self, load: Load) -> bool:
         """Whether the largest micro-batch can be computed by this process alone."""
-        batch = max(self._parts(load), key=lambda x: x["labels"].numel())
+        batch = max(self.portions.of(load), key=tokens_of)
         try:
-            processes().backward(self._loss(batch, processes().unwrap_model(self.model)) * 0)
+            processes().backward(self._loss(batch, self.objective) * 0)
         except torch.OutOfMemoryError:
             return False
         finally:
@@ -250,37 +262,27 @@ class _Run:
         """Gradients of the mean loss over all targets; the summed loss of each micro-batch that fitted."""
         while True:
             try:
-                return self._accumulate(load.step, self._parts(load), targets)
-            except torch.OutOfMemoryError:
+                return self._accumulate(load.step, self.portions.of(load), targets)
+            except torch.OutOfMemoryError as error:
+                if processes().is_fsdp2:
+                    way_out = "set a lower per_device_batch_size, or gradient_checkpointing"
+                    raise InputError(f"out of memory, and shards cannot try what fits: {way_out}") from error
                 if world() > 1:
                     raise
-                self._halve(load)
-
-    def _parts(self, load: Load) -> list[dict[str, Tensor]]:
-        """The micro-batches as they fit into memory."""
-        parts = load.micro_batches
-        for _ in range(self.halved):
-            parts = [half for part in parts for half in halves(part)]
-        return parts
-
-    def _halve(self, load: Load) -> None:
-        """Twice as many micro-batches of half the size: the same batch, and the same gradient."""
-        held = max(len(part["labels"]) for part in self._parts(load))
-        if held == 1:
-            raise InputError("out of memory with a single sequence: set gradient_checkpointing, or a lower max_length")
-        say(f"! out of memory with {held} sequences: going on with {-(-held // 2)} at a time, the same batch in all")
-        self.halved += 1
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.cuda.empty_cache()
+                self.optimizer.zero_grad(set_to_none=True)
+                self.portions.halve(load)
 
     def _accumulate(self, step: int, parts: list[dict[str, Tensor]], targets: int) -> Tensor:
-        """Forward and backward of each part. Gradients are exchanged once, at the last."""
+        """Forward and backward of each part.
+
+        Gradients are exchanged once, at the last; shards at every one, or each process would add up whole gradients.
+        """
         accelerator, losses = processes(), []
         scale = world() / max(targets, 1)  # processes average their gradients: undo that, then divide by all targets
         for number, batch in enumerate(parts):
             torch.manual_seed(int(bits(self.config.seed, DROPOUT, step, rank(), number)) >> 1)
-            last = number == len(parts) - 1
-            with nullcontext() if last else accelerator.no_sync(self.model):
+            exchange = number == len(parts) - 1 or accelerator.is_fsdp2
+            with nullcontext() if exchange else accelerator.no_sync(self.model):
                 loss = self._loss(batch, self.model)
                 accelerator.backward(loss * scale)
             losses.append(loss.detach())
@@ -337,11 +339,11 @@ class _Run:
 
     def _save(self, step: int) -> None:
         """A checkpoint that goes on with `step`."""
-        model, optimizer = processes().unwrap_model(self.model), self.optimizer.optimizer
         with self.pause():
+            gather(self.model, self.objective)
             state = {"tokens": self.tokens, "skipped": self.skipped}
             state |= {"scaler": self.scaler.state_dict()} if self.scaler else {}
-            self.checkpoints.save(step, model, optimizer, state)
+            self.checkpoints.save(step, self.objective, self.optimizer.optimizer, state)
         self.saved = time.time()
 
 

@@ -41,6 +41,16 @@ class Group:
     keys: Tensor | None = None  # int64 [n, 1, l]: token keys, where dropout is drawn by them
 
 
+class Groups:
+    """All of a row. No list: torch.compile would make a layer anew for every number of them."""
+
+    def __init__(self, groups: list[Group]) -> None:
+        self.groups = groups
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
+
+
 def groups_of(lengths: list[int], device: torch.device, keys: Tensor | None = None) -> list[Group]:
     """The row's sequences, of these lengths in their order, in groups of like length; keys int64 [B, L]."""
     starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
@@ -94,7 +104,7 @@ class _Join(torch.autograd.Function):
     """Blocks back into one row; backward cuts the row's gradient into the blocks'."""
 
     @staticmethod
-    def forward(ctx, groups: list[Group], tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, groups: Groups, tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
         ctx.groups, ctx.sizes = groups, [len(block) for block in blocks]
         row = blocks[0].new_empty((tokens, *blocks[0].shape[1:]))
         for group, block in zip(groups, blocks, strict=True):
@@ -116,7 +126,7 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     *,
-    groups: list[Group],
+    groups: Groups,
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
@@ -166,7 +176,7 @@ def unpad(batch: dict[str, Tensor], first_position: int) -> dict[str, object]:
     inside = batch["attention_mask"].bool()
     row = {name: x[inside][None] for name, x in batch.items() if name != "attention_mask"}
     positions = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
-    groups = groups_of(inside.sum(1).tolist(), inside.device, batch.get("token_keys"))
+    groups = Groups(groups_of(inside.sum(1).tolist(), inside.device, batch.get("token_keys")))
     return {**row, "position_ids": positions[inside][None] + first_position, "groups": groups}
 
 
@@ -207,5 +217,5 @@ def unpadded_attention(model: PreTrainedModel) -> Iterator[None]:
         model.config._attn_implementation = before
 
 
-ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, torch.compiler.disable(attend))  # every batch has other groups
 ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda **_: None)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pipeline.run.errors import InputError
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from accelerate import Accelerator, FullyShardedDataParallelPlugin
     from torch.distributed import ProcessGroup
 
 PATIENCE = 60.0
@@ -49,13 +49,13 @@ def world() -> int:
 def processes() -> "Accelerator":
     """The process group, device and precision: bf16 where a GPU has it, unless the launch file says otherwise."""
     import torch
-    from accelerate import Accelerator
+    from accelerate import Accelerator, DistributedType, PartialState
 
     if world() > 1:
         _die_with_launcher()
-    if os.environ.get("ACCELERATE_USE_FSDP", "false") == "true":
-        raise InputError("FSDP is not supported, checkpoints hold whole tensors: launch with stages/launch/gpu8.yaml")
-    accelerator = Accelerator(mixed_precision=_precision(), cpu=not torch.cuda.is_available())
+    precision, gpu = _precision(), torch.cuda.is_available()
+    shards = _shards(precision)
+    accelerator = Accelerator(mixed_precision=precision, cpu=not gpu, fsdp_plugin=shards)
     if accelerator.num_processes != world():
         raise InputError(
             f"the launcher started {world()} processes but {accelerator.num_processes} found each other: on CPU use "
@@ -63,6 +63,9 @@ def processes() -> "Accelerator":
         )
     if world() > 1:
         _limit_exchanges(PATIENCE)
+    if shards and world() > 1 and not gpu:  # Accelerate divides a model among GPUs alone, torch wherever it is
+        PartialState().distributed_type = accelerator.state.distributed_type = DistributedType.FSDP
+        accelerator.state.fsdp_plugin = shards
     return accelerator
 
 
@@ -165,6 +168,26 @@ def _precision() -> str:
         say(f"! this {'GPU' if gpu else 'CPU'} does not compute in {asked}, which was asked for: going on in fp32")
         return "no"
     return asked
+
+
+def _shards(precision: str) -> "FullyShardedDataParallelPlugin | None":
+    """How a model is divided among the processes, where the launch file asks for it; gradients are added in fp32."""
+    if os.environ.get("ACCELERATE_USE_FSDP", "false") != "true":
+        return None
+    if os.environ.get("FSDP_VERSION") != "2":
+        raise InputError("FSDP 1 is not supported: set fsdp_version: 2, or launch with stages/launch/fsdp2.yaml")
+    import torch
+    from accelerate import FullyShardedDataParallelPlugin
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    compute = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
+    return FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="TRANSFORMER_BASED_WRAP",
+        mixed_precision_policy=MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32),
+        activation_checkpointing=False,  # gradient_checkpointing is a setting of the training
+        cpu_ram_efficient_loading=False,  # every process has the whole objective, and loads it
+    )
 
 
 def _native_precisions() -> set[str]:

@@ -40,7 +40,7 @@ from pipeline.run.recipe import build, load_recipe
 from pipeline.tokens import fingerprint, replaceable_ids
 
 ROOT = Path(__file__).parent.parent.parent
-LAUNCH = ["accelerate.commands.launch", "--config_file", "stages/launch/cpu2.yaml"]
+LAUNCH = ["accelerate.commands.launch", "--num_processes", "2", "--mixed_precision", "no", "--config_file"]
 
 WHEN = ["今天", "昨天", "中午", "晚上", "上次", "这次"]
 WHAT = ["菜", "面", "汤", "鱼", "饭", "茶", "肉", "酒", "牛肉", "老板"]
@@ -163,10 +163,12 @@ class Kitchen:
             sys.argv = before
         return 0
 
-    def launch(self, processes: int, stage: str, out: Path, *more: str, **folders: Path) -> subprocess.Popen:
+    def launch(
+        self, processes: int, stage: str, out: Path, *more: str, file: str = "cpu2.yaml", **folders: Path
+    ) -> subprocess.Popen:
         """The stage as a process of its own, or as two that share its work."""
-        command = self.command(stage, out, *more, **folders)
-        command = [sys.executable, "-m", *(LAUNCH if processes == 2 else []), *(["-m"] * (processes == 2)), *command]
+        launcher = [*LAUNCH, f"stages/launch/{file}", "-m"] if processes == 2 else []
+        command = [sys.executable, "-m", *launcher, *self.command(stage, out, *more, **folders)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -443,11 +445,12 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
-def test_two_processes_learn_the_same_as_one(kitchen):
-    init = without_dropout(kitchen, kitchen.runs / "still" / "base")
-    masked, settings = kitchen["masked"] / "domain", ["--set", "dapt.trainer.steps=12"]
-    one, two = kitchen.runs / "still" / "dapt", kitchen.runs / "apart" / "runs" / "two" / "dapt"
-    done = kitchen.launch(2, "pretrain", two, *settings, init=init, masked=masked)
+@pytest.mark.parametrize("file", ["cpu2.yaml", "fsdp2.yaml"])
+def test_two_processes_learn_the_same_as_one(kitchen, file):
+    still, masked = kitchen.runs / "still" / file, kitchen["masked"] / "domain"
+    init, settings = without_dropout(kitchen, still / "base"), ["--set", "dapt.trainer.steps=12"]
+    one, two = still / "dapt", kitchen.runs / "apart" / file / "runs" / "two" / "dapt"
+    done = kitchen.launch(2, "pretrain", two, *settings, file=file, init=init, masked=masked)
     kitchen.make("pretrain", one, *settings, init=init, masked=masked)
     assert "✓" in done.communicate()[1] and done.returncode == 0
     assert read_manifest(two)["provenance"]["processes"] == 2

@@ -233,7 +233,8 @@ def test_a_precision_the_cpu_does_not_have_is_told_and_left(monkeypatch, tmp_pat
     assert capsys.readouterr().err == (lost if asked in ("fp16", "bf16") and taken == "no" else "")
 
 
-def test_fsdp_is_refused_as_its_checkpoints_could_not_be_written(monkeypatch):
+def test_fsdp_1_is_refused(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(InputError, match=r"FSDP is not supported.*gpu8\.yaml"):
+    monkeypatch.setenv("FSDP_VERSION", "1")
+    with pytest.raises(InputError, match=r"FSDP 1 is not supported: .*fsdp2\.yaml"):
         processes.__wrapped__()
