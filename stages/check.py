@@ -29,6 +29,7 @@ SECTIONS = {
     "dapt": "pretrain",
     "tapt": "pretrain",
     "static": "export",
+    "shown": "show",
     "report": "report",
 }
 """Section of a recipe -> the stage that reads it. This table is the one place where stages are named to another."""

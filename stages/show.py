@@ -1,0 +1,171 @@
+"""Show what masking does: the same sequences under the recipe's policy, random tokens and MacBERT's, side by side.
+
+    make show
+
+reads   base/    the tokenizer, and the embeddings in which similar words are found
+        masked/  sequences and their importance
+        corpus/  general text, to compare words with (where there is some)
+writes  shown/   index.html, for a browser; shown.txt and shown.ansi, which make prints
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from corpora.parquet import metadata_of, read_batches, read_rows
+from corpora.segment import Segmenter
+from pipeline.batches import MaskedBatches, Sequences, Visit
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.pages import Drawn, Piece, in_terminal, page, pieces, sequences_html, table_html, text_of
+from pipeline.masking.replacement import Vocabulary
+from pipeline.masking.substitutes import Substitutes, Word, similar_words
+from pipeline.models import load_masked_lm, load_tokenizer
+from pipeline.run.artifact import read_manifest
+from pipeline.run.stage import run
+from pipeline.tokens import replaceable_ids, sequence_rows
+
+COUNTED = 20_000
+"""Sequences whose words are counted."""
+MAC = MaskingConfig(policy="whole_word", unit="ngram", replacement="similar")
+"""MacBERT's masking (Cui et al. 2020)."""
+HEAD = ["word", "targets", "domain", "general"]
+
+
+@dataclass(frozen=True)
+class ShowConfig:
+    """How much is shown."""
+
+    sequences: int = 8
+    """Of the domain, and of the task."""
+    visits: int = 3
+    """Draws of each policy."""
+    words: int = 40
+    """In the table of words predicted most."""
+
+
+def show(config: ShowConfig, init: Path, masked: Path, corpus: Path, out: Path) -> dict[str, float]:
+    """Write the page; metrics with the number of sequences shown."""
+    tokenizer = load_tokenizer(init)
+    domain = masked / "domain" / "train"
+    counts, targets = _counted(domain)
+    table = Substitutes.of(similar_words(counts, load_masked_lm(init).get_input_embeddings().weight.detach().numpy()))
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer), table)
+    folders = {name: masked / name / "train" for name in ("domain", "task") if (masked / name / "train").exists()}
+    drawn = {name: _drawn(config, folder, tokenizer, vocabulary) for name, folder in folders.items()}
+    words = _words(config, tokenizer, counts, targets, _general(masked, corpus, tokenizer))
+    parts = [(f"{name} text", sequences_html(sequences)) for name, sequences in drawn.items()]
+    note = (
+        "Columns 2-4: of a thousand targets, of a thousand words of the domain, of a thousand words of general text."
+    )
+    html = page("What is masked", [], [*parts, ("Words predicted most", f"<p>{note}</p>{table_html(HEAD, words)}")])
+    (out / "index.html").write_text(html, encoding="utf-8")
+    first = [one for sequences in drawn.values() for one in sequences[:2]]
+    for name, colour in (("shown.txt", False), ("shown.ansi", True)):
+        (out / name).write_text(in_terminal(first, colour), encoding="utf-8")
+    return {"sequences": sum(map(len, drawn.values())), "words": len(words)}
+
+
+def _drawn(
+    config: ShowConfig, folder: Path, tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary
+) -> list[Drawn]:
+    """The first sequences of a folder under each policy."""
+    rows = list(islice(read_rows(folder), config.sequences))
+    sequences, every = _sequences(rows), np.arange(len(rows))
+    policies = _policies(MaskingConfig(**json.loads(metadata_of(folder)["masking"])))
+    visits = []
+    for label, masking in policies.items():
+        batches = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
+        visits += [(f"{label} {n + 1}", batches.visit(every, np.full(len(rows), n))) for n in range(config.visits)]
+    return [
+        Drawn(row["id"], _plain(visits[0][1], i, tokenizer), [(name, pieces(v, i, tokenizer)) for name, v in visits])
+        for i, row in enumerate(rows)
+    ]
+
+
+def _policies(recipe: MaskingConfig) -> dict[str, MaskingConfig]:
+    """What is put side by side; the recipe's own first."""
+    random = MaskingConfig(policy="random")
+    named = {recipe.policy: recipe, "random": random, "macbert": MAC}
+    return {name: replace(masking, mask_rate=recipe.mask_rate, seed=recipe.seed) for name, masking in named.items()}
+
+
+def _plain(visit: Visit, row: int, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
+    """A sequence as written."""
+    ids = visit.input_ids.copy()
+    ids[visit.targets] = visit.written
+    none = {name: getattr(visit, name)[:0] for name in ("targets", "written", "fates")}
+    return pieces(replace(visit, input_ids=ids, **none), row, tokenizer)
+
+
+def _sequences(rows: list[dict]) -> Sequences:
+    """Rows of MASKED as flat arrays."""
+    flat = lambda name, kind: np.concatenate([np.array(row[name], dtype=kind) for row in rows])
+    return Sequences(
+        id=np.array([row["id"].encode() for row in rows]),
+        offsets=np.cumsum([0, *(len(row["input_ids"]) for row in rows)]),
+        input_ids=flat("input_ids", np.int32),
+        word_ids=flat("word_ids", np.int32),
+        importance=flat("importance", np.uint8),
+    )
+
+
+def _counted(folder: Path) -> tuple[Counter[Word], Counter[Word]]:
+    """How often each word occurs, and how often visit 0 predicts one of its tokens."""
+    words, targets = Counter(), Counter()
+    for row in islice(read_rows(folder, ("input_ids", "word_ids", "masked")), COUNTED):
+        for word, masked in _word_list(row["input_ids"], row["word_ids"], row["masked"]):
+            words[word] += 1
+            targets[word] += masked
+    return words, targets
+
+
+def _word_list(ids: list[int], words: list[int], masked: list[bool]) -> Iterator[tuple[Word, bool]]:
+    """The words of a sequence, and whether any of their tokens is predicted."""
+    inside = [i for i, word in enumerate(words) if word >= 0]
+    for _, group in groupby(inside, key=words.__getitem__):
+        places = list(group)
+        yield tuple(ids[i] for i in places), any(masked[i] for i in places)
+
+
+def _general(masked: Path, corpus: Path, tokenizer: PreTrainedTokenizerBase) -> Counter[Word]:
+    """How often words occur in general text, cut as the masked corpus was; nothing where there is no such text."""
+    counts, folder = Counter(), corpus / "general" / "train"
+    if not folder.exists():
+        return counts
+    made = read_manifest(masked)["config"]
+    spans = Segmenter(made["segmenter"], made["language"]).spans
+    for batch in islice(read_batches(folder, ("id", "text", "text_pair"), 500), 10):
+        for row in sequence_rows(batch, tokenizer, spans, made["max_length"]):
+            ids, words = row["input_ids"].tolist(), row["word_ids"].tolist()
+            counts.update(word for word, _ in _word_list(ids, words, [False] * len(ids)))
+    return counts
+
+
+def _words(
+    config: ShowConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    domain: Counter[Word],
+    targets: Counter[Word],
+    general: Counter[Word],
+) -> list[list[str]]:
+    """The words whose share of the targets is largest beside their share of general text, or of the domain's."""
+    beside = general or domain
+    share = lambda counts, word: (counts[word] + 0.5) / (counts.total() + 1)
+    weight = lambda word: share(targets, word) * math.log(share(targets, word) / share(beside, word))
+    found = sorted((word for word in targets if targets[word]), key=lambda word: (-weight(word), word))
+    per_thousand = lambda counts, word: f"{1000 * counts[word] / counts.total():.2f}" if counts.total() else "–"
+    return [
+        [text_of(np.array(word), tokenizer), *(per_thousand(counts, word) for counts in (targets, domain, general))]
+        for word in found[: config.words]
+    ]
+
+
+if __name__ == "__main__":
+    run(show)

@@ -1,0 +1,63 @@
+"""What masking does is shown as it is, and what a corpus contains can do no harm to the page."""
+
+import numpy as np
+import pytest
+
+from pipeline.batches import MaskedBatches, Sequences
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.pages import UNTOUCHED, Drawn, in_terminal, page, pieces, sequences_html, table_html, visible
+from pipeline.masking.replacement import Vocabulary
+from pipeline.tokens import Frame, encode, framed, replaceable_ids
+
+TEXT = ["我爱北京的天气。", "a fine day"]
+
+
+@pytest.fixture
+def drawn(tokenizer):
+    """Two sequences and one visit of each."""
+    spans = lambda text: np.array([[i, i + 1] for i, c in enumerate(text) if not c.isspace()])
+    rows = [framed(Frame.of(tokenizer), [tokens]) for tokens in encode(tokenizer, TEXT, spans)]
+    flat = lambda name: np.concatenate([getattr(row, name) for row in rows])
+    sequences = Sequences(
+        id=np.array([b"one", b"two"]),
+        offsets=np.cumsum([0, *(len(row.input_ids) for row in rows)]),
+        input_ids=flat("input_ids"),
+        word_ids=flat("word_ids"),
+        importance=np.where(flat("word_ids") >= 0, 200, 0).astype(np.uint8),
+    )
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
+    batches = MaskedBatches(sequences, MaskingConfig(mask_rate=0.4), vocabulary, tokenizer.pad_token_id)
+    return batches.visit(np.arange(2), np.zeros(2, dtype=int))
+
+
+def test_pieces_are_the_text_and_say_what_was_predicted(drawn, tokenizer):
+    for row, text in enumerate(TEXT):
+        found = pieces(drawn, row, tokenizer)
+        read = "".join(piece.written for piece in found)
+        assert set(read.replace("[UNK]", "")) <= set(text)
+        assert sum(piece.state != UNTOUCHED for piece in found) >= 1
+        assert all(piece.text == piece.written for piece in found if piece.state == UNTOUCHED)
+        assert not {"[CLS]", "[SEP]"} & {piece.written for piece in found}
+
+
+def test_what_acts_instead_of_being_seen_is_spelled_out():
+    assert visible("a\u202eb\x1b[31mc\u200bd") == "a⟨202E⟩b⟨001B⟩[31mc⟨200B⟩d"
+    assert visible("中文 é 🙂") == "中文 é 🙂"
+
+
+def test_a_page_escapes_what_a_corpus_contains(drawn, tokenizer):
+    evil = '<script>alert("1")</script>\u202e'
+    line = [piece.__class__(evil, evil, 200, piece.state) for piece in pieces(drawn, 0, tokenizer)]
+    html = page(
+        evil, [evil], [(evil, sequences_html([Drawn(evil, line, [(evil, line)])]) + table_html([evil], [[evil]]))]
+    )
+    assert "<script" not in html and "\u202e" not in sequences_html([Drawn(evil, line, [("x", line)])])
+    text = in_terminal([Drawn(evil, line, [("x", line)])], colour=False)
+    assert "\u202e" not in text and "⟨202E⟩" in text
+
+
+def test_the_terminal_shows_each_draw_on_a_line(drawn, tokenizer):
+    one = Drawn("one", pieces(drawn, 0, tokenizer), [("selective 1", pieces(drawn, 0, tokenizer))])
+    for colour in (False, True):
+        lines = in_terminal([one], colour).splitlines()
+        assert lines[1] == "one" and lines[2].lstrip().startswith("importance") and "[" in lines[3]
