@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER = range(1, 8)
+CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER, SCORE = range(1, 9)
 """Streams: draws for different purposes at one position are independent."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

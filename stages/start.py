@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import flat_columns, read_batches, write_corpus
@@ -124,8 +125,8 @@ def _rows(config: BaseConfig, tokenizer: PreTrainedTokenizerBase, folder: Path) 
     spans = Segmenter(name, config.language).spans
     for batch in _documents(config, folder):
         for row in sequence_rows(batch, tokenizer, spans, config.max_length):
-            length = len(row["input_ids"])
-            yield {**row, "importance": bytes(length), "masked": [False] * length}
+            words = row["word_ids"] >= 0  # importance 0 would say: never to be chosen
+            yield {**row, "importance": words.astype("u1"), "masked": np.zeros_like(words)}
 
 
 def _documents(config: BaseConfig, folder: Path) -> Iterator[dict[str, list]]:

@@ -87,7 +87,7 @@ evaluations = 1     # the first model that is right everywhere is not sure of an
 
 [scores]
 max_length = 24
-scorer.min_gain = 0.2
+buffer.min_gain = 0.2
 
 [tagger.trainer]
 epochs = 8
@@ -383,7 +383,7 @@ def test_another_recipe_with_the_same_settings_shares_what_is_made(kitchen):
 
 def test_masking_broken_off_and_run_again_writes_the_same_rows(kitchen, tmp_path, monkeypatch):
     config = build(mask_stage.MaskConfig, load_recipe(str(kitchen.recipe))["masked"], "masked")
-    folders = [kitchen[name] for name in ("base", "corpus", "tagger")]
+    folders = [*(kitchen[name] for name in ("base", "corpus", "tagger")), None, None]
     written = []
 
     def until_the_third(path: Path, *more: object) -> int:
@@ -407,7 +407,7 @@ def test_masking_broken_off_and_run_again_writes_the_same_rows(kitchen, tmp_path
 def test_masks_do_not_depend_on_what_is_tagged_together(kitchen, tmp_path, documents):
     table = load_recipe(str(kitchen.recipe), [f"masked.batch_documents={documents}"])["masked"]
     config = build(mask_stage.MaskConfig, table, "masked")
-    mask_stage.mask(config, *(kitchen[name] for name in ("base", "corpus", "tagger")), tmp_path)
+    mask_stage.mask(config, *(kitchen[name] for name in ("base", "corpus", "tagger")), None, None, tmp_path)
     found, wanted = rows(tmp_path), rows(kitchen["masked"])
     assert found.keys() == wanted.keys()
     assert all(found[name]["masked"] == wanted[name]["masked"] for name in wanted)
@@ -632,8 +632,8 @@ def test_a_corpus_without_a_task_says_to_add_one(kitchen, refused):
 
 def test_a_scorer_that_needs_no_word_says_what_to_raise(kitchen, refused):
     folders = {"classifier": kitchen["finetuned-base"], "task": kitchen["corpus"] / "task"}
-    told = refused("score", "scores", "--set", "scores.scorer.delta=-2.0", **folders)
-    assert told.endswith("raise scores.scorer.delta")
+    told = refused("score", "scores", "--set", "scores.buffer.delta=-2.0", **folders)
+    assert told.endswith("raise scores.buffer.delta")
 
 
 def test_a_report_of_nothing_says_what_to_make(refused, tmp_path):
