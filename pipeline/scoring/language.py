@@ -7,6 +7,7 @@ something the model was not trained on, a text with one mask.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class LanguageModel:
         owners, batches = self._rounds(documents)
         for texts, places, values in self._answers(batches, measure):
             found[starts[owners[texts]] + places - len(self.frame.before)] = values
-        return np.split(found, starts[1:-1])
+        return [found[start:end] for start, end in pairwise(starts)]
 
     def _rounds(self, documents: Sequence[Document]) -> tuple[np.ndarray, LabelledBatches]:
         """The document of each masked text, and the texts with the true ids of their masked tokens as labels."""

@@ -100,7 +100,8 @@ def make_scorer(
 ) -> Score:
     """A scorer of the table, of models (in folders, or loaded) and texts as words.
 
-    What it does not need is not touched. InputError where something is missing, or a model has another tokenizer than the documents.
+    What it does not need is not touched. InputError where something is missing, or a model has another tokenizer than
+    the documents.
     """
     recipe, given = SCORERS[name], {**models, **texts}
     for need in recipe.needs:
