@@ -72,7 +72,12 @@ class MaskConfig(MaskingConfig):
     segmenter: str = "auto"
     """Word segmenter; see corpora/segment.py."""
     batch_documents: int = 512
-    """Documents tagged together; they are sorted by length inside, so a larger number wastes less on padding."""
+    """Documents weighed together; they are sorted by length inside, so a larger number wastes less on padding."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.important_share < 1:
+            raise ValueError(f"important_share = {self.important_share} must lie between 0 and 1")
 
 
 def mask(

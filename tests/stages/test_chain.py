@@ -29,6 +29,7 @@ from transformers import (
 
 import stages.finetune as finetune_stage
 import stages.mask as mask_stage
+import stages.score as score_stage
 from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, shards
 from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
 from pipeline.batches import MaskedBatches, Sequences
@@ -36,6 +37,7 @@ from pipeline.masking import MaskingConfig, Vocabulary
 from pipeline.models import load_tokenizer
 from pipeline.run.artifact import file_digest, open_draft, read_manifest, seal
 from pipeline.run.recipe import build, load_recipe
+from pipeline.scoring.scorers import SCORERS
 from pipeline.tokens import fingerprint, replaceable_ids
 
 ROOT = Path(__file__).parent.parent.parent
@@ -310,6 +312,75 @@ def test_the_export_is_what_pretraining_sees_at_its_first_visit(kitchen, tmp_pat
         assert {name: batch[name][0].tolist() for name in batch} == row
 
 
+# ---- every scorer in the place of the default one ------------------------------------------------------------------
+
+
+def given_for(kitchen: Kitchen, scorer: str) -> dict[str, Path]:
+    """The folders a scorer asks for."""
+    have = {"classifier": kitchen["finetuned-base"], "reference": kitchen["dapt"]}
+    return {need: have[need] for need in SCORERS[scorer].needs if need in have}
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_every_scorer_scores_the_task_text(kitchen, tmp_path, scorer):
+    table = load_recipe(str(kitchen.recipe), [f"scores.scorer={scorer}"])["scores"]
+    folders = {"classifier": None, "reference": None, **given_for(kitchen, scorer)}
+    folders |= {"task": kitchen["corpus"] / "task", "corpus": kitchen["corpus"], "init": kitchen["base"]}
+    found = score_stage.score(build(score_stage.ScoresConfig, table, "scores"), **folders, out=tmp_path)
+    assert 0 < found["keyword_share"] <= 15 and f"to scorer = {scorer}." in (tmp_path / "preview.md").read_text()
+    for row in read_rows(tmp_path):
+        words, importance, keyword = (np.array(row[name]) for name in ("word_ids", "importance", "keyword"))
+        assert len(words) == len(importance) == len(keyword) and not importance[words < 0].any()
+        assert (importance[keyword] > 0).all() and not keyword[words < 0].any()
+        assert all(len(set(importance[words == word])) == 1 for word in set(words.tolist()))
+
+
+@pytest.mark.parametrize("scorer", ["gradient", "integrated_gradients", "occlusion", "prefix", "log_odds"])
+def test_scorers_that_know_the_label_find_the_words_that_decide(kitchen, tmp_path, scorer):
+    """One token in six decides: guessing would find that many."""
+    test_every_scorer_scores_the_task_text(kitchen, tmp_path, scorer)
+    truth = [set(row["keywords"]) for row in read_rows(kitchen["corpus"] / "task" / "train")]
+    tokenizer, hits, marked = load_tokenizer(kitchen["base"]), 0, 0
+    decides = {i for words in truth for word in words for i in tokenizer(word, add_special_tokens=False)["input_ids"]}
+    for row in read_rows(tmp_path):
+        ids = np.array(row["input_ids"])[np.array(row["keyword"])]
+        hits, marked = hits + sum(i in decides for i in ids.tolist()), marked + len(ids)
+    assert hits / marked > 2 / 6
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_every_scorer_masks_the_domain_without_a_tagger(kitchen, tmp_path, scorer):
+    table = load_recipe(str(kitchen.recipe), [f"masked.scorer={scorer}"])["masked"]
+    folders = {"tagger": None, "classifier": None, "reference": None, **given_for(kitchen, scorer)}
+    folders |= {"init": kitchen["base"], "corpus": kitchen["corpus"]}
+    found = mask_stage.mask(build(mask_stage.MaskConfig, table, "masked"), **folders, out=tmp_path)
+    assert abs(found["mask_rate"] - 0.4) < 0.03 and 0 < found["important_rate"] < 0.25
+    for row in read_rows(tmp_path):
+        words, importance = np.array(row["word_ids"]), np.array(row["importance"])
+        assert not importance[words < 0].any() and importance[words >= 0].all()
+
+
+def test_scores_of_pieces_come_from_the_buffer_alone(kitchen, tmp_path):
+    table = load_recipe(str(kitchen.recipe), ["scores.buffer.unit=piece"])["scores"]
+    folders = {"task": kitchen["corpus"] / "task", "classifier": kitchen["finetuned-base"]}
+    folders |= {"init": None, "corpus": None, "reference": None}
+    score_stage.score(build(score_stage.ScoresConfig, table, "scores"), **folders, out=tmp_path)
+    found, wanted = rows(tmp_path), rows(kitchen["scores"])
+    assert all(found[name]["word_ids"] == wanted[name]["word_ids"] for name in wanted)
+    split = lambda row: len(set(zip(row["word_ids"], row["importance"], strict=True))) > len(set(row["word_ids"]))
+    assert any(map(split, found.values())) and not any(map(split, wanted.values()))
+
+
+def test_two_processes_put_scores_on_one_scale(kitchen):
+    settings = ["--set", "masked.scorer=loss"]
+    folders = {name: kitchen[name] for name in ("corpus",)} | {"init": kitchen["base"]}
+    one, two = (kitchen.runs / "scale" / f"runs-{name}" / "r" / "masked" for name in ("one", "two"))
+    done = kitchen.launch(2, "mask", two, *settings, **folders)
+    assert kitchen.make("mask", one, *settings, **folders) == 0
+    assert "✓" in done.communicate()[1] and done.returncode == 0
+    assert list(read_rows(one)) == list(read_rows(two)) and not (two / "scratch").exists()
+
+
 # ---- what other people's programs make of it ----------------------------------------------------------------------
 
 
@@ -549,7 +620,7 @@ def refused(kitchen, tmp_path, capsys):
 
     def run(stage: str, out: str, *more: str, **folders: Path) -> str:
         code = kitchen.make(stage, tmp_path / "runs" / "r" / out, *more, **folders)
-        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("▸", "  "))]
+        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("▸", "  ", "! "))]
         assert code == 2 and len(lines) == 1 and not (tmp_path / "runs" / "r" / out).exists()
         return lines[0]
 
@@ -628,6 +699,30 @@ def test_every_input_that_is_not_finished_is_named(kitchen, refused, tmp_path):
 def test_a_corpus_without_a_task_says_to_add_one(kitchen, refused):
     told = refused("finetune", "finetuned-base", init=kitchen["base"], task=kitchen["corpus"] / "tsak")
     assert "corpus has no tsak: add it to the recipe and run make corpus" in told
+
+
+def test_a_scorer_without_what_it_needs_is_refused(kitchen, refused):
+    base, corpus, task = kitchen["base"], kitchen["corpus"], kitchen["corpus"] / "task"
+    told = refused("score", "scores", init=base, task=task)
+    assert told.startswith("score: scorer = buffer needs a classifier: run make finetuned-base")
+    told = refused("score", "scores", "--set", "scores.scorer=tfidf", init=base, task=task)
+    assert told == "score: scorer = tfidf needs domain text: name some as domain in [corpus]"
+    told = refused("score", "scores", "--set", "scores.scorer=random", task=task)
+    assert told.startswith("score: scorer = random needs a tokenizer: run make base")
+    told = refused("mask", "masked", "--set", "masked.scorer=excess_loss", init=base, corpus=corpus)
+    assert "scorer = excess_loss needs a reference model: set REFERENCE=" in told
+    told = refused("mask", "masked", "--set", "masked.scorer=buffer", init=base, corpus=corpus)
+    assert 'masked.scorer = "buffer" must be one of tagger, prefix, ' in told
+
+
+def test_a_share_outside_its_bounds_is_refused(kitchen, refused):
+    folders = {"init": kitchen["base"], "task": kitchen["corpus"] / "task"}
+    told = refused("score", "scores", "--set", "scores.keyword_share=1.5", **folders)
+    assert told == "score: scores: keyword_share = 1.5 must lie between 0 and 1"
+    told = refused(
+        "mask", "masked", "--set", "masked.important_share=0", init=kitchen["base"], corpus=kitchen["corpus"]
+    )
+    assert told.startswith("mask: masked: important_share = 0")
 
 
 def test_a_scorer_that_needs_no_word_says_what_to_raise(kitchen, refused):
