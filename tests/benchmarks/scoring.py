@@ -1,8 +1,8 @@
 """importance of words, and tagging
 
-BERT classifiers of two sizes (vocabulary 21,128, two classes, random weights) score the words of made-up text; the arms
-run in one process, in turns. The peer is the schedule of Train No Evil's own code (`SC.forward`), rewritten: 32 texts
-at a time, all that are still alive advance by a word, every input padded to 128 tokens, the whole model computed.
+BERT classifiers of two sizes (vocabulary 21,128, two classes, random weights) score the words of made-up text in
+turns, in one process. The peer is the schedule of Train No Evil's own code (`SC.forward`), rewritten: 32 texts at
+a time, all that are still alive advance by a word, every input padded to 128 tokens, the whole model computed.
 Keymask's `buffer` makes the same marks, which is asserted before anything is timed; a mark asks for P - p_i < delta
 alone, as there, with a delta that marks about every seventh word.
 
