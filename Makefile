@@ -15,6 +15,7 @@ BASE   ?=
 DATA   ?= data
 RUNS   ?= runs
 LAUNCH ?=
+REFERENCE ?=
 PYTHON ?= python3
 
 VENV := .venv
@@ -33,7 +34,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE SET BASE DATA LAUNCH RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE SET BASE DATA LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
@@ -52,19 +53,37 @@ $(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
 $(RUN)/finetuned-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
 	@$(TENSORS) stages.finetune $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
 
-$(RUN)/scores/manifest.json: $(S)/scores.json $(RUN)/finetuned-base/manifest.json
-	@$(TENSORS) stages.score $(ARGS) --classifier $(RUN)/finetuned-base --task $(RUN)/corpus/task
+# What a scorer asks for (pipeline/scoring/scorers.py); nobody waits for what it does not.
+CLASSIFIER_SCORERS := buffer prefix occlusion gradient integrated_gradients attention
+REFERENCE_SCORERS  := excess_loss
+
+# $(call setting,section,name,default): as typed in SET, in the recipe, or in those it extends.
+recipes = $(foreach r,$(firstword $(filter %.toml,$(wildcard $1 stages/recipes/$1.toml))),$r $(call recipes,$(shell sed -n 's/^extends *= *"\(.*\)".*/\1/p' $r)))
+setting = $(or $(patsubst $1.$2=%,%,$(lastword $(filter $1.$2=%,$(SET)))),$(firstword $(shell \
+	sed -ns '/^\[$1\]/,/^\[/s/^$2 *= *"\(.*\)".*/\1/p' $(RECIPES_READ))),$3)
+RECIPES_READ := $(call recipes,$(RECIPE))
+
+SCORES_SCORER := $(call setting,scores,scorer,buffer)
+SCORES_MODEL  := $(if $(filter $(CLASSIFIER_SCORERS),$(SCORES_SCORER)),finetuned-base,base)
+REFERRED       = $(if $(filter $(REFERENCE_SCORERS),$1),$(S)/reference $(wildcard $(REFERENCE)/manifest.json))
+
+$(RUN)/scores/manifest.json: $(S)/scores.json $(RUN)/$(SCORES_MODEL)/manifest.json $(RUN)/corpus/manifest.json $(call REFERRED,$(SCORES_SCORER))
+	@$(TENSORS) stages.score $(ARGS) --task $(RUN)/corpus/task \
+	  $(if $(filter base,$(SCORES_MODEL)),--init $(RUN)/base --corpus $(RUN)/corpus,--classifier $(RUN)/finetuned-base) \
+	  $(if $(filter $(REFERENCE_SCORERS),$(SCORES_SCORER)),$(REFERENCE:%=--reference %))
 
 $(RUN)/tagger/manifest.json: $(S)/tagger.json $(RUN)/base/manifest.json $(RUN)/scores/manifest.json
 	@$(TENSORS) stages.train_tagger $(ARGS) --init $(RUN)/base --scores $(RUN)/scores
 
-# Only selective masking asks the tagger; with another policy nobody waits for it.
-POLICY := $(or $(patsubst masked.policy=%,%,$(filter masked.policy=%,$(SET))),$(shell \
-	sed -n '/^\[masked\]/,/^\[/s/^policy *= *"\(.*\)".*/\1/p' $(wildcard $(RECIPE) stages/recipes/$(RECIPE).toml)))
-TAGGER := $(if $(filter random whole_word,$(POLICY)),,$(RUN)/tagger)
+# Only selective masking asks a scorer; with another policy nobody waits for one.
+MASKED_SCORER := $(if $(filter selective,$(call setting,masked,policy,selective)),$(call setting,masked,scorer,tagger))
+TAGGER        := $(if $(filter tagger,$(MASKED_SCORER)),$(RUN)/tagger)
+CLASSIFIER    := $(if $(filter $(CLASSIFIER_SCORERS),$(MASKED_SCORER)),$(RUN)/finetuned-base)
 
-$(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json $(TAGGER:%=%/manifest.json)
-	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(TAGGER:%=--tagger %)
+$(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json $(TAGGER:%=%/manifest.json) \
+  $(CLASSIFIER:%=%/manifest.json) $(call REFERRED,$(MASKED_SCORER))
+	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(TAGGER:%=--tagger %) $(CLASSIFIER:%=--classifier %) \
+	  $(if $(filter $(REFERENCE_SCORERS),$(MASKED_SCORER)),$(REFERENCE:%=--reference %))
 
 $(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
 	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain
@@ -102,6 +121,7 @@ help:  ## what can be typed
 	  'BASE=$(BASE)' 'start from a local folder or hub name: BASE=hfl/chinese-macbert-base' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
+	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
 	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
 	@printf '\n  %s\n' 'make dapt' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
 
@@ -161,7 +181,8 @@ $(S)/checked: $(S)/variables $(wildcard stages/recipes/*.toml $(RECIPE)) | $(VEN
 
 $(S)/variables: TYPED = RECIPE=$(RECIPE) SET=$(SET) BASE=$(BASE)
 $(S)/data: TYPED = DATA=$(DATA)
-$(S)/variables $(S)/data: FORCE
+$(S)/reference: TYPED = REFERENCE=$(REFERENCE)
+$(S)/variables $(S)/data $(S)/reference: FORCE
 	@mkdir -p $(@D); test "$(TYPED)" = "$$(cat $@ 2>/dev/null || true)" || echo "$(TYPED)" > $@
 
 FORCE:

@@ -48,7 +48,7 @@ MASKED = _schema(
     id=pa.string(),  # document id, with #k for its k-th further sequence
     input_ids=pa.list_(pa.int32()),  # as written, never corrupted
     word_ids=pa.list_(pa.int32()),
-    importance=pa.list_(pa.uint8()),  # 0-255: the tagger's probability that the word is a keyword
+    importance=pa.list_(pa.uint8()),  # of the word, 1-255, 128 and more: important; 0: never to be chosen
     masked=pa.list_(pa.bool_()),  # which tokens visit 0 predicts
 )
 """Sequences for pretraining: one row a sequence of at most `max_length` ids."""

@@ -197,12 +197,22 @@ def _tensor(rows: Sequence[np.ndarray], fill: int) -> Tensor:
     return torch.from_numpy(padded([np.asarray(row, dtype=np.int64) for row in rows], fill))
 
 
-def by_length(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Indices in batches of like lengths, each at most `budget` tokens when padded (or one sequence)."""
+def by_length(lengths: np.ndarray, budget: int, padding: int | None = None) -> list[np.ndarray]:
+    """Indices in batches of like lengths, each at most `budget` tokens when padded (or one sequence).
+
+    With `padding`, a batch ends where it would hold more than so many tokens of padding.
+    """
     order = np.argsort(-np.asarray(lengths), kind="stable")
+    descending = np.asarray(lengths, dtype=np.int64)[order]
+    before = np.concatenate([[0], np.cumsum(descending)])
     batches, start = [], 0
     while start < len(order):
-        size = max(1, budget // max(int(lengths[order[start]]), 1))
-        batches.append(order[start : start + size])
-        start += size
+        longest = int(descending[start])
+        stop = min(start + max(1, budget // max(longest, 1)), len(order))
+        if padding is not None:
+            counts = np.arange(1, stop - start + 1)
+            wasted = counts * longest - (before[start + 1 : stop + 1] - before[start])
+            stop = start + int(np.searchsorted(wasted, padding, side="right"))
+        batches.append(order[start:stop])
+        start = stop
     return batches

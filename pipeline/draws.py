@@ -10,9 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
-CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER, JOIN, CONTROL, CONTROL_CROSS, FALL = range(1, 12)
+CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER, JOIN, CONTROL, CONTROL_CROSS, FALL, SCORE = range(1, 13)
 """Streams: draws for different purposes at one position are independent."""
-STREAMS = 12
+STREAMS = 13
 """One more than the last of them."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -1,9 +1,13 @@
 """A model's probabilities for many sequences, in batches of like length."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from pipeline.batches import LabelledBatches, by_length
@@ -12,13 +16,16 @@ from pipeline.run.processes import processes
 TOKEN_BUDGET = 8192
 """Padded tokens of a batch: bounds the memory, whatever the lengths."""
 
+PADDING = 128
+"""Tokens of padding in a batch at most: another batch costs as much as so many tokens of a small model."""
+
 
 @torch.inference_mode()
 def predicted_batches(model: PreTrainedModel, batches: LabelledBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(indices [B], probabilities float32 [B, classes] or [B, L, classes]) of all sequences, longest first."""
     device, training = processes().device, model.training
     model.eval()
-    for indices in by_length(batches.lengths(np.arange(len(batches))), TOKEN_BUDGET):
+    for indices in by_length(batches.lengths(np.arange(len(batches))), TOKEN_BUDGET, PADDING):
         inputs = {k: v.to(device) for k, v in batches.batch(indices).items() if k != "labels"}
         yield indices, model(**inputs).logits.float().softmax(-1).cpu().numpy()
     model.train(training)
@@ -26,8 +33,56 @@ def predicted_batches(model: PreTrainedModel, batches: LabelledBatches) -> Itera
 
 def predict(model: PreTrainedModel, batches: LabelledBatches) -> np.ndarray:
     """float32 [N, classes]: one row a sequence, in the order of `batches`."""
-    parts = list(predicted_batches(model, batches))
-    result = np.empty((len(batches), parts[0][1].shape[-1]), dtype=np.float32)
-    for indices, probabilities in parts:
+    result = np.empty((len(batches), model.config.num_labels), dtype=np.float32)
+    for indices, probabilities in predicted_batches(model, batches):
         result[indices] = probabilities
     return result
+
+
+@contextmanager
+def only_first_row(model: PreTrainedModel) -> Iterator[None]:
+    """Within, the last layer computes the first token of each sequence alone, [B, 1, width] of [B, L, width].
+
+    For classifiers of BERT's kind that read [CLS]: there the other tokens matter as keys and values alone. Ask
+    `first_row_suffices` before; the result is that of the whole layer, but for rounding (tested to 1e-6).
+    """
+    attention = _last_attention(model)
+    hook = attention.output.register_forward_pre_hook(lambda module, inputs: (inputs[0], inputs[1][:, :1]))
+    attention.self.forward = partial(_attend_from_first, attention.self)
+    try:
+        yield
+    finally:
+        del attention.self.forward
+        hook.remove()
+
+
+@torch.no_grad()
+def first_row_suffices(model: PreTrainedModel) -> bool:
+    """Whether `only_first_row` changes nothing for this model, in evaluation: tried on three short sequences."""
+    attention = _last_attention(model)
+    if not all(hasattr(getattr(attention, "self", None), name) for name in ("query", "key", "value", "scaling")):
+        return False
+    mask = torch.arange(8, device=model.device) < torch.tensor([[8], [5], [2]], device=model.device)
+    ids = torch.arange(24, device=model.device).view(3, 8) % (model.config.vocab_size - 1) + 1
+    inputs = {"input_ids": ids, "attention_mask": mask.long()}
+    whole = model(**inputs).logits
+    with only_first_row(model):
+        found = model(**inputs).logits
+    return found.shape == whole.shape and torch.allclose(found, whole, atol=1e-4)
+
+
+def _last_attention(model: PreTrainedModel) -> nn.Module | None:
+    """The attention of the last layer where the encoder is built as BERT's."""
+    layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
+    return getattr(layers[-1], "attention", None) if layers else None
+
+
+def _attend_from_first(
+    attention: nn.Module, hidden: Tensor, attention_mask: Tensor | None = None, **_: object
+) -> tuple[Tensor, None]:
+    """BERT's self-attention of the first token to all: hidden [B, L, width] -> [B, 1, width]."""
+    heads = lambda x: x.unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
+    query, key, value = attention.query(hidden[:, :1]), attention.key(hidden), attention.value(hidden)
+    seen = None if attention_mask is None else attention_mask[..., :1, :]
+    out = scaled_dot_product_attention(*map(heads, (query, key, value)), attn_mask=seen, scale=attention.scaling)
+    return out.transpose(1, 2).flatten(2), None

@@ -1,75 +1,213 @@
-"""Mask the domain and the task text where the tagger sees keywords.
+"""Mask the domain and the task text where the important words are.
 
-    make masked
+    make masked                                                         # by the tagger
+    make masked SET="masked.scorer=tfidf"                               # or by any scorer, without one
+    make masked SET="masked.scorer=excess_loss" REFERENCE=<checkpoint>
 
-reads   base/    the tokenizer, and the longest sequence the model takes
-        corpus/  the documents: domain/ and task/
-        tagger/  the keyword tagger (policy = selective only)
-writes  masked/  domain/ and task/, each train/ and dev/: one row a sequence with its ids as written, word by word
-                 importance, and which words visit 0 predicts; preview.md
+reads   base/            the tokenizer, the longest sequence the model takes; the model for keyword, entropy, loss, …
+        corpus/          the documents: domain/ and task/; what is counted for log_odds, tfidf, pmi
+        tagger/          the keyword tagger (scorer = tagger)
+        finetuned-base/  the classifier (prefix, occlusion, gradient, …): explains what it predicts
+        a checkpoint     adapted to good text (excess_loss)
+writes  masked/          domain/ and task/, each train/ and dev/: one row a sequence with its ids as written, word by
+                         word importance, and which words visit 0 predicts; preview.md
 
 Under `accelerate launch` each process writes shards of its own; a killed run goes on with those that are missing, and
 any number of processes writes the same rows.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import metadata_of, read_batches, read_rows, shards, write_shard
 from corpora.schemas import MASKED
-from corpora.segment import Segmenter
+from corpora.segment import Segmenter, WordsConfig
+from corpora.stop_words import stop_words
+from corpora.words import labelled_words_of, words_of
 from pipeline.batches import padded
 from pipeline.draws import document_keys
 from pipeline.masking.config import IMPORTANT, MaskingConfig
+from pipeline.masking.exclusion import admitted, excluded_words
 from pipeline.masking.preview import show
 from pipeline.masking.selection import choose
+from pipeline.masking.substitutes import FILE, Substitutes, Word, from_words, read_words, same_sound, similar_words
+from pipeline.masking.substitutes import words_of as token_words
+from pipeline.masking.terms import Terms, joined, spans_of, terms_of
 from pipeline.metrics import precision_recall_f1
-from pipeline.models import load_tokenizer
-from pipeline.run.errors import InputError
-from pipeline.run.processes import progress, rank, share, total
+from pipeline.models import load_masked_lm, load_tokenizer
+from pipeline.run.artifact import SCRATCH
+from pipeline.run.processes import main_first, progress, rank, share, total
 from pipeline.run.stage import run
-from pipeline.tagging import Tagger, word_importance
-from pipeline.tokens import Spans, fingerprint, planted_words, sequence_rows
+from pipeline.scoring.importance import Scale
+from pipeline.scoring.scorers import Score, Scorer, make_scorer
+from pipeline.scoring.weighing import Weigh, Words, alike, by_scorer, by_tagger, documents_of, of
+from pipeline.tokens import Frame, Spans, fingerprint, planted_words, sequence_rows
+
+COLUMNS = ("id", "text", "text_pair", "keywords")
+
+SAMPLE = 2000
+"""Documents, spread over all shards, by which scores are put on the scale of importances."""
+
+COUNTED = 200_000
+"""Sequences whose words are counted, to know which are frequent enough to have similar ones."""
 
 
 @dataclass(frozen=True)
-class MaskConfig(MaskingConfig):
-    """How sequences are cut, tagged and masked: these settings, and those of pipeline/masking/config.py."""
+class MaskConfig(WordsConfig, MaskingConfig):
+    """How sequences are cut into words, weighed and masked; see also WordsConfig and MaskingConfig."""
 
+    scorer: Literal["tagger", Scorer] = "tagger"
+    """What weighs words where the policy asks for it: the tagger, or a scorer of pipeline/scoring/scorers.py without
+    one; a classifier then explains what it predicts itself."""
+    important_share: float = 0.15
+    """Share of the words that are important to a scorer, at most: as many as are masked by default. The tagger decides
+    by itself."""
     max_length: int = 128
     """Longest sequence in ids, special tokens included; a longer document becomes several sequences."""
-    language: str = "zh"
-    """Decides how words are told apart."""
-    segmenter: str = "auto"
-    """Word segmenter; see corpora/segment.py."""
+    terms: str = field(default="", metadata={"file": True})
+    """File of terms, one a line: each occurrence is masked whole, and as important as can be whatever the scorer says
+    (salient spans). Its path is from the folder of the recipe."""
+    substitutes: str = field(default="", metadata={"file": True})
+    """File of what may stand for a word, a line `word<TAB>other<TAB>other…`, for replacement = similar or confusion;
+    without one, neighbours among the base's embeddings, or characters of the same pinyin."""
     batch_documents: int = 512
-    """Documents tagged together; they are sorted by length inside, so a larger number wastes less on padding."""
+    """Documents weighed together; they are sorted by length inside, so a larger number wastes less on padding."""
+
+    def __post_init__(self) -> None:
+        WordsConfig.__post_init__(self)
+        MaskingConfig.__post_init__(self)
+        if self.skip_stop_words:
+            stop_words(self.language)  # a ValueError where there are none
+        if self.substitutes and self.replacement == "mask":
+            raise ValueError("substitutes are for replacement = similar or confusion, not mask")
+        if not 0 < self.important_share < 1:
+            raise ValueError(f"important_share = {self.important_share} must lie between 0 and 1")
 
 
-def mask(config: MaskConfig, init: Path, corpus: Path, tagger: Path | None, out: Path) -> dict[str, float]:
+def mask(
+    config: MaskConfig,
+    init: Path,
+    corpus: Path,
+    tagger: Path | None,
+    classifier: Path | None,
+    reference: Path | None,
+    out: Path,
+) -> dict[str, float]:
     """Write the masked corpus; metrics with sequences, tokens and the realised mask rate."""
-    if config.policy == "selective" and tagger is None:
-        raise InputError("policy = selective needs a tagger: run make tagger, or set masked.policy = whole_word")
-    tokenizer = load_tokenizer(init, config.max_length)
-    tag = Tagger(tagger) if config.policy == "selective" else None
-    if tag and fingerprint(tag.tokenizer) != fingerprint(tokenizer):
-        raise InputError(f"{tagger} and {init} have different tokenizers: train the tagger again from this base")
-    spans = Segmenter(config.segmenter, config.language).spans
+    tokenizer, segmenter = load_tokenizer(init, config.max_length), Segmenter.of(config)
+    spans = lru_cache(maxsize=2 * config.batch_documents)(segmenter.spans)  # asked for twice: by tokens, and by words
+    if config.policy != "selective":
+        weigh: Weigh = alike
+    elif config.scorer == "tagger":
+        weigh = by_tagger(tagger, tokenizer)
+    else:
+        models = {"classifier": classifier, "base": init, "reference": reference}
+        score = make_scorer(config.scorer, tokenizer, models, _texts(corpus, segmenter))
+        scale = main_first(lambda: _scale(config, corpus, tokenizer, spans, score, out))
+        weigh = by_scorer(score, scale, Frame.of(tokenizer))
+    marks = Marks.of(config, segmenter)
     jobs = share([(path, out / path.relative_to(corpus)) for path in _inputs(corpus)])
     todo = [job for job in jobs if not job[1].exists()]
     for source, target in progress(todo, len(todo), "shards"):
-        _mask_shard(config, tokenizer, spans, tag, source, target)
+        _mask_shard(config, tokenizer, spans, weigh, marks, source, target)
     metrics = _metrics(total(_added([json.loads(metadata_of(target)["counts"]) for _, target in jobs])))
     if rank() == 0:
         tokenizer.save_pretrained(out / "tokenizer")
-        (out / "preview.md").write_text(_preview(out, tokenizer), encoding="utf-8")
+        if config.replacement != "mask":
+            metrics |= _write_substitutes(config, init, tokenizer, out)
+        (out / "preview.md").write_text(_preview(config, out, tokenizer), encoding="utf-8")
     return metrics
+
+
+# ---- what the scorer learns from -----------------------------------------------------------------------------------
+
+
+def _texts(corpus: Path, segmenter: Segmenter) -> dict[str, Iterator | None]:
+    """The training text of each kind as words, where there is any; nothing is read before it is asked for."""
+    readers = {"task": labelled_words_of, "domain": words_of, "general": words_of}
+    folders = {kind: corpus / kind / "train" for kind in readers}
+    return {kind: read(folders[kind], segmenter) if folders[kind].exists() else None for kind, read in readers.items()}
+
+
+def _scale(
+    config: MaskConfig, corpus: Path, tokenizer: PreTrainedTokenizerBase, spans: Spans, score: Score, out: Path
+) -> Scale:
+    """The scale of a scorer, by the first documents of every shard; kept, so that all processes have the same one."""
+    kept = out / SCRATCH / "scale.npy"
+    if not kept.exists():
+        frame, paths, scores = Frame.of(tokenizer), _inputs(corpus), []
+        for path in paths:
+            batch = next(read_batches(path, COLUMNS, -(-SAMPLE // len(paths))))
+            sequences = list(sequence_rows(batch, tokenizer, spans, config.max_length))
+            documents = documents_of(sequences, _words(batch, spans), frame)
+            scores += [found[d.known] for d, found in zip(documents, score(documents), strict=True)]
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, Scale.of(np.concatenate(scores), config.important_share).edges)
+    return Scale(np.load(kept))
+
+
+# ---- what is never chosen, what always goes together, what may stand for what --------------------------------------
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is said of words whatever they weigh: never chosen, or salient."""
+
+    stop_words: frozenset[str]
+    keep_punctuation: bool
+    terms: Terms
+
+    @classmethod
+    def of(cls, config: MaskConfig, segmenter: Segmenter) -> "Marks":
+        """As the recipe wants it."""
+        stop = stop_words(config.language) if config.skip_stop_words else frozenset()
+        lines = Path(config.terms).read_text(encoding="utf-8").splitlines() if config.terms else []
+        return cls(stop, not config.skip_punctuation, terms_of(lines, segmenter.words))
+
+    def put(self, word_ids: np.ndarray, importance: np.ndarray, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """word_ids int32 [L], each term one word; importance uint8 [L]: 0 of what is never chosen, else 1-255."""
+        importance = admitted(importance, word_ids, excluded_words(words, self.stop_words, self.keep_punctuation))
+        spans = spans_of(words, self.terms) if self.terms else []
+        return joined(word_ids, importance, spans) if spans else (word_ids, importance)
+
+
+def _write_substitutes(
+    config: MaskConfig, init: Path, tokenizer: PreTrainedTokenizerBase, out: Path
+) -> dict[str, float]:
+    """A table beside the sequences of each kind, for replacement = similar or confusion; how many words each knows."""
+    sizes = {}
+    for kind in ("domain", "task"):
+        if (out / kind / "train").exists():
+            table = Substitutes.of(_candidates(config, init, tokenizer, out / kind / "train"))
+            table.save(out / kind / FILE)
+            sizes[f"substitutes_{kind}"] = len(table)
+    return sizes
+
+
+def _candidates(
+    config: MaskConfig, init: Path, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> dict[Word, list[Word]]:
+    if config.substitutes:
+        encode = lambda texts: tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return from_words(read_words(Path(config.substitutes)), encode)
+    if config.replacement == "confusion":
+        return same_sound(tokenizer.get_vocab())
+    counts: Counter[Word] = Counter()
+    for row in islice(read_rows(folder, ("input_ids", "word_ids")), COUNTED):
+        counts.update(token_words(np.array(row["input_ids"]), np.array(row["word_ids"])))
+    return similar_words(counts, load_masked_lm(init).get_input_embeddings().weight.detach().numpy())
+
+
+# ---- shard by shard ------------------------------------------------------------------------------------------------
 
 
 def _inputs(corpus: Path) -> list[Path]:
@@ -82,7 +220,8 @@ def _mask_shard(
     config: MaskConfig,
     tokenizer: PreTrainedTokenizerBase,
     spans: Spans,
-    tag: Tagger | None,
+    weigh: Weigh,
+    marks: Marks,
     source: Path,
     target: Path,
 ) -> None:
@@ -92,8 +231,12 @@ def _mask_shard(
     metadata = {"tokenizer": fingerprint(tokenizer), "masking": json.dumps(masking)}
 
     def rows() -> Iterator[dict[str, object]]:
-        for batch in read_batches(source, ("id", "text", "text_pair", "keywords"), config.batch_documents):
-            sequences = _masked(config, list(sequence_rows(batch, tokenizer, spans, config.max_length)), tag)
+        for batch in read_batches(source, COLUMNS, config.batch_documents):
+            sequences = list(sequence_rows(batch, tokenizer, spans, config.max_length))
+            words = _words(batch, spans)
+            for row, importance in zip(sequences, weigh(sequences, words), strict=True):
+                row["word_ids"], row["importance"] = marks.put(row["word_ids"], importance, of(words, row["id"]))
+            _choose(config, sequences)
             _count(counts, sequences, batch, spans)
             yield from sequences
         metadata["counts"] = json.dumps(counts)
@@ -101,23 +244,25 @@ def _mask_shard(
     write_shard(target, MASKED, rows(), metadata)
 
 
-def _masked(config: MaskConfig, sequences: list[dict], tag: Tagger | None) -> list[dict]:
-    """`importance` and the choice at visit 0, added to sequences."""
-    found = tag.probabilities([row["input_ids"] for row in sequences]) if tag else [None] * len(sequences)
-    for row, probability in zip(sequences, found, strict=True):
-        words = row["word_ids"]
-        row["importance"] = np.zeros(len(words), np.uint8) if tag is None else word_importance(words, probability)
+def _words(batch: dict[str, list], spans: Spans) -> Words:
+    """The words of each document."""
+    texts = [t if p is None else f"{t}\n{p}" for t, p in zip(batch["text"], batch["text_pair"], strict=True)]
+    cut = lambda text: [text[start:end] for start, end in spans(text).tolist()]
+    return {name: cut(text) for name, text in zip(batch["id"], texts, strict=True)}
+
+
+def _choose(config: MaskConfig, sequences: list[dict]) -> None:
+    """Add `masked`, the choice at visit 0."""
     keys, visit = document_keys([row["id"] for row in sequences]), np.zeros(len(sequences), dtype=np.int64)
     words = padded([row["word_ids"] for row in sequences], -1)
     importance = padded([row["importance"] for row in sequences], 0)
     masked = choose(config, words, importance, keys, visit)
     for row, chosen in zip(sequences, masked, strict=True):
         row["masked"] = chosen[: len(row["word_ids"])]
-    return sequences
 
 
 def _count(counts: dict[str, float], sequences: list[dict], batch: dict[str, list], spans: Spans) -> None:
-    """Add a batch to a shard's counts: tokens, masked tokens, and hits of the tagger where keywords are known."""
+    """Add a batch to a shard's counts: tokens, masked tokens, and hits where keywords are known."""
     texts = {
         name: (text, keywords)
         for name, text, keywords in zip(batch["id"], batch["text"], batch["keywords"], strict=True)
@@ -146,15 +291,15 @@ def _metrics(counts: dict[str, float]) -> dict[str, float]:
         "mask_rate": counts["masked"] / max(counts["tokens"], 1),
         "important_rate": counts["important"] / max(counts["tokens"], 1),
     }
-    if counts.get("truth") and counts["important"]:  # with another policy than selective there is no tagger
+    if counts.get("truth") and counts["important"]:  # with another policy than selective no word is important
         measured = precision_recall_f1(counts["hits"], counts["found"], counts["truth"])
         metrics |= {f"truth_{name}": value for name, value in measured.items()}
         metrics["masked_on_truth"] = 100 * counts["masked_truth"] / max(counts["masked"], 1)
     return metrics
 
 
-def _preview(out: Path, tokenizer: PreTrainedTokenizerBase) -> str:
-    lines = ["# Masked corpus", "", "**Bold**: important to the tagger. `[brackets]`: predicted at visit 0.", ""]
+def _preview(config: MaskConfig, out: Path, tokenizer: PreTrainedTokenizerBase) -> str:
+    lines = ["# Masked corpus", "", f"**Bold**: important to {config.scorer}. `[brackets]`: predicted at visit 0.", ""]
     for kind in ("domain", "task"):
         if (out / kind / "train").exists():
             rows = islice(read_rows(out / kind / "train"), 15)
@@ -168,4 +313,4 @@ def _shown(row: dict, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 if __name__ == "__main__":
-    run(mask)
+    run(mask, version=3)

@@ -1,106 +1,182 @@
-"""Score the words of the task text: which of them does the classifier need?
+"""Score the words of the task text: which of them matter?
 
     make scores
 
-reads   finetuned-base/  the classifier: the baseline is also the scorer
-        corpus/task/     the training rows
+reads   corpus/task/     the training rows
+        finetuned-base/  the classifier (buffer, prefix, occlusion, gradient, integrated_gradients, attention): the
+                         baseline is also the scorer
+        base/            the tokenizer where there is no classifier; the model for keyword, entropy, loss, excess_loss
+        corpus/          domain and general text (tfidf, pmi)
 writes  scores/          task/: one row a document, its ids, words, importance and the decision; preview.md
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import SCORES
-from corpora.segment import Segmenter
+from corpora.segment import Segmenter, WordsConfig
+from corpora.words import labelled_words_of, words_of
 from pipeline.masking.preview import show
 from pipeline.metrics import precision_recall_f1
-from pipeline.models import load_tokenizer, load_trained
+from pipeline.models import load_tokenizer
 from pipeline.run.errors import InputError
-from pipeline.run.processes import gathered, rank, share
+from pipeline.run.processes import gathered, progress, rank, share
 from pipeline.run.stage import run
-from pipeline.scoring import BufferConfig, Classifier, Scored, buffer_scores
-from pipeline.tokens import Frame, Spans, Tokens, encode, framed, planted_words
+from pipeline.scoring.buffer import BufferConfig, buffer
+from pipeline.scoring.classifier import Classifier
+from pipeline.scoring.documents import Document, Importances, Scored, by_piece
+from pipeline.scoring.importance import top_edge
+from pipeline.scoring.scorers import REMEDIES, Scorer, make_scorer
+from pipeline.tokens import Frame, Tokens, encode, framed, planted_words
+
+TOGETHER = 512
+"""Documents scored together: enough of each length, and memory that does not grow with the corpus."""
 
 
 @dataclass(frozen=True)
-class ScoresConfig:
+class ScoresConfig(WordsConfig):
     """Which words count as important."""
 
-    scorer: BufferConfig = field(default_factory=BufferConfig)
-    """The sequential buffer of Train No Evil."""
+    scorer: Literal["buffer", Scorer] = "buffer"
+    """What weighs words: the sequential buffer of Train No Evil, which decides by itself what a keyword is, or one of
+    pipeline/scoring/scorers.py."""
+    buffer: BufferConfig = field(default_factory=BufferConfig)
+    """Settings of scorer = buffer."""
+    keyword_share: float = 0.15
+    """Share of the words that are keywords at most, with any other scorer: as many as are masked by default, so that
+    keywords can fill the budget and still compete for it. Their importance must be above 0."""
     keep_wrong: bool = False
     """Keep documents the classifier gets wrong, with no keyword in them (parity with the reference code)."""
     max_length: int = 128
     """Longest input in ids; words past it have no importance."""
-    language: str = "zh"
-    """Decides how words are told apart."""
-    segmenter: str = "auto"
-    """Word segmenter; see corpora/segment.py."""
+
+    def __post_init__(self) -> None:
+        WordsConfig.__post_init__(self)
+        if not 0 < self.keyword_share < 1:
+            raise ValueError(f"keyword_share = {self.keyword_share} must lie between 0 and 1")
 
 
-def score(config: ScoresConfig, classifier: Path, task: Path, out: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Read:
+    """A task document as it is written, and as tokenizer, segmenter and scorer see it."""
+
+    row: dict[str, object]
+    text: str
+    spans: np.ndarray  # int [words, 2]
+    tokens: Tokens  # without special tokens, cut to the room there is
+    document: Document
+
+
+def score(
+    config: ScoresConfig,
+    task: Path,
+    classifier: Path | None,
+    init: Path | None,
+    corpus: Path | None,
+    reference: Path | None,
+    out: Path,
+) -> dict[str, float]:
     """Score every training row; metrics with precision and recall against planted keywords where there are any."""
-    tokenizer = load_tokenizer(classifier, config.max_length)
-    model = load_trained(AutoModelForSequenceClassification, classifier)
+    if config.scorer == "buffer" and classifier is None:
+        raise InputError(f"scorer = buffer needs {REMEDIES['classifier']}")
+    if classifier is None and init is None:
+        raise InputError(f"scorer = {config.scorer} needs a tokenizer: run make base, and give it as --init")
+    tokenizer = load_tokenizer(classifier or init, config.max_length)
+    classify = Classifier.load(classifier) if classifier else None
+    segmenter = Segmenter.of(config)
+    texts = {"task": labelled_words_of(task / "train", segmenter)}
+    texts |= {kind: _words(corpus, kind, segmenter) for kind in ("domain", "general")}
+    models = {"classifier": classify, "base": init, "reference": reference}
+    read = list(_read(config, tokenizer, segmenter, task / "train", classify))
+    scored = _score(config, classify, lambda: make_scorer(config.scorer, tokenizer, models, texts), read)
     frame = Frame.of(tokenizer)
-    documents = share(list(read_rows(task / "train", ("id", "text", "text_pair", "label", "keywords"))))
-    spans = Segmenter(config.segmenter, config.language).spans
-    texts = [row["text"] if row["text_pair"] is None else f"{row['text']}\n{row['text_pair']}" for row in documents]
-    tokens = [_cut(part, frame.room(config.max_length)) for part in encode(tokenizer, texts, spans)]
-    classes = np.array([model.config.label2id[row["label"]] for row in documents], dtype=np.int64)
-    scored = _score(config, Classifier(model, frame, tokenizer.pad_token_id), tokens, classes)
-    rows = [_row(*each, frame) for each in zip(documents, texts, tokens, scored, [spans] * len(texts), strict=True)]
-    rows = sorted(gathered(rows), key=lambda row: row["id"])
+    rows = sorted(gathered([_row(*each, frame) for each in zip(read, scored, strict=True)]), key=lambda row: row["id"])
     kept = [row for row in rows if row["correct"] or config.keep_wrong]
     if not any(any(row["keyword"]) for row in kept):
-        raise InputError("no word of the task text is important to the classifier: raise scores.scorer.delta")
+        raise InputError(_nothing_found(config))
     if rank() == 0:
         write_corpus(out / "task", SCORES, ({name: row[name] for name in SCORES.names} for row in kept))
-        (out / "preview.md").write_text(_preview(kept, tokenizer), encoding="utf-8")
+        (out / "preview.md").write_text(_preview(config, kept, tokenizer), encoding="utf-8")
     return _metrics(rows, kept)
 
 
-def _cut(tokens: Tokens, room: int) -> Tokens:
-    return Tokens(tokens.input_ids[:room], tokens.word_ids[:room])
+def _words(corpus: Path | None, kind: str, segmenter: Segmenter) -> Iterator[list[str]] | None:
+    """The training text of a kind, where there is any."""
+    folder = corpus / kind / "train" if corpus else None
+    return words_of(folder, segmenter) if folder and folder.exists() else None
 
 
-def _score(config: ScoresConfig, classify: Classifier, tokens: list[Tokens], classes: np.ndarray) -> list[Scored]:
-    """Importance and decision of each token of each document."""
-    members = [_members(part, config.scorer.unit) for part in tokens]
-    units = [[part.input_ids[m] for m in member] for part, member in zip(tokens, members, strict=True)]
-    correct = classify.probabilities([part.input_ids for part in tokens]).argmax(1) == classes
-    found = buffer_scores(units, classes, classify, correct, config.scorer)
-    return [_to_tokens(part, *each) for part, *each in zip(tokens, members, found, strict=True)]
+def _read(
+    config: ScoresConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    segmenter: Segmenter,
+    folder: Path,
+    classify: Classifier | None,
+) -> Iterator[Read]:
+    """This process' share of the documents. Without a classifier there are no classes: labels are names."""
+    rows = share(list(read_rows(folder, ("id", "text", "text_pair", "label", "keywords"))))
+    texts = [row["text"] if row["text_pair"] is None else f"{row['text']}\n{row['text_pair']}" for row in rows]
+    spans = [segmenter.spans(text) for text in texts]
+    known, room = dict(zip(texts, spans, strict=True)), Frame.of(tokenizer).room(config.max_length)
+    for row, text, places, whole in zip(rows, texts, spans, encode(tokenizer, texts, known.get), strict=True):
+        tokens = Tokens(whole.input_ids[:room], whole.word_ids[:room])
+        words = [text[start:end] for start, end in places.tolist()]
+        label = classify.model.config.label2id[row["label"]] if classify else -1
+        yield Read(row, text, places, tokens, Document.of(row["id"], tokens.input_ids, tokens.word_ids, words, label))
 
 
-def _members(tokens: Tokens, unit: str) -> list[np.ndarray]:
-    """Positions of each unit: the tokens of a word, or one token. Unknown and special tokens belong to none."""
-    inside = np.flatnonzero(tokens.word_ids >= 0)
-    if unit == "piece":
-        return [inside[i : i + 1] for i in range(len(inside))]
-    return np.split(inside, np.flatnonzero(np.diff(tokens.word_ids[inside])) + 1) if len(inside) else []
+def _score(
+    config: ScoresConfig, classify: Classifier | None, made: Callable[[], Callable], read: Sequence[Read]
+) -> list[Scored]:
+    """Importance and decision of each token of each document; of those the classifier gets wrong, none."""
+    documents = [one.document for one in read]
+    right = classify.right(documents) if classify else np.ones(len(documents), dtype=bool)
+    if config.scorer == "buffer" and config.buffer.unit == "piece":
+        documents = [by_piece(document) for document in documents]
+    asked = [document for document, good in zip(documents, right, strict=True) if good]
+    if config.scorer == "buffer":
+        found = _in_parts(partial(buffer, config.buffer, classify), asked)
+    else:
+        found = _decided(_in_parts(made(), asked), config.keyword_share)
+    answers = iter(found)
+    return [_to_tokens(d, next(answers) if good else None) for d, good in zip(documents, right, strict=True)]
 
 
-def _to_tokens(tokens: Tokens, members: list[np.ndarray], found: Scored) -> Scored:
-    importance = np.zeros(len(tokens.input_ids), dtype=np.float32)
-    keyword = np.zeros(len(tokens.input_ids), dtype=bool)
-    for member, value, decision in zip(members, found.importance, found.keyword, strict=True):
-        importance[member], keyword[member] = value, decision
-    return Scored(importance, keyword, found.correct)
+def _in_parts(scorer: Callable[[Sequence[Document]], list], documents: Sequence[Document]) -> list:
+    starts = range(0, len(documents), TOGETHER)
+    parts = progress(starts, len(starts), "parts")
+    return [found for start in parts for found in scorer(documents[start : start + TOGETHER])]
 
 
-def _row(document: dict, text: str, tokens: Tokens, scored: Scored, spans: Spans, frame: Frame) -> dict[str, object]:
+def _decided(importances: Importances, keyword_share: float) -> list[Scored]:
+    """Keywords are the top share of all words, over all processes, that are above zero."""
+    everywhere = np.concatenate([np.zeros(0, np.float32), *gathered(importances)])
+    edge = max(0.0, float(top_edge(everywhere, keyword_share)))
+    return [Scored(importance, importance > edge) for importance in importances]
+
+
+def _to_tokens(document: Document, found: Scored | None) -> Scored:
+    if found is None:
+        size = len(document.ids)
+        return Scored(np.zeros(size, np.float32), np.zeros(size, bool), correct=False)
+    return Scored(document.to_tokens(found.importance), document.to_tokens(found.keyword))
+
+
+def _row(read: Read, scored: Scored, frame: Frame) -> dict[str, object]:
     """A row of SCORES, and beside it what the metrics need."""
-    whole = framed(frame, [tokens])
+    whole = framed(frame, [read.tokens])
     before, after = len(frame.before), len(frame.after)
     pad = lambda values: np.concatenate([np.zeros(before, values.dtype), values, np.zeros(after, values.dtype)])
-    truth = planted_words(text, spans(text), document["keywords"] or [])
+    truth = planted_words(read.text, read.spans, read.row["keywords"] or [])
     return {
-        "id": document["id"],
+        "id": read.row["id"],
         "input_ids": whole.input_ids,
         "word_ids": whole.word_ids,
         "importance": pad(scored.importance),
@@ -127,8 +203,14 @@ def _metrics(rows: list[dict], kept: list[dict]) -> dict[str, float]:
     return metrics
 
 
-def _preview(rows: list[dict], tokenizer: PreTrainedTokenizerBase) -> str:
-    lines = ["# Scores", "", "**Bold** words are the ones the classifier needs.", ""]
+def _nothing_found(config: ScoresConfig) -> str:
+    if config.scorer == "buffer":
+        return "no word of the task text is important to the classifier: raise scores.buffer.delta"
+    return f"scorer = {config.scorer} finds no word of the task text above the others: raise scores.keyword_share"
+
+
+def _preview(config: ScoresConfig, rows: list[dict], tokenizer: PreTrainedTokenizerBase) -> str:
+    lines = ["# Scores", "", f"**Bold** words are keywords to scorer = {config.scorer}.", ""]
     for row in rows[:20]:
         tokens = tokenizer.convert_ids_to_tokens(row["input_ids"].tolist())
         lines.append(f"- {show(tokens, row['keyword'] * np.uint8(255), np.zeros(len(tokens), dtype=bool))}")

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import flat_columns, read_batches, write_corpus
 from corpora.schemas import MASKED
-from corpora.segment import Segmenter
+from corpora.segment import Segmenter, WordsConfig
 from pipeline.batches import Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_masked_lm, load_tokenizer, model_card, new_bert, save
@@ -32,7 +33,7 @@ SEQUENCE_COLUMNS = ("id", "input_ids", "word_ids", "importance")
 
 
 @dataclass(frozen=True)
-class BaseConfig(ModelSize):
+class BaseConfig(ModelSize, WordsConfig):
     """A base to load, or one to build: of this size, with these settings."""
 
     model: str = ""
@@ -43,10 +44,6 @@ class BaseConfig(ModelSize):
     """Whether that tokenizer lowers case and strips accents (BERT uncased)."""
     documents: int = 0
     """How many documents of the general text to learn from, from the first; 0 = all."""
-    language: str = "zh"
-    """Language of the general text: decides how words are told apart for whole-word masking."""
-    segmenter: str = "auto"
-    """Word segmenter; see corpora/segment.py."""
     max_unknown: float = 0.05
     """Refuse a base whose tokenizer does not know more than this share of the tokens of the general text."""
     masking: MaskingConfig = field(default_factory=lambda: MaskingConfig(policy="whole_word"))
@@ -55,7 +52,8 @@ class BaseConfig(ModelSize):
     """Length and pace of the pretraining from scratch."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ModelSize.__post_init__(self)
+        WordsConfig.__post_init__(self)
         if self.masking.policy == "selective":
             raise ValueError(
                 "masking.policy = selective needs a tagger, which needs a base: choose whole_word or random"
@@ -122,12 +120,11 @@ def _sequences(
 
 
 def _rows(config: BaseConfig, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Iterator[dict[str, object]]:
-    name = "unicode" if config.masking.policy == "random" else config.segmenter
-    spans = Segmenter(name, config.language).spans
+    spans = (Segmenter("unicode") if config.masking.policy == "random" else Segmenter.of(config)).spans
     for batch in _documents(config, folder):
         for row in sequence_rows(batch, tokenizer, spans, config.max_length):
-            length = len(row["input_ids"])
-            yield {**row, "importance": b"\1" * length, "masked": [False] * length}
+            words = row["word_ids"] >= 0  # importance 0 would say: never to be chosen
+            yield {**row, "importance": words.astype("u1"), "masked": np.zeros_like(words)}
 
 
 def _documents(config: BaseConfig, folder: Path) -> Iterator[dict[str, list]]:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.scoring.scorers import SCORERS
+
 ROOT = Path(__file__).parent.parent
 
 PYTHON = """#!/bin/bash
@@ -50,7 +52,7 @@ class Project:
             os.utime(path, (0, 0))
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess:
-        ours = r"MAKE.*|MFLAGS|KEYMASK_CALL|RECIPE|SET|BASE|DATA|RUNS|LAUNCH|PYTHON|RECIPES"
+        ours = r"MAKE.*|MFLAGS|KEYMASK_CALL|RECIPE|SET|BASE|DATA|RUNS|LAUNCH|REFERENCE|PYTHON|RECIPES"
         environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
         command = ["make", "TORCH_INDEX=", *arguments]
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
@@ -82,7 +84,7 @@ def test_make_alone_lists_what_can_be_typed(project):
     text = project.make().stdout
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert len(targets) > 12 and all(f"make {name} " in text for name in targets)
-    variables = ("RECIPE=demo", 'SET=""', "DATA=data", "RUNS=runs", 'LAUNCH=""', "BASE=")
+    variables = ("RECIPE=demo", 'SET=""', "DATA=data", "RUNS=runs", 'LAUNCH=""', "BASE=", "REFERENCE=")
     assert all(variable in text for variable in variables)
 
 
@@ -117,6 +119,54 @@ def test_masks_that_ask_no_tagger_wait_for_none(project, policy):
     calls = project.calls("dapt", f"SET=masked.policy={policy}")
     assert sorted(calls) == sorted(wanted) and calls.index("mask masked") < calls.index("pretrain dapt")
     assert "--tagger" not in (project.folder / "commands").read_text()
+
+
+def test_a_scorer_without_a_classifier_waits_for_none(project):
+    calls = project.calls("tagger", "SET=scores.scorer=log_odds")
+    assert "finetune finetuned-base" not in calls and calls[-2:] == ["score scores", "train_tagger tagger"]
+    [command] = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.score" in line]
+    assert "--init runs/demo/base --corpus runs/demo/corpus" in command and "--classifier" not in command
+
+
+@pytest.mark.parametrize(
+    ("scorer", "given", "waits"),
+    [
+        ("tagger", "--tagger runs/demo/tagger", ALL[:5]),
+        ("gradient", "--classifier runs/demo/finetuned-base", ALL[:3]),
+        ("tfidf", "", ALL[:2]),
+        ("excess_loss", "--reference runs/other/tapt", ALL[:2]),
+    ],
+)
+def test_masks_wait_for_what_their_scorer_needs_and_nothing_else(project, scorer, given, waits):
+    calls = project.calls("masked", f"SET=masked.scorer={scorer}", "REFERENCE=runs/other/tapt")
+    assert sorted(calls) == sorted([*waits, "mask masked"])
+    [command] = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.mask" in line]
+    inputs = re.findall(r"--(?:tagger|classifier|reference) \S+", command)
+    assert inputs == ([given] if given else [])
+
+
+def test_another_reference_is_another_masked_corpus(project):
+    asked = ("masked", "SET=masked.scorer=excess_loss")
+    project.calls(*asked, "REFERENCE=runs/a/tapt")
+    assert project.calls(*asked, "REFERENCE=runs/a/tapt") == []
+    assert project.calls(*asked, "REFERENCE=runs/b/tapt") == ["mask masked"]
+
+
+def test_a_scorer_is_read_from_the_recipe_and_from_those_it_extends(project):
+    recipes = project.folder / "stages" / "recipes"
+    (recipes / "mine.toml").write_text('extends = "demo"\n\n[masked]\nscorer = "loss"\n')
+    (recipes / "yours.toml").write_text('extends = "mine"\n\n[scores]\nscorer = "random"\n')
+    for recipe in ("mine", "yours"):
+        assert not [call for call in project.calls("masked", f"RECIPE={recipe}") if "tagger" in call]
+    command = project.make("-n", "scores", "RECIPE=yours").stdout
+    assert "--init runs/yours/base" in command
+
+
+def test_the_makefile_knows_which_scorers_need_what(project):
+    lists = dict(re.findall(r"^(\w+)_SCORERS\s*:= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for name, need in (("CLASSIFIER", "classifier"), ("REFERENCE", "reference")):
+        wanted = {scorer for scorer, recipe in SCORERS.items() if need in recipe.needs}
+        assert set(lists[name].split()) - {"buffer"} == wanted
 
 
 def test_hardware_is_for_tensors_and_rows_do_without(project):

@@ -1,6 +1,7 @@
 """Rows become tensors, the same ones however they are asked for."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,6 +31,18 @@ def test_batches_by_length_hold_everything_once_within_the_budget(lengths, budge
     batches = by_length(np.array(lengths, dtype=int), budget)
     assert sorted(i for batch in batches for i in batch.tolist()) == list(range(len(lengths)))
     assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget for batch in batches)
+
+
+@given(st.lists(st.integers(0, 50), max_size=30), st.integers(1, 100), st.integers(0, 40))
+def test_a_batch_ends_before_it_holds_more_padding_than_allowed(lengths, budget, padding):
+    batches = by_length(np.array(lengths, dtype=int), budget, padding)
+    wasted = lambda batch: sum(max(lengths[i] for i in batch) - lengths[i] for i in batch)
+    assert sorted(i for batch in batches for i in batch.tolist()) == list(range(len(lengths)))
+    assert all(wasted(batch) <= padding for batch in batches)
+    assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget for batch in batches)
+    for batch, after in pairwise(batches):  # one more would be too much of either
+        more = [*batch.tolist(), int(after[0])]
+        assert wasted(more) > padding or len(more) * max(1, *(lengths[i] for i in more)) > budget
 
 
 def test_a_sequence_is_read_back_as_it_was_written(sequences):

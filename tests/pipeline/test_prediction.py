@@ -7,7 +7,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 
 from pipeline import prediction
 from pipeline.batches import LabelledBatches
-from pipeline.prediction import predict, predicted_batches
+from pipeline.prediction import first_row_suffices, only_first_row, predict, predicted_batches
 
 
 @pytest.fixture
@@ -40,3 +40,30 @@ def test_token_probabilities_come_with_the_indices_of_their_rows(checkpoints, ro
         assert probabilities.shape == (len(indices), max(len(rows[i]) for i in indices), 2)
         seen += indices.tolist()
     assert sorted(seen) == list(range(len(rows)))
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_of_the_last_layer_the_first_row_suffices_where_it_is_all_that_is_read(checkpoints, rows, kind, attention):
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoints[kind], attn_implementation=attention)
+    model.eval()
+    assert first_row_suffices(model)
+    batches = LabelledBatches(rows, [0] * len(rows), model.config.pad_token_id)
+    last = model.base_model.encoder.layer[-1].output
+    widths = []
+    last.register_forward_hook(lambda module, inputs, output: widths.append(output.shape[1]))
+    wanted = predict(model, batches)
+    assert set(widths) != {1}
+    widths.clear()
+    with only_first_row(model):
+        found = predict(model, batches)
+    assert set(widths) == {1}
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_array_equal(predict(model, batches), wanted)
+
+
+def test_a_model_that_reads_more_than_the_first_row_is_left_alone(checkpoints):
+    tagger = AutoModelForTokenClassification.from_pretrained(checkpoints["bert"]).eval()
+    assert not first_row_suffices(tagger)
+    other = AutoModelForSequenceClassification.from_pretrained(checkpoints["modernbert"]).eval()
+    assert not first_row_suffices(other)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
@@ -29,14 +30,18 @@ from transformers import (
 
 import stages.finetune as finetune_stage
 import stages.mask as mask_stage
+import stages.pretrain as pretrain_stage
+import stages.score as score_stage
+import stages.show as show_stage
 from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, shards
 from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
-from pipeline.masking.replacement import Vocabulary
+from pipeline.masking.replacement import FATES, Vocabulary
 from pipeline.models import load_tokenizer
 from pipeline.run.artifact import file_digest, open_draft, read_manifest, seal
 from pipeline.run.recipe import build, load_recipe
+from pipeline.scoring.scorers import SCORERS
 from pipeline.tokens import fingerprint, replaceable_ids
 
 ROOT = Path(__file__).parent.parent.parent
@@ -88,7 +93,7 @@ evaluations = 1
 
 [scores]
 max_length = 24
-scorer.min_gain = 0.2
+buffer.min_gain = 0.2
 
 [tagger.trainer]
 epochs = 8
@@ -312,6 +317,167 @@ def test_the_export_is_what_pretraining_sees_at_its_first_visit(kitchen, tmp_pat
         assert {name: batch[name][0].tolist() for name in batch} == row
 
 
+# ---- every scorer in the place of the default one ------------------------------------------------------------------
+
+
+def given_for(kitchen: Kitchen, scorer: str) -> dict[str, Path]:
+    """The folders a scorer asks for."""
+    have = {"classifier": kitchen["finetuned-base"], "reference": kitchen["dapt"]}
+    return {need: have[need] for need in SCORERS[scorer].needs if need in have}
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_every_scorer_scores_the_task_text(kitchen, tmp_path, scorer):
+    table = load_recipe(str(kitchen.recipe), [f"scores.scorer={scorer}"])["scores"]
+    folders = {"classifier": None, "reference": None, **given_for(kitchen, scorer)}
+    folders |= {"task": kitchen["corpus"] / "task", "corpus": kitchen["corpus"], "init": kitchen["base"]}
+    found = score_stage.score(build(score_stage.ScoresConfig, table, "scores"), **folders, out=tmp_path)
+    assert 0 < found["keyword_share"] <= 15 and f"to scorer = {scorer}." in (tmp_path / "preview.md").read_text()
+    for row in read_rows(tmp_path):
+        words, importance, keyword = (np.array(row[name]) for name in ("word_ids", "importance", "keyword"))
+        assert len(words) == len(importance) == len(keyword) and not importance[words < 0].any()
+        assert (importance[keyword] > 0).all() and not keyword[words < 0].any()
+        assert all(len(set(importance[words == word])) == 1 for word in set(words.tolist()))
+
+
+@pytest.mark.parametrize("scorer", ["gradient", "integrated_gradients", "occlusion", "prefix", "log_odds"])
+def test_scorers_that_know_the_label_find_the_words_that_decide(kitchen, tmp_path, scorer):
+    """One token in six decides: guessing would find that many."""
+    test_every_scorer_scores_the_task_text(kitchen, tmp_path, scorer)
+    truth = [set(row["keywords"]) for row in read_rows(kitchen["corpus"] / "task" / "train")]
+    tokenizer, hits, marked = load_tokenizer(kitchen["base"]), 0, 0
+    decides = {i for words in truth for word in words for i in tokenizer(word, add_special_tokens=False)["input_ids"]}
+    for row in read_rows(tmp_path):
+        ids = np.array(row["input_ids"])[np.array(row["keyword"])]
+        hits, marked = hits + sum(i in decides for i in ids.tolist()), marked + len(ids)
+    assert hits / marked > 2 / 6
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_every_scorer_masks_the_domain_without_a_tagger(kitchen, tmp_path, scorer):
+    table = load_recipe(str(kitchen.recipe), [f"masked.scorer={scorer}"])["masked"]
+    folders = {"tagger": None, "classifier": None, "reference": None, **given_for(kitchen, scorer)}
+    folders |= {"init": kitchen["base"], "corpus": kitchen["corpus"]}
+    found = mask_stage.mask(build(mask_stage.MaskConfig, table, "masked"), **folders, out=tmp_path)
+    assert abs(found["mask_rate"] - 0.4) < 0.03 and 0 < found["important_rate"] < 0.25
+    for row in read_rows(tmp_path):
+        words, importance = np.array(row["word_ids"]), np.array(row["importance"])
+        assert not importance[words < 0].any() and importance[words >= 0].all()
+
+
+def test_scores_of_pieces_come_from_the_buffer_alone(kitchen, tmp_path):
+    table = load_recipe(str(kitchen.recipe), ["scores.buffer.unit=piece"])["scores"]
+    folders = {"task": kitchen["corpus"] / "task", "classifier": kitchen["finetuned-base"]}
+    folders |= {"init": None, "corpus": None, "reference": None}
+    score_stage.score(build(score_stage.ScoresConfig, table, "scores"), **folders, out=tmp_path)
+    found, wanted = rows(tmp_path), rows(kitchen["scores"])
+    assert all(found[name]["word_ids"] == wanted[name]["word_ids"] for name in wanted)
+    split = lambda row: len(set(zip(row["word_ids"], row["importance"], strict=True))) > len(set(row["word_ids"]))
+    assert any(map(split, found.values())) and not any(map(split, wanted.values()))
+
+
+def test_two_processes_put_scores_on_one_scale(kitchen):
+    settings = ["--set", "masked.scorer=loss"]
+    folders = {name: kitchen[name] for name in ("corpus",)} | {"init": kitchen["base"]}
+    one, two = (kitchen.runs / "scale" / f"runs-{name}" / "r" / "masked" for name in ("one", "two"))
+    done = kitchen.launch(2, "mask", two, *settings, **folders)
+    assert kitchen.make("mask", one, *settings, **folders) == 0
+    assert "✓" in done.communicate()[1] and done.returncode == 0
+    assert list(read_rows(one)) == list(read_rows(two)) and not (two / "scratch").exists()
+
+
+# ---- every selector and replacer in the place of the default one ----------------------------------------------------
+
+
+def mask_with(kitchen: Kitchen, out: Path, *settings: str) -> dict[str, float]:
+    """The masked corpus with other settings, and what pretraining on it says of its masks."""
+    tables = load_recipe(str(kitchen.recipe), [f"masked.{one}" for one in settings])
+    folders = {name: kitchen[name] for name in ("corpus", "tagger")} | {"classifier": None, "reference": None}
+    config = build(mask_stage.MaskConfig, tables["masked"], "masked", kitchen.recipe.parent)
+    found = mask_stage.mask(config, init=kitchen["base"], **folders, out=out)
+    short = build(pretrain_stage.PretrainConfig, {"trainer": {"steps": 2, "batch_size": 8}}, "dapt")
+    return found | pretrain_stage.pretrain(short, kitchen["base"], out / "domain", out / "dapt")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("select=sample",),
+        ("select=sample", "control=true"),
+        ("select=threshold", "fill=none"),
+        ("unit=ngram",),
+        ("unit=span", "policy=whole_word"),
+        ("unit=token",),
+        ("policy=random",),
+        ("selective_share_schedule=linear", "final_selective_share=0.0"),
+        ("mask_rate_schedule=steps",),
+        ("replacement=similar", "unit=ngram", "policy=whole_word"),
+        ("replacement=confusion", "substitutes=alike.tsv"),
+        ("mask_share=0.0", "random_share=1.0"),
+        ("mask_share=0.0", "random_share=0.0"),
+    ],
+    ids=" ".join,
+)
+def test_every_selector_and_replacer_masks_and_pretrains(kitchen, tmp_path, settings):
+    (kitchen.recipe.parent / "alike.tsv").write_text("菜\t汤\t面\n鱼\t肉\n", encoding="utf-8")
+    found = mask_with(kitchen, tmp_path, *settings)
+    assert found["dev_loss"] > 0
+    if "fill=none" in settings:
+        assert found["realised_chosen"] < 0.39
+    else:  # a span may be longer than the budget of so short a sequence
+        assert found["realised_chosen"] == pytest.approx(0.4, abs=0.2 if "unit=span" in settings else 0.05)
+    fates = {fate: found[f"realised_{fate}"] for fate in FATES}
+    assert sum(fates.values()) == pytest.approx(1)
+    if "mask_share=0.0" in settings:
+        assert fates["random" if "random_share=1.0" in settings else "kept"] == pytest.approx(1)
+    if "replacement=similar" in settings:
+        assert fates["replaced"] > 0.4 and found["substitutes_domain"] > 10
+    if "replacement=confusion" in settings:
+        assert found["substitutes_domain"] == 2
+
+
+def test_function_words_and_punctuation_may_be_left_out(kitchen, tmp_path):
+    mask_with(kitchen, tmp_path, "skip_stop_words=true", "skip_punctuation=true")
+    tokenizer = load_tokenizer(kitchen["base"])
+    chosen = Counter()
+    for row in read_rows(tmp_path / "domain"):
+        ids = np.array(row["input_ids"])
+        chosen.update(tokenizer.convert_ids_to_tokens(ids[np.array(row["masked"])].tolist()))
+    assert not {"，", "。", "的", "都"} & chosen.keys() and "真" in chosen
+
+
+def test_terms_come_first_and_whole(kitchen, tmp_path):
+    terms = kitchen.recipe.parent / "terms.txt"
+    terms.write_text("吃的\n", encoding="utf-8")
+    mask_with(kitchen, tmp_path, "terms=terms.txt", "selective_share=1.0", "mask_rate=0.3")
+    tokenizer, seen = load_tokenizer(kitchen["base"]), 0
+    wanted = tokenizer.convert_tokens_to_ids(["吃", "的"])
+    for row in read_rows(tmp_path / "domain"):
+        place = row["input_ids"].index(wanted[0])
+        assert row["input_ids"][place : place + 2] == wanted
+        assert row["word_ids"][place] == row["word_ids"][place + 1] and row["importance"][place] == 255
+        seen += all(row["masked"][place : place + 2])
+    assert seen > 0.9 * count_rows(tmp_path / "domain")
+
+
+def test_a_users_dictionary_decides_what_a_word_is(kitchen, tmp_path):
+    (kitchen.recipe.parent / "words.txt").write_text("吃的菜 100000\n", encoding="utf-8")
+    mask_with(kitchen, tmp_path, "user_dictionary=words.txt")
+    tokenizer = load_tokenizer(kitchen["base"])
+    dish = tokenizer.convert_tokens_to_ids(list("吃的菜"))
+    found = [row for row in read_rows(tmp_path / "domain") if dish[2] in row["input_ids"]]
+    places = [row["input_ids"].index(dish[0]) for row in found if row["input_ids"].count(dish[0])]
+    assert any(len(set(row["word_ids"][i : i + 3])) == 1 for row, i in zip(found, places, strict=False))
+
+
+def test_what_masking_does_is_shown(kitchen, tmp_path):
+    folders = {"init": kitchen["base"], "masked": kitchen["masked"], "corpus": kitchen["corpus"]}
+    show_stage.show(show_stage.ShowConfig(sequences=2), **folders, out=tmp_path)
+    html, text = ((tmp_path / name).read_text(encoding="utf-8") for name in ("index.html", "shown.txt"))
+    assert "macbert 3" in text and "selective 1" in text and html.count("<h3>") == 4
+    assert "\x1b[" in (tmp_path / "shown.ansi").read_text(encoding="utf-8")
+
+
 # ---- what other people's programs make of it ----------------------------------------------------------------------
 
 
@@ -385,7 +551,7 @@ def test_another_recipe_with_the_same_settings_shares_what_is_made(kitchen):
 
 def test_masking_broken_off_and_run_again_writes_the_same_rows(kitchen, tmp_path, monkeypatch):
     config = build(mask_stage.MaskConfig, load_recipe(str(kitchen.recipe))["masked"], "masked")
-    folders = [kitchen[name] for name in ("base", "corpus", "tagger")]
+    folders = [*(kitchen[name] for name in ("base", "corpus", "tagger")), None, None]
     written = []
 
     def until_the_third(path: Path, *more: object) -> int:
@@ -409,7 +575,7 @@ def test_masking_broken_off_and_run_again_writes_the_same_rows(kitchen, tmp_path
 def test_masks_do_not_depend_on_what_is_tagged_together(kitchen, tmp_path, documents):
     table = load_recipe(str(kitchen.recipe), [f"masked.batch_documents={documents}"])["masked"]
     config = build(mask_stage.MaskConfig, table, "masked")
-    mask_stage.mask(config, *(kitchen[name] for name in ("base", "corpus", "tagger")), tmp_path)
+    mask_stage.mask(config, *(kitchen[name] for name in ("base", "corpus", "tagger")), None, None, tmp_path)
     found, wanted = rows(tmp_path), rows(kitchen["masked"])
     assert found.keys() == wanted.keys()
     assert all(found[name]["masked"] == wanted[name]["masked"] for name in wanted)
@@ -552,7 +718,7 @@ def refused(kitchen, tmp_path, capsys):
 
     def run(stage: str, out: str, *more: str, **folders: Path) -> str:
         code = kitchen.make(stage, tmp_path / "runs" / "r" / out, *more, **folders)
-        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("▸", "  "))]
+        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("▸", "  ", "! "))]
         assert code == 2 and len(lines) == 1 and not (tmp_path / "runs" / "r" / out).exists()
         return lines[0]
 
@@ -633,10 +799,34 @@ def test_a_corpus_without_a_task_says_to_add_one(kitchen, refused):
     assert "corpus has no tsak: add it to the recipe and run make corpus" in told
 
 
+def test_a_scorer_without_what_it_needs_is_refused(kitchen, refused):
+    base, corpus, task = kitchen["base"], kitchen["corpus"], kitchen["corpus"] / "task"
+    told = refused("score", "scores", init=base, task=task)
+    assert told.startswith("score: scorer = buffer needs a classifier: run make finetuned-base")
+    told = refused("score", "scores", "--set", "scores.scorer=tfidf", init=base, task=task)
+    assert told == "score: scorer = tfidf needs domain text: name some as domain in [corpus]"
+    told = refused("score", "scores", "--set", "scores.scorer=random", task=task)
+    assert told.startswith("score: scorer = random needs a tokenizer: run make base")
+    told = refused("mask", "masked", "--set", "masked.scorer=excess_loss", init=base, corpus=corpus)
+    assert "scorer = excess_loss needs a reference model: set REFERENCE=" in told
+    told = refused("mask", "masked", "--set", "masked.scorer=buffer", init=base, corpus=corpus)
+    assert 'masked.scorer = "buffer" must be one of tagger, prefix, ' in told
+
+
+def test_a_share_outside_its_bounds_is_refused(kitchen, refused):
+    folders = {"init": kitchen["base"], "task": kitchen["corpus"] / "task"}
+    told = refused("score", "scores", "--set", "scores.keyword_share=1.5", **folders)
+    assert told == "score: scores: keyword_share = 1.5 must lie between 0 and 1"
+    told = refused(
+        "mask", "masked", "--set", "masked.important_share=0", init=kitchen["base"], corpus=kitchen["corpus"]
+    )
+    assert told.startswith("mask: masked: important_share = 0")
+
+
 def test_a_scorer_that_needs_no_word_says_what_to_raise(kitchen, refused):
     folders = {"classifier": kitchen["finetuned-base"], "task": kitchen["corpus"] / "task"}
-    told = refused("score", "scores", "--set", "scores.scorer.delta=-2.0", **folders)
-    assert told.endswith("raise scores.scorer.delta")
+    told = refused("score", "scores", "--set", "scores.buffer.delta=-2.0", **folders)
+    assert told.endswith("raise scores.buffer.delta")
 
 
 def test_a_report_of_nothing_says_what_to_make(refused, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import reference, rows, words_of
+from masking_toys import reference, rows, words_of
 from transformers import DataCollatorForLanguageModeling
 
 from pipeline.batches import IGNORE, MaskedBatches

@@ -8,6 +8,8 @@ convince on its own. Where we leave the paper:
 - by default a word must also *raise* the probability, p_i - P(y | buffer) > min_gain: without it a classifier whose
   prior favours y calls every word of a text of class y important (`min_gain = -1` for parity);
 - all documents advance together, in batches of like length, padded to their own longest: the reference pads to 128.
+
+The cost is a forward a word, of all documents together: words x words / 2 tokens a document at most.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,24 +17,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from transformers import PreTrainedModel
 
-from pipeline.batches import LabelledBatches
-from pipeline.prediction import predict
-from pipeline.run.processes import Progress, processes
-from pipeline.tokens import Frame
+from pipeline.run.processes import Progress
+from pipeline.scoring.classifier import Classifier
+from pipeline.scoring.documents import Document, Scored
 
 Probability = Callable[[list[np.ndarray], np.ndarray], np.ndarray]
 """(ids of N texts without special tokens, class of each [N]) -> probability of that class [N]."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Of one document: importance and decision of each unit, and whether the classifier was right on the whole."""
-
-    importance: np.ndarray  # float32 [units]: p_i - P(y | buffer), how much the word alone adds
-    keyword: np.ndarray  # bool [units]
-    correct: bool
 
 
 @dataclass(frozen=True)
@@ -47,33 +38,44 @@ class BufferConfig:
     """What enters the buffer: a word, or a single token as in the reference code."""
 
 
-def buffer_scores(
-    documents: Sequence[Sequence[np.ndarray]],
-    classes: np.ndarray,
-    probability: Probability,
-    correct: np.ndarray,
-    config: BufferConfig,
-) -> list[Scored]:
-    """Scores of documents given as units of token ids (int arrays), with class int [N] and bool [N]: classified right.
+def buffer(config: BufferConfig, classifier: Classifier, documents: Sequence[Document]) -> list[Scored]:
+    """Importance p_i - P(y | buffer), how much the word alone adds, and the decision, of every word.
 
-    Documents classified wrongly are not scored: all zeros, `correct` False.
+    Of every token where the documents are `by_piece`. A word of unknown tokens alone has no importance. Every
+    document has a label.
     """
+    known = [document.known for document in documents]
+    units = [[d.ids[d.pieces[i]] for i in words] for d, words in zip(documents, known, strict=True)]
+    classes = np.array([document.label for document in documents])
+    found = buffer_scores(units, classes, classifier, config)
+    return [_spread(len(d.words), *each) for d, *each in zip(documents, known, found, strict=True)]
+
+
+def _spread(count: int, known: np.ndarray, found: Scored) -> Scored:
+    importance, keyword = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=bool)
+    importance[known], keyword[known] = found.importance, found.keyword
+    return Scored(importance, keyword)
+
+
+def buffer_scores(
+    documents: Sequence[Sequence[np.ndarray]], classes: np.ndarray, probability: Probability, config: BufferConfig
+) -> list[Scored]:
+    """Scores of documents given as units of token ids (int arrays), with class int [N]."""
     state = [_Buffer(units, config) for units in documents]
-    empty = np.array([], dtype=np.int32)
-    whole = probability([_joined(units) for units in documents], classes)
-    prior = probability([empty] * len(documents), classes)
+    whole = probability([joined(units) for units in documents], classes)
+    prior = probability([joined([])] * len(documents), classes)
     for i, buffer in enumerate(state):
         buffer.begin(float(whole[i]), float(prior[i]))
-    longest = max((len(units) for units, right in zip(documents, correct, strict=True) if right), default=0)
+    longest = max(map(len, documents), default=0)
     line = Progress(longest, "words")
     for step in range(longest):
-        alive = [i for i, units in enumerate(documents) if correct[i] and len(units) > step]
+        alive = [i for i, units in enumerate(documents) if len(units) > step]
         p = probability([state[i].candidate(step) for i in alive], classes[alive])
         for i, value in zip(alive, p, strict=True):
             state[i].decide(step, float(value))
         line.step(f"{len(alive)} documents")
     line.close()
-    return [Scored(b.importance, b.keyword, bool(right)) for b, right in zip(state, correct, strict=True)]
+    return [Scored(found.importance, found.keyword) for found in state]
 
 
 class _Buffer:
@@ -81,7 +83,7 @@ class _Buffer:
 
     def __init__(self, units: Sequence[np.ndarray], config: BufferConfig) -> None:
         self.units, self.config = units, config
-        self.kept = np.array([], dtype=np.int32)
+        self.kept = joined([])
         self.importance = np.zeros(len(units), dtype=np.float32)
         self.keyword = np.zeros(len(units), dtype=bool)
 
@@ -99,21 +101,6 @@ class _Buffer:
             self.kept, self.p_kept = self.candidate(step), p
 
 
-def _joined(units: Sequence[np.ndarray]) -> np.ndarray:
+def joined(units: Sequence[np.ndarray]) -> np.ndarray:
+    """int32: units of ids side by side."""
     return np.concatenate([np.array([], dtype=np.int32), *units])
-
-
-class Classifier:
-    """A fine-tuned classifier as a function of token ids without special tokens."""
-
-    def __init__(self, model: PreTrainedModel, frame: Frame, pad_id: int) -> None:
-        self.model, self.frame, self.pad_id = model.to(processes().device), frame, pad_id
-
-    def probabilities(self, texts: list[np.ndarray]) -> np.ndarray:
-        """float32 [N, classes]."""
-        rows = [np.concatenate([self.frame.before, text, self.frame.after]).astype(np.int64) for text in texts]
-        return predict(self.model, LabelledBatches(rows, [0] * len(rows), self.pad_id))
-
-    def __call__(self, texts: list[np.ndarray], classes: np.ndarray) -> np.ndarray:
-        """float32 [N]: of one class each."""
-        return self.probabilities(texts)[np.arange(len(texts)), classes]
