@@ -54,7 +54,7 @@ $(RUN)/finetuned-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(R
 	@$(TENSORS) stages.finetune $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
 
 # What a scorer asks for (pipeline/scoring/scorers.py); nobody waits for what it does not.
-CLASSIFIER_SCORERS := buffer prefix occlusion gradient integrated_gradients attention
+CLASSIFIER_SCORERS := buffer causal_prefix prefix occlusion gradient integrated_gradients attention
 REFERENCE_SCORERS  := excess_loss
 
 # $(call setting,section,name,default): as typed in SET, in the recipe, or in those it extends.

@@ -3,8 +3,8 @@
     make scores
 
 reads   corpus/task/     the training rows
-        finetuned-base/  the classifier (buffer, prefix, occlusion, gradient, integrated_gradients, attention): the
-                         baseline is also the scorer
+        finetuned-base/  the classifier (buffer, prefix, causal_prefix, occlusion, gradient, integrated_gradients,
+                         attention): the baseline is also the scorer
         base/            the tokenizer where there is no classifier; the model for keyword, entropy, loss, excess_loss
         corpus/          domain and general text (tfidf, pmi)
 writes  scores/          task/: one row a document, its ids, words, importance and the decision; preview.md
@@ -25,16 +25,18 @@ from corpora.segment import Segmenter, WordsConfig
 from corpora.words import labelled_words_of, words_of
 from pipeline.masking.preview import show
 from pipeline.metrics import precision_recall_f1
-from pipeline.models import load_tokenizer
+from pipeline.models import load_token_classifier, load_tokenizer
 from pipeline.run.errors import InputError
 from pipeline.run.processes import gathered, progress, rank, share
 from pipeline.run.stage import run
 from pipeline.scoring.buffer import BufferConfig, buffer
+from pipeline.scoring.causal import CausalClassifier
 from pipeline.scoring.classifier import Classifier
 from pipeline.scoring.documents import Document, Importances, Scored, by_piece
 from pipeline.scoring.importance import top_edge
-from pipeline.scoring.scorers import REMEDIES, Scorer, make_scorer
+from pipeline.scoring.scorers import REMEDIES, Score, Scorer, make_scorer
 from pipeline.tokens import Frame, Tokens, encode, framed, planted_words
+from pipeline.trainer import TrainerConfig
 
 TOGETHER = 512
 """Documents scored together: enough of each length, and memory that does not grow with the corpus."""
@@ -44,11 +46,17 @@ TOGETHER = 512
 class ScoresConfig(WordsConfig):
     """Which words count as important."""
 
-    scorer: Literal["buffer", Scorer] = "buffer"
-    """What weighs words: the sequential buffer of Train No Evil, which decides by itself what a keyword is, or one of
-    pipeline/scoring/scorers.py."""
+    scorer: Literal["buffer", "causal_prefix", Scorer] = "buffer"
+    """What weighs words: the sequential buffer of Train No Evil, which decides by itself what a keyword is; a
+    classifier of its own that reads from left to right (causal.py); or one of pipeline/scoring/scorers.py."""
     buffer: BufferConfig = field(default_factory=BufferConfig)
     """Settings of scorer = buffer."""
+    causal: TrainerConfig = field(
+        default_factory=lambda: TrainerConfig(
+            epochs=10, batch_size=32, learning_rate=5e-5, warmup_ratio=0.1, adam_betas=(0.9, 0.999)
+        )
+    )
+    """Training of scorer = causal_prefix, as of the tagger, which starts from as good an encoder."""
     keyword_share: float = 0.15
     """Share of the words that are keywords at most, with any other scorer: as many as are masked by default, so that
     keywords can fill the budget and still compete for it. Their importance must be above 0."""
@@ -84,18 +92,24 @@ def score(
     out: Path,
 ) -> dict[str, float]:
     """Score every training row; metrics with precision and recall against planted keywords where there are any."""
-    if config.scorer == "buffer" and classifier is None:
-        raise InputError(f"scorer = buffer needs {REMEDIES['classifier']}")
+    if config.scorer in ("buffer", "causal_prefix") and classifier is None:
+        raise InputError(f"scorer = {config.scorer} needs {REMEDIES['classifier']}")
     if classifier is None and init is None:
         raise InputError(f"scorer = {config.scorer} needs a tokenizer: run make base, and give it as --init")
     tokenizer = load_tokenizer(classifier or init, config.max_length)
     classify = Classifier.load(classifier) if classifier else None
     segmenter = Segmenter.of(config)
-    texts = {"task": labelled_words_of(task / "train", segmenter)}
-    texts |= {kind: _words(corpus, kind, segmenter) for kind in ("domain", "general")}
-    models = {"classifier": classify, "base": init, "reference": reference}
+
+    def make(documents: list[Document]) -> Score:
+        if config.scorer == "causal_prefix":
+            return _causal(config, classifier, classify, tokenizer, documents)
+        texts = {"task": labelled_words_of(task / "train", segmenter)}
+        texts |= {kind: _words(corpus, kind, segmenter) for kind in ("domain", "general")}
+        models = {"classifier": classify, "base": init, "reference": reference}
+        return make_scorer(config.scorer, tokenizer, models, texts)
+
     read = list(_read(config, tokenizer, segmenter, task / "train", classify))
-    scored = _score(config, classify, lambda: make_scorer(config.scorer, tokenizer, models, texts), read)
+    scored = _score(config, classify, make, read)
     frame = Frame.of(tokenizer)
     rows = sorted(gathered([_row(*each, frame) for each in zip(read, scored, strict=True)]), key=lambda row: row["id"])
     kept = [row for row in rows if row["correct"] or config.keep_wrong]
@@ -128,12 +142,26 @@ def _read(
     for row, text, places, whole in zip(rows, texts, spans, encode(tokenizer, texts, known.get), strict=True):
         tokens = Tokens(whole.input_ids[:room], whole.word_ids[:room])
         words = [text[start:end] for start, end in places.tolist()]
-        label = classify.model.config.label2id[row["label"]] if classify else -1
+        label = classify.classes[row["label"]] if classify else -1
         yield Read(row, text, places, tokens, Document.of(row["id"], tokens.input_ids, tokens.word_ids, words, label))
 
 
+def _causal(
+    config: ScoresConfig,
+    classifier: Path,
+    classify: Classifier,
+    tokenizer: PreTrainedTokenizerBase,
+    documents: list[Document],
+) -> CausalClassifier:
+    """The classifier's encoder trained to read from left to right, on the documents of all processes."""
+    model = load_token_classifier(classifier, sorted(classify.classes, key=classify.classes.get), config.causal.seed)
+    causal = CausalClassifier(model, Frame.of(tokenizer), tokenizer.pad_token_id)
+    causal.learn(gathered(documents), config.causal)
+    return causal
+
+
 def _score(
-    config: ScoresConfig, classify: Classifier | None, made: Callable[[], Callable], read: Sequence[Read]
+    config: ScoresConfig, classify: Classifier | None, make: Callable[[list[Document]], Score], read: Sequence[Read]
 ) -> list[Scored]:
     """Importance and decision of each token of each document; of those the classifier gets wrong, none."""
     documents = [one.document for one in read]
@@ -144,7 +172,7 @@ def _score(
     if config.scorer == "buffer":
         found = _in_parts(partial(buffer, config.buffer, classify), asked)
     else:
-        found = _decided(_in_parts(made(), asked), config.keyword_share)
+        found = _decided(_in_parts(make(asked), asked), config.keyword_share)
     answers = iter(found)
     return [_to_tokens(d, next(answers) if good else None) for d, good in zip(documents, right, strict=True)]
 

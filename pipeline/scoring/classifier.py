@@ -29,6 +29,11 @@ class Classifier:
         """A finished one."""
         return cls(load_trained(AutoModelForSequenceClassification, folder), load_tokenizer(folder))
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """Label -> class."""
+        return self.model.config.label2id
+
     def shortened(self) -> AbstractContextManager[None]:
         """Within, nothing is computed in vain where the classifier reads the first token alone."""
         return only_first_row(self.model) if self.short else nullcontext()

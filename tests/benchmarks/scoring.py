@@ -108,7 +108,7 @@ def scoring(corpus: Text, shape: Sequence[int], documents: list[Document]) -> di
 
 def delta_for(classifier: Classifier, documents: list[Document]) -> float:
     """A threshold by which the buffer marks about `MARKED` of the words, found by halving."""
-    low, high = -1.0, 1.0
+    low, high = -1.0, 0.9  # never 0: after the last word P - p may be nothing but rounding
     for _ in range(8):
         delta = (low + high) / 2
         found = buffer(BufferConfig(delta=delta, min_gain=-1), classifier, documents)

@@ -365,6 +365,15 @@ def test_every_scorer_masks_the_domain_without_a_tagger(kitchen, tmp_path, score
         assert not importance[words < 0].any() and importance[words >= 0].all()
 
 
+def test_a_classifier_that_reads_from_left_to_right_finds_the_words_that_decide(kitchen, tmp_path):
+    settings = ["scores.scorer=causal_prefix", "scores.causal.learning_rate=3e-3", "scores.causal.steps=150"]
+    table = load_recipe(str(kitchen.recipe), settings)["scores"]
+    folders = {"task": kitchen["corpus"] / "task", "classifier": kitchen["finetuned-base"]}
+    folders |= {"init": None, "corpus": None, "reference": None}
+    found = score_stage.score(build(score_stage.ScoresConfig, table, "scores"), **folders, out=tmp_path)
+    assert found["truth_precision"] > 2 * 100 / 6 and 0 < found["keyword_share"] <= 15
+
+
 def test_scores_of_pieces_come_from_the_buffer_alone(kitchen, tmp_path):
     table = load_recipe(str(kitchen.recipe), ["scores.buffer.unit=piece"])["scores"]
     folders = {"task": kitchen["corpus"] / "task", "classifier": kitchen["finetuned-base"]}
