@@ -51,8 +51,8 @@ COLUMNS = ("id", "text", "text_pair", "keywords")
 SAMPLE = 2000
 """Documents, spread over all shards, by which scores are put on the scale of importances."""
 
-Weigh = Callable[[list[dict], dict[str, list[str]]], list[np.ndarray]]
-"""(rows of sequences, words of each document) -> importance uint8 [L] of each sequence, 0 where no word is."""
+Weigh = Callable[[list[dict], dict[str, list]], list[np.ndarray]]
+"""(rows of sequences, the documents they are of) -> importance uint8 [L] of each sequence, 0 where no word is."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def mask(
         models = {"classifier": classifier, "base": init, "reference": reference}
         score = make_scorer(config.scorer, tokenizer, models, _texts(corpus, segmenter))
         scale = main_first(lambda: _scale(config, corpus, tokenizer, spans, score, out))
-        weigh = _by_scorer(score, scale, Frame.of(tokenizer))
+        weigh = _by_scorer(score, scale, spans, Frame.of(tokenizer))
     jobs = share([(path, out / path.relative_to(corpus)) for path in _inputs(corpus)])
     todo = [job for job in jobs if not job[1].exists()]
     for source, target in progress(todo, len(todo), "shards"):
@@ -115,7 +115,7 @@ def mask(
 # ---- how words are weighed ------------------------------------------------------------------------------------------
 
 
-def _alike(sequences: list[dict], words: dict[str, list[str]]) -> list[np.ndarray]:
+def _alike(sequences: list[dict], batch: dict[str, list]) -> list[np.ndarray]:
     """No word is more important than another."""
     return [(row["word_ids"] >= 0).astype(np.uint8) for row in sequences]
 
@@ -128,18 +128,18 @@ def _by_tagger(folder: Path | None, tokenizer: PreTrainedTokenizerBase) -> Weigh
     if fingerprint(tag.tokenizer) != fingerprint(tokenizer):
         raise InputError(f"{folder} and the base have different tokenizers: train the tagger again from this base")
 
-    def weigh(sequences: list[dict], words: dict[str, list[str]]) -> list[np.ndarray]:
+    def weigh(sequences: list[dict], batch: dict[str, list]) -> list[np.ndarray]:
         found = tag.probabilities([row["input_ids"] for row in sequences])
         return [word_importance(row["word_ids"], p) for row, p in zip(sequences, found, strict=True)]
 
     return weigh
 
 
-def _by_scorer(score: Score, scale: Scale, frame: Frame) -> Weigh:
+def _by_scorer(score: Score, scale: Scale, spans: Spans, frame: Frame) -> Weigh:
     """The rank of a word's score."""
 
-    def weigh(sequences: list[dict], words: dict[str, list[str]]) -> list[np.ndarray]:
-        documents = _documents(sequences, words, frame)
+    def weigh(sequences: list[dict], batch: dict[str, list]) -> list[np.ndarray]:
+        documents = _documents(sequences, _words(batch, spans), frame)
         inside = [d.to_tokens(scale(scores)) for d, scores in zip(documents, score(documents), strict=True)]
         return [np.pad(row, (len(frame.before), len(frame.after))) for row in inside]
 
@@ -202,7 +202,7 @@ def _mask_shard(
     def rows() -> Iterator[dict[str, object]]:
         for batch in read_batches(source, COLUMNS, config.batch_documents):
             sequences = list(sequence_rows(batch, tokenizer, spans, config.max_length))
-            for row, importance in zip(sequences, weigh(sequences, _words(batch, spans)), strict=True):
+            for row, importance in zip(sequences, weigh(sequences, batch), strict=True):
                 row["importance"] = _choosable(row["word_ids"], importance)
             _choose(config, sequences)
             _count(counts, sequences, batch, spans)

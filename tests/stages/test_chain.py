@@ -369,6 +369,19 @@ def test_a_classifier_that_reads_from_left_to_right_finds_the_words_that_decide(
     assert found["truth_precision"] > 2 * 100 / 6 and 0 < found["keyword_share"] <= 15
 
 
+@pytest.mark.parametrize("scorer", ["buffer", "gradient", "log_odds"])
+def test_two_processes_score_as_one(kitchen, scorer):
+    folders = {"task": kitchen["corpus"] / "task", "classifier": kitchen["finetuned-base"]}
+    settings = ["--set", f"scores.scorer={scorer}", "scores.keyword_share=0.1"]
+    one, two = (kitchen.runs / "shared" / scorer / name / "r" / "scores" for name in ("one", "two"))
+    done = kitchen.launch(2, "score", two, *settings, **folders)
+    assert kitchen.make("score", one, *settings, **folders) == 0
+    assert "✓" in done.communicate()[1] and done.returncode == 0
+    assert read_manifest(one)["metrics"] == read_manifest(two)["metrics"]
+    keywords = [{name: row["keyword"] for name, row in rows(folder / "task").items()} for folder in (one, two)]
+    assert keywords[0] == keywords[1]
+
+
 def test_scores_of_pieces_come_from_the_buffer_alone(kitchen, tmp_path):
     table = load_recipe(str(kitchen.recipe), ["scores.buffer.unit=piece"])["scores"]
     folders = {"task": kitchen["corpus"] / "task", "classifier": kitchen["finetuned-base"]}
