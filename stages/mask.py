@@ -173,8 +173,19 @@ def _scale(
             documents = _documents(sequences, _words(batch, spans), frame)
             scores += [found[d.known] for d, found in zip(documents, score(documents), strict=True)]
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, Scale.of(np.concatenate(scores), config.important_share).edges)
+        np.save(kept, _fitted(config, np.concatenate(scores)).edges)
     return Scale(np.load(kept))
+
+
+def _fitted(config: MaskConfig, scores: np.ndarray) -> Scale:
+    scale = Scale.of(scores, config.important_share)
+    if len(scores) and scale(scores).max() < IMPORTANT:
+        alike = np.mean(scores == scores.max())
+        raise InputError(
+            f"scorer = {config.scorer} gives {alike:.0%} of the words its highest score: raise masked.important_share "
+            "above that, or choose another scorer"
+        )
+    return scale
 
 
 # ---- shard by shard -------------------------------------------------------------------------------------------------
