@@ -45,6 +45,7 @@ from pipeline.masking.terms import Terms, joined, spans_of, terms_of
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.run.artifact import SCRATCH
+from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, progress, rank, share, total
 from pipeline.run.stage import run
 from pipeline.scoring.importance import Scale
@@ -151,8 +152,19 @@ def _scale(
             documents = documents_of(sequences, _words(batch, spans), frame)
             scores += [found[d.known] for d, found in zip(documents, score(documents), strict=True)]
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, Scale.of(np.concatenate(scores), config.important_share).edges)
+        np.save(kept, _fitted(config, np.concatenate(scores)).edges)
     return Scale(np.load(kept))
+
+
+def _fitted(config: MaskConfig, scores: np.ndarray) -> Scale:
+    scale = Scale.of(scores, config.important_share)
+    if len(scores) and scale(scores).max() < IMPORTANT:
+        alike = np.mean(scores == scores.max())
+        raise InputError(
+            f"scorer = {config.scorer} gives {alike:.0%} of the words its highest score: raise masked.important_share "
+            "above that, or choose another scorer"
+        )
+    return scale
 
 
 # ---- what is never chosen, what always goes together, what may stand for what --------------------------------------

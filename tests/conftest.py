@@ -186,7 +186,7 @@ def sequences() -> Sequences:
         words.append([-1, *word, -1])
         names.append(f"toy-{number}")
     offsets = np.cumsum([0, *map(len, ids)])
-    importance = draw.integers(0, 256, offsets[-1]).astype(np.uint8)
+    importance = draw.integers(1, 256, offsets[-1]).astype(np.uint8)
     flat = [np.concatenate(column).astype(np.int32) for column in (ids, words)]
     return Sequences(np.array(names, dtype="S"), offsets, *flat, importance)
 

@@ -12,6 +12,8 @@ def excluded_words(words: Sequence[str], stop_words: frozenset[str], keep_punctu
 
     Punctuation is what BERT's tokenizer calls so: Unicode's categories P*, and the symbols of ASCII.
     """
+    if not stop_words and keep_punctuation:
+        return np.zeros(len(words), dtype=bool)
     found = [word.lower() in stop_words or (not keep_punctuation and _is_punctuation(word)) for word in words]
     return np.array(found, dtype=bool)
 

@@ -67,17 +67,18 @@ def _z_scores(own: Counter, prior: Counter) -> dict[str, float]:
 
 
 def tfidf(domain: Iterable[Words], general: Iterable[Words]) -> Lexicon:
-    """f log(f / g): how much a word is of the domain, with its share f of the domain's words and g of general text's.
+    """How much a word is of the domain: (1 + log n) log(f / g), said n times there, its share f, g in general text.
 
     Term frequency times inverse *corpus* frequency, the idea by which Difference-Masking (Wilf et al. 2023) finds its
-    anchors; a word's part of the Kullback-Leibler divergence. One is added to every count, so that a word unknown to
-    general text has a finite weight. Positive: more of the domain; words common to both have about 0.
+    anchors. Frequency is sublinear (Manning et al. 2008, 6.4.1): linear, the commonest word would weigh most for a
+    slight difference; left out, the rarest for a chance one. One is added to every count of a share, so that a word
+    unknown to general text has a finite weight. Positive: more of the domain.
     """
     here, there = (Counter(word.lower() for words in texts for word in words) for texts in (domain, general))
-    vocabulary = here.keys() | there.keys()
-    ours, theirs = here.total() + len(vocabulary), there.total() + len(vocabulary)
-    share = {word: ((here[word] + 1) / ours, (there[word] + 1) / theirs) for word in here}
-    return Lexicon({word: f * math.log(f / g) for word, (f, g) in share.items()})
+    vocabulary = len(here.keys() | there.keys())
+    ours, theirs = here.total() + vocabulary, there.total() + vocabulary
+    ratio = lambda word: ((here[word] + 1) / ours) / ((there[word] + 1) / theirs)
+    return Lexicon({word: (1 + math.log(count)) * math.log(ratio(word)) for word, count in here.items()})
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def text(count: int, longest: int = 128, seed: int = 0) -> Text:
     begins = draw.random(size) < 0.6
     begins[first], begins[first + 1] = False, True
     numbers = np.cumsum(begins)
-    important = draw.integers(0, 142, numbers[-1] + 1).astype(np.uint8)[numbers]
+    important = draw.integers(1, 142, numbers[-1] + 1).astype(np.uint8)[numbers]
     words = numbers - np.repeat(numbers[first] + 1, lengths)
     words[first] = words[last] = -1
     names = np.array([f"bench-{draw.integers(2**62):016x}" for _ in range(count)], dtype="S")

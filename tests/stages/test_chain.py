@@ -41,7 +41,7 @@ from pipeline.masking.replacement import FATES, Vocabulary
 from pipeline.models import load_tokenizer
 from pipeline.run.artifact import file_digest, open_draft, read_manifest, seal
 from pipeline.run.recipe import build, load_recipe
-from pipeline.scoring.scorers import SCORERS
+from pipeline.scoring.scorers import SCORERS, Recipe
 from pipeline.tokens import fingerprint, replaceable_ids
 
 ROOT = Path(__file__).parent.parent.parent
@@ -372,6 +372,19 @@ def test_a_classifier_that_reads_from_left_to_right_finds_the_words_that_decide(
     folders |= {"init": None, "corpus": None, "reference": None}
     found = score_stage.score(build(score_stage.ScoresConfig, table, "scores"), **folders, out=tmp_path)
     assert found["truth_precision"] > 2 * 100 / 6 and 0 < found["keyword_share"] <= 15
+
+
+@pytest.mark.parametrize("scorer", ["buffer", "gradient", "log_odds"])
+def test_two_processes_score_as_one(kitchen, scorer):
+    folders = {"task": kitchen["corpus"] / "task", "classifier": kitchen["finetuned-base"]}
+    settings = ["--set", f"scores.scorer={scorer}", "scores.keyword_share=0.1"]
+    one, two = (kitchen.runs / "shared" / scorer / name / "r" / "scores" for name in ("one", "two"))
+    done = kitchen.launch(2, "score", two, *settings, **folders)
+    assert kitchen.make("score", one, *settings, **folders) == 0
+    assert "✓" in done.communicate()[1] and done.returncode == 0
+    assert read_manifest(one)["metrics"] == read_manifest(two)["metrics"]
+    keywords = [{name: row["keyword"] for name, row in rows(folder / "task").items()} for folder in (one, two)]
+    assert keywords[0] == keywords[1]
 
 
 def test_scores_of_pieces_come_from_the_buffer_alone(kitchen, tmp_path):
@@ -820,6 +833,14 @@ def test_a_scorer_without_what_it_needs_is_refused(kitchen, refused):
     assert "scorer = excess_loss needs a reference model: set REFERENCE=" in told
     told = refused("mask", "masked", "--set", "masked.scorer=buffer", init=base, corpus=corpus)
     assert 'masked.scorer = "buffer" must be one of tagger, prefix, ' in told
+
+
+def test_a_scorer_to_which_all_words_are_alike_is_refused(kitchen, refused, monkeypatch):
+    alike = lambda documents: [np.ones(len(one.words), dtype=np.float32) for one in documents]
+    monkeypatch.setitem(SCORERS, "random", Recipe((), lambda: alike))
+    folders = {"init": kitchen["base"], "corpus": kitchen["corpus"]}
+    told = refused("mask", "masked", "--set", "masked.scorer=random", **folders)
+    assert told.startswith("mask: scorer = random gives 100% of the words its highest score: raise masked.important")
 
 
 def test_a_share_outside_its_bounds_is_refused(kitchen, refused):

@@ -57,12 +57,12 @@ def test_log_odds_of_one_class_are_refused():
         log_odds(REVIEWS[:2])
 
 
-def test_domain_words_weigh_by_their_share_times_the_logarithm_of_the_ratio():
+def test_domain_words_weigh_by_how_often_they_are_said_and_how_much_more_than_elsewhere():
     domain, general = [["a", "b", "b"], ["b"]], [["a", "a", "c"]]
     found = tfidf(domain, general).weights  # counts 1 3 0 and 2 0 1, one added to each
     assert found == {
-        "a": pytest.approx(2 / 7 * math.log((2 / 7) / (3 / 6))),
-        "b": pytest.approx(4 / 7 * math.log((4 / 7) / (1 / 6))),
+        "a": pytest.approx(math.log((2 / 7) / (3 / 6))),
+        "b": pytest.approx((1 + math.log(3)) * math.log((4 / 7) / (1 / 6))),
     }
     assert found["b"] > 0 > found["a"]
 
