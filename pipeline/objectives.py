@@ -200,6 +200,8 @@ class Labelling(Objective):
     def forward(self, labels: Tensor, token_keys: Tensor | None = None, **inputs: Tensor) -> Tensor:
         """Summed loss of what has a label."""
         self.token_keys.begin(token_keys)
+        if token_keys is not None:
+            self.token_keys.add(token_keys[:, 0])  # of a sequence as a whole
         logits = self.model(**inputs).logits.float()
         return cross_entropy(
             logits.flatten(0, -2), labels.flatten(), weight=self.weights, ignore_index=IGNORE, reduction="sum"
