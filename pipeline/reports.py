@@ -76,6 +76,52 @@ def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> s
     return _svg(parts, title, TOP + height + 30)
 
 
+def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title: str) -> str:
+    """Of each name (mean prediction, share that came true, count) of bins: points as large as their count.
+
+    On the diagonal a prediction can be believed; the line of a name joins its points.
+    """
+    left, side = 60, 300
+    place = lambda predicted, true: (left + predicted * side, TOP + (1 - true) * side)
+    frame = f"M{left} {TOP}h{side}v{side}h-{side}zM{left} {TOP + side}l{side} -{side}"
+    parts = [f'<path class="a" fill="none" d="{frame}"/>']
+    for value in (0.0, 0.5, 1.0):
+        parts.append(f'<text x="{left - 8}" y="{place(0, value)[1] + 4}" text-anchor="end">{value}</text>')
+        parts.append(f'<text x="{place(value, 0)[0]}" y="{TOP + side + 18}" text-anchor="middle">{value}</text>')
+    parts.append(f'<text x="{left + side + 24}" y="{TOP + side + 18}">predicted →, true ↑</text>')
+    for row, (name, bins) in enumerate(series.items()):
+        colour, total = COLOURS[row % len(COLOURS)], sum(count for *_, count in bins)
+        path = " ".join("{:.1f},{:.1f}".format(*place(predicted, true)) for predicted, true, _ in bins)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-opacity=".5"/>')
+        for predicted, true, count in bins:
+            x, y = place(predicted, true)
+            radius = 3 + 15 * (count / total) ** 0.5
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" fill-opacity=".55"/>')
+        parts.append(
+            f'<text x="{left + side + 24}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{escape(name)}</text>'
+        )
+    return _svg(parts, title, TOP + side + 30)
+
+
+def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: str) -> str:
+    """A square of cells, row by column: the number, on blue as strong as it is, or on red where it is below 0."""
+    left, cell = 150, (WIDTH - 160) / max(len(names), 1)
+    parts = []
+    for i, name in enumerate(names):
+        x, y = left + (i + 0.5) * cell, TOP + (i + 0.5) * cell + 4
+        parts.append(f'<text x="{left - 8}" y="{y:.1f}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text transform="translate({x + 4:.1f} {TOP + len(names) * cell + 8:.1f}) rotate(-60)" '
+                     f'text-anchor="end">{escape(name)}</text>')  # fmt: skip
+        for j, value in enumerate(values[i]):
+            x, shade = left + j * cell, f'fill="{COLOURS[value < 0]}" fill-opacity="{min(abs(value), 1) * 0.9:.2f}"'
+            parts.append(
+                f'<rect x="{x:.1f}" y="{TOP + i * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}" {shade}/>'
+            )
+            number = f"{value:.2f}".replace("0.", ".") if abs(value) < 1 else "1"
+            parts.append(f'<text x="{x + cell / 2:.1f}" y="{y:.1f}" text-anchor="middle">{number}</text>')
+    return _svg(parts, title, round(TOP + len(names) * cell + 130))
+
+
 def _range(values: Sequence[float]) -> tuple[float, float]:
     """Lowest and highest with a little air; never of width 0."""
     air = (max(values) - min(values)) * 0.08 or 1.0

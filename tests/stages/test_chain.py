@@ -33,15 +33,18 @@ import stages.mask as mask_stage
 import stages.pretrain as pretrain_stage
 import stages.score as score_stage
 import stages.show as show_stage
+import stages.train_tagger as tagger_stage
 from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, shards
 from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
 from pipeline.batches import MaskedBatches, Sequences
+from pipeline.calibration import Calibration
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import FATES, Vocabulary
 from pipeline.models import load_tokenizer
 from pipeline.run.artifact import file_digest, open_draft, read_manifest, seal
 from pipeline.run.recipe import build, load_recipe
 from pipeline.scoring.scorers import SCORERS
+from pipeline.tagging import Tagger
 from pipeline.tokens import fingerprint, replaceable_ids
 
 ROOT = Path(__file__).parent.parent.parent
@@ -279,6 +282,21 @@ def test_the_report_shows_every_arm_with_its_numbers(kitchen):
     for line, name in zip(table[2:5], ("base", "dapt", "dapt-tapt"), strict=True):
         assert f"{metrics(kitchen, f'finetuned-{name}')['accuracy']:.1f} ±" in line
     assert "left out" not in page
+
+
+def test_the_report_says_how_far_the_tagger_can_be_believed(kitchen):
+    found, page = metrics(kitchen, "tagger"), (kitchen["report"] / "report.md").read_text()
+    assert f"| toy | {found['precision']:.1f} | {found['recall']:.1f} | {found['f1']:.1f} |" in page
+    bins = json.loads((kitchen["tagger"] / "reliability.json").read_text())
+    assert "reliability.svg" in page and 0 <= found["calibration_error"] <= 100 and len(bins) <= 10
+
+
+def test_a_tagger_learns_importances_and_is_calibrated(kitchen, tmp_path):
+    settings = ["tagger.target=importance", "tagger.calibrate=true"]
+    config = build(tagger_stage.TaggerConfig, load_recipe(str(kitchen.recipe), settings)["tagger"], "tagger")
+    found = tagger_stage.train_tagger(config, kitchen["base"], kitchen["scores"], tmp_path)
+    assert found["f1"] > 60 and found["calibration_error"] < 20
+    assert Calibration.load(tmp_path) == Tagger(tmp_path).calibration is not None
 
 
 def test_test_text_of_the_task_is_never_masked(kitchen):
