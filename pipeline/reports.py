@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Sequence
 from html import escape
+from math import isnan
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -113,11 +114,16 @@ def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: s
         parts.append(f'<text transform="translate({x + 4:.1f} {TOP + len(names) * cell + 8:.1f}) rotate(-60)" '
                      f'text-anchor="end">{escape(name)}</text>')  # fmt: skip
         for j, value in enumerate(values[i]):
-            x, shade = left + j * cell, f'fill="{COLOURS[value < 0]}" fill-opacity="{min(abs(value), 1) * 0.9:.2f}"'
+            x, shade = (
+                left + j * cell,
+                f'fill="{COLOURS[value < 0]}" fill-opacity="{0 if isnan(value) else abs(value) * 0.9:.2f}"',
+            )
             parts.append(
                 f'<rect x="{x:.1f}" y="{TOP + i * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}" {shade}/>'
             )
-            number = f"{value:.2f}".replace("0.", ".") if abs(value) < 1 else "1"
+            number = (
+                "–" if isnan(value) else f"{value:.2f}".replace("0.", ".") if abs(value) < 0.995 else f"{value:.0f}"
+            )
             parts.append(f'<text x="{x + cell / 2:.1f}" y="{y:.1f}" text-anchor="middle">{number}</text>')
     return _svg(parts, title, round(TOP + len(names) * cell + 130))
 

@@ -28,6 +28,7 @@ from transformers import (
     TrainingArguments,
 )
 
+import stages.agree as agree_stage
 import stages.finetune as finetune_stage
 import stages.mask as mask_stage
 import stages.pretrain as pretrain_stage
@@ -411,6 +412,30 @@ def test_two_processes_put_scores_on_one_scale(kitchen):
     assert kitchen.make("mask", one, *settings, **folders) == 0
     assert "✓" in done.communicate()[1] and done.returncode == 0
     assert list(read_rows(one)) == list(read_rows(two)) and not (two / "scratch").exists()
+
+
+def test_all_scorers_are_compared_over_every_seed_that_was_kept(kitchen, tmp_path):
+    settings = ["finetuned.keep_seeds=true", "finetuned.trainer.steps=40", "agreement.causal.steps=5"]
+    tables = load_recipe(str(kitchen.recipe), [*settings, "agreement.max_length=24"])
+    config = build(finetune_stage.FinetuneConfig, tables["finetuned"], "finetuned")
+    task, kept = kitchen["corpus"] / "task", tmp_path / "finetuned-base"
+    finetune_stage.finetune(config, kitchen["base"], task, kept)
+    assert sorted(path.name for path in (kept / "seeds").iterdir()) == ["13", "43"]
+    digests = {file_digest(path) for path in kept.rglob("model.safetensors")}
+    assert len(digests) == 2, "the best seed's model is one of them"
+    config = build(agree_stage.AgreementConfig, tables["agreement"], "agreement")
+    folders = {"corpus": kitchen["corpus"], "init": kitchen["base"], "classifier": kept}
+    found = agree_stage.agree(config, **folders, reference=None, out=tmp_path)
+    page = (tmp_path / "agreement.md").read_text()
+    table = {line.split()[1]: line.split(" | ") for line in page.splitlines() if line.startswith("| ")}
+    assert set(table) == {"scorer", "---", "buffer", "causal_prefix", *SCORERS} - {"excess_loss"}
+    assert (
+        found["seeds"] == 2
+        and found["buffer/correlation"] == pytest.approx(1)
+        and abs(found["random/correlation"]) < 0.2
+    )
+    assert "±" in table["gradient"][4] and table["gradient"][6] != "–" == table["random"][6]
+    assert {"correlation.svg", "overlap.svg"} <= {path.name for path in tmp_path.iterdir()}
 
 
 # ---- every selector and replacer in the place of the default one ----------------------------------------------------
