@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from pipeline.batches import IGNORE, LabelledBatches
@@ -52,9 +53,13 @@ def tagged_tokens(model: PreTrainedModel, batches: LabelledBatches) -> tuple[np.
 
 
 def tagger_metrics(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Precision, recall and F1 of keyword tokens; probabilities [N, 2], truth bool [N]."""
+    """Precision, recall and F1 of keyword tokens, and their average precision, which knows no border at one half.
+
+    probabilities [N, 2], truth bool [N].
+    """
     guess = probabilities.argmax(-1) == 1
-    return precision_recall_f1(int((guess & truth).sum()), int(guess.sum()), int(truth.sum()))
+    found = precision_recall_f1(int((guess & truth).sum()), int(guess.sum()), int(truth.sum()))
+    return found | {"average_precision": 100 * float(average_precision_score(truth, probabilities[:, 1]))}
 
 
 def evaluate_tagger(model: PreTrainedModel, batches: LabelledBatches) -> dict[str, float]:

@@ -115,7 +115,7 @@ def _row(name: str, opinions: Opinions, truth: np.ndarray) -> list[str]:
 def _cell(values: Iterable[float], digits: int) -> str:
     """Mean, with the standard deviation where there are several; – where there is none."""
     values = [value for value in values if not np.isnan(value)]
-    shown = [f"{value:.{digits}f}" for value in mean_sd(values)] if values else ["–"]
+    shown = [f"{round(value, digits) + 0.0:.{digits}f}" for value in mean_sd(values)] if values else ["–"]  # no -0.00
     return " ± ".join(shown[: len(values)] or shown)
 
 

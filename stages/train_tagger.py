@@ -59,7 +59,8 @@ class TaggerConfig:
     """Fit scale and shift of the logits on the dev documents (Platt scaling), so that importance is a probability. Off
     as in the reference: its keyword_weight calls more words important than are, and published figures rest on that."""
     dev_share: float = 0.1
-    """Share of the documents kept to choose the best epoch by F1."""
+    """Share of the documents kept to choose the best epoch: by F1; of importances by average precision, how well they
+    rank keywords."""
     trainer: TrainerConfig = field(
         default_factory=lambda: TrainerConfig(
             epochs=10, batch_size=32, learning_rate=5e-5, warmup_ratio=0.1, adam_betas=(0.9, 0.999), evaluations=10
@@ -78,7 +79,8 @@ def train_tagger(config: TaggerConfig, init: Path, scores: Path, out: Path) -> d
         _batches(parts[n], of, tokenizer.pad_token_id) for n, of in (("train", taught), ("dev", _decision))
     )
     measure = lambda: evaluate_tagger(model, dev)
-    train(objective, learned, config.trainer, "tagger", measure, best="f1")
+    best = "f1" if config.target == "keyword" else "average_precision"  # importances need not reach one half
+    train(objective, learned, config.trainer, "tagger", measure, best=best)
     found, truth = tagged_tokens(model, dev)
     calibration = Calibration.fit(found, truth) if config.calibrate else None
     found = calibration(found) if calibration else found

@@ -85,4 +85,5 @@ def test_the_tagger_is_measured_by_counting_keyword_tokens(monkeypatch):
         "precision": pytest.approx(200 / 3),
         "recall": pytest.approx(200 / 3),
         "f1": pytest.approx(200 / 3),
+        "average_precision": pytest.approx(100 * (2 / 3 * 2 / 3 + 1 / 3 * 3 / 5)),
     }
