@@ -100,6 +100,10 @@ $(RUN)/static/manifest.json: $(S)/static.json $(RUN)/base/manifest.json $(RUN)/m
 $(RUN)/shown/manifest.json: $(S)/shown.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(RUN)/corpus/manifest.json
 	@$(ROWS) stages.show $(ARGS) --init $(RUN)/base --masked $(RUN)/masked --corpus $(RUN)/corpus
 
+# Every scorer side by side; excess_loss among them where there is a reference.
+$(RUN)/agreement/manifest.json: $(S)/agreement.json $(RUN)/base/manifest.json $(RUN)/finetuned-base/manifest.json $(RUN)/corpus/manifest.json $(call REFERRED,excess_loss)
+	@$(ROWS) stages.agree $(ARGS) --corpus $(RUN)/corpus --init $(RUN)/base --classifier $(RUN)/finetuned-base $(REFERENCE:%=--reference %)
+
 # The report waits for the arms asked for, and shows every arm that is there.
 ARMS := $(or $(filter dapt tapt dapt-tapt,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
 
@@ -111,7 +115,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show report export compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show agreement report export compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -139,6 +143,8 @@ tagger: $(RUN)/tagger/manifest.json  ## a model that finds important words in an
 masked: $(RUN)/masked/manifest.json  ## sequences and which words of them to predict
 show: $(RUN)/shown/manifest.json  ## what masking does: heat and draws in the terminal and as a page
 	@if [ -t 1 ]; then cat $(RUN)/shown/shown.ansi; else cat $(RUN)/shown/shown.txt; fi; echo "page: $(RUN)/shown/index.html"
+agreement: $(RUN)/agreement/manifest.json  ## every scorer on the task text: how far do they agree?
+	@echo "agreement: $(RUN)/agreement/agreement.md"
 report: $(RUN)/report/manifest.json  ## results side by side
 	@echo "report: $(RUN)/report/report.md"
 export: $(RUN)/static/manifest.json  ## the masked corpus, corruption frozen, for other trainers

@@ -20,3 +20,10 @@ def labelled_words_of(folder: Path, segmenter: Segmenter) -> Iterator[tuple[list
         for text, pair, label in zip(batch["text"], batch["text_pair"], batch["label"], strict=True):
             if label is not None:
                 yield segmenter.words(text) + (segmenter.words(pair) if pair else []), label
+
+
+def training_words(corpus: Path, segmenter: Segmenter) -> dict[str, Iterator | None]:
+    """The training text of each kind as words, where there is any; nothing is read before it is asked for."""
+    readers = {"task": labelled_words_of, "domain": words_of, "general": words_of}
+    folders = {kind: corpus / kind / "train" for kind in readers}
+    return {kind: read(folders[kind], segmenter) if folders[kind].exists() else None for kind, read in readers.items()}

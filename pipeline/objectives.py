@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import IGNORE
 from pipeline.dropout import key_dropout
+from pipeline.scoring.importance import LEVELS
 from pipeline.unpadding import can_unpad, first_position, unpad, unpadded_attention
 
 LOGITS_AT_ONCE = 1 << 24
@@ -206,3 +207,18 @@ class Labelling(Objective):
         return cross_entropy(
             logits.flatten(0, -2), labels.flatten(), weight=self.weights, ignore_index=IGNORE, reduction="sum"
         )
+
+
+class SoftLabelling(Objective):
+    """Two classes of tokens, of which the second has a probability: labels [B, L] in 255ths of it, or IGNORE."""
+
+    def __init__(self, model: PreTrainedModel, weight: float) -> None:
+        super().__init__(model)
+        self.weight = weight
+
+    def forward(self, labels: Tensor, token_keys: Tensor | None = None, **inputs: Tensor) -> Tensor:
+        """Summed cross-entropy; what speaks for the second class weighs `weight`. With 0 and 255 it is `Labelling`."""
+        self.token_keys.begin(token_keys)
+        logs = self.model(**inputs).logits.float().log_softmax(-1)[labels != IGNORE]
+        p = labels[labels != IGNORE] / LEVELS
+        return -(self.weight * p * logs[:, 1] + (1 - p) * logs[:, 0]).sum()

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Sequence
 from html import escape
+from math import isnan
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -74,6 +75,58 @@ def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> s
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<text x="{WIDTH - 155}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{escape(name)}</text>')
     return _svg(parts, title, TOP + height + 30)
+
+
+def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title: str) -> str:
+    """Of each name (mean prediction, share that came true, count) of bins: points as large as their count.
+
+    On the diagonal a prediction can be believed; the line of a name joins its points.
+    """
+    left, side = 60, 300
+    place = lambda predicted, true: (left + predicted * side, TOP + (1 - true) * side)
+    frame = f"M{left} {TOP}h{side}v{side}h-{side}zM{left} {TOP + side}l{side} -{side}"
+    parts = [f'<path class="a" fill="none" d="{frame}"/>']
+    for value in (0.0, 0.5, 1.0):
+        parts.append(f'<text x="{left - 8}" y="{place(0, value)[1] + 4}" text-anchor="end">{value}</text>')
+        parts.append(f'<text x="{place(value, 0)[0]}" y="{TOP + side + 18}" text-anchor="middle">{value}</text>')
+    parts.append(f'<text x="{left + side + 24}" y="{TOP + side + 18}">predicted →, true ↑</text>')
+    for row, (name, bins) in enumerate(series.items()):
+        colour, total = COLOURS[row % len(COLOURS)], sum(count for *_, count in bins)
+        points = [(*place(predicted, true), 3 + 15 * (count / total) ** 0.5) for predicted, true, count in bins]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-opacity=".5"/>')
+        dot = f'fill="{colour}" fill-opacity=".55"'
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" {dot}/>' for x, y, radius in points]
+        at = f'x="{left + side + 24}" y="{TOP + 16 + 18 * row}"'
+        parts.append(f'<text {at} style="fill:{colour}">{escape(name)}</text>')
+    return _svg(parts, title, TOP + side + 30)
+
+
+def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: str) -> str:
+    """A square of cells, row by column: the number, on blue as strong as it is, or on red where it is below 0."""
+    left, size = 150, (WIDTH - 160) / max(len(names), 1)
+    bottom, parts = TOP + len(names) * size, []
+    for i, name in enumerate(names):
+        x, y = left + (i + 0.5) * size, TOP + i * size
+        parts.append(f'<text x="{left - 8}" y="{y + size / 2 + 4:.1f}" text-anchor="end">{escape(name)}</text>')
+        turned = f'transform="translate({x + 4:.1f} {bottom + 8:.1f}) rotate(-60)" text-anchor="end"'
+        parts.append(f"<text {turned}>{escape(name)}</text>")
+        for j, value in enumerate(values[i]):
+            parts += _cell(left + j * size, y, size, value)
+    return _svg(parts, title, round(bottom + 130))
+
+
+def _cell(x: float, y: float, size: float, value: float) -> list[str]:
+    """A square with a number of -1 to 1, or – where there is none."""
+    known = not isnan(value)
+    colour, strength = COLOURS[value < 0], abs(value) * 0.9 if known else 0.0
+    square = f'<rect x="{x:.1f}" y="{y:.1f}" width="{size:.1f}" height="{size:.1f}"'
+    number = f"{round(value, 2) + 0.0:.2f}".replace("0.", ".").replace("1.00", "1") if known else "–"
+    at = f'x="{x + size / 2:.1f}" y="{y + size / 2 + 4:.1f}"'
+    return [
+        f'{square} fill="{colour}" fill-opacity="{strength:.2f}"/>',
+        f'<text {at} text-anchor="middle">{number}</text>',
+    ]
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

@@ -30,6 +30,7 @@ SECTIONS = {
     "tapt": "pretrain",
     "static": "export",
     "shown": "show",
+    "agreement": "agree",
     "report": "report",
 }
 """Section of a recipe -> the stage that reads it. This table is the one place where stages are named to another."""

@@ -4,7 +4,8 @@
 
 reads   base/ dapt/ tapt/ …   the checkpoint to start from
         corpus/task/          train, dev and test rows
-writes  finetuned-<init>/     the model of the best dev seed, results of every seed, predictions of every test row
+writes  finetuned-<init>/     the model of the best dev seed, results of every seed, predictions of every test row;
+                              seeds/<seed>/, every model, where asked for
 """
 
 import json
@@ -40,6 +41,9 @@ class FinetuneConfig:
     """Longest input in ids; what is longer is cut at the end, and counted."""
     seeds: tuple[int, ...] = (13, 43, 83, 181, 271)
     """Seeds of head, order and dropout; every one is reported (the first of Train No Evil's)."""
+    keep_seeds: bool = False
+    """Keep every seed's model in seeds/<seed>/, so that make agreement can say what another seed changes. Off, as five
+    large models are five times the disk."""
     metric: str = "accuracy"
     """What chooses the best epoch on dev: accuracy or macro_f1."""
     trainer: TrainerConfig = field(
@@ -117,10 +121,12 @@ def _seed(
     say(f"  seed {seed}: dev {result['dev']:.1f}, test {test[config.metric]:.1f}")
     result |= {"predicted": probabilities.argmax(1).tolist(), "probability": probabilities.max(1).round(4).tolist()}
     if rank() == 0:
+        facts = {"labels": ", ".join(names), "seed": seed, "test accuracy": f"{test['accuracy']:.1f}"}
+        card = model_card("Classifier", str(init.name), "Fine-tuned by Keymask.", facts | keyed(config.trainer))
         if result["dev"] > best:
-            facts = {"labels": ", ".join(names), "seed": seed, "test accuracy": f"{test['accuracy']:.1f}"}
-            card = model_card("Classifier", str(init.name), "Fine-tuned by Keymask.", facts | keyed(config.trainer))
             save(model, load_tokenizer(init), out, card)
+        if config.keep_seeds:
+            save(model, load_tokenizer(init), out / "seeds" / str(seed), card)
         done.parent.mkdir(exist_ok=True)
         done.write_text(json.dumps(result))
     wait_for_all()

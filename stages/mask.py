@@ -32,7 +32,7 @@ from corpora.parquet import metadata_of, read_batches, read_rows, shards, write_
 from corpora.schemas import MASKED
 from corpora.segment import Segmenter, WordsConfig
 from corpora.stop_words import stop_words
-from corpora.words import labelled_words_of, words_of
+from corpora.words import training_words
 from pipeline.batches import padded
 from pipeline.draws import document_keys
 from pipeline.masking.config import IMPORTANT, MaskingConfig
@@ -112,7 +112,7 @@ def mask(
         weigh = by_tagger(tagger, tokenizer)
     else:
         models = {"classifier": classifier, "base": init, "reference": reference}
-        score = make_scorer(config.scorer, tokenizer, models, _texts(corpus, segmenter))
+        score = make_scorer(config.scorer, tokenizer, models, training_words(corpus, segmenter))
         scale = main_first(lambda: _scale(config, corpus, tokenizer, spans, score, out))
         weigh = by_scorer(score, scale, Frame.of(tokenizer))
     marks = Marks.of(config, segmenter)
@@ -130,13 +130,6 @@ def mask(
 
 
 # ---- what the scorer learns from -----------------------------------------------------------------------------------
-
-
-def _texts(corpus: Path, segmenter: Segmenter) -> dict[str, Iterator | None]:
-    """The training text of each kind as words, where there is any; nothing is read before it is asked for."""
-    readers = {"task": labelled_words_of, "domain": words_of, "general": words_of}
-    folders = {kind: corpus / kind / "train" for kind in readers}
-    return {kind: read(folders[kind], segmenter) if folders[kind].exists() else None for kind, read in readers.items()}
 
 
 def _scale(

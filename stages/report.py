@@ -4,7 +4,7 @@
     make compare RECIPES="demo demo-random"
 
 reads   runs/<recipe>/   every finished finetuned-*, and the checkpoints they came from
-writes  report/          report.md, scores.svg, losses.svg; prints the table
+writes  report/          report.md, scores.svg, losses.svg, reliability.svg (of taggers); prints the table
 """
 
 import json
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.metrics import paired_difference
-from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, terminal_table
+from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, reliability_svg, terminal_table
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
 from pipeline.run.stage import run
 
 ORDER = ["base", "dapt", "tapt", "dapt-tapt"]
+RELIABILITY = "reliability.json"
 HEAD = ["arm", "accuracy", "macro-F1", "against base", "steps", "tokens", "time", "dev loss"]
 
 
@@ -72,6 +73,7 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
     keywords = _keywords(runs)
     if keywords:
         parts += ["## Keywords against planted truth", markdown_table(["", "precision", "recall", "F1"], keywords)]
+    parts += _reliability(runs, out)
     parts += ["## How to read it", _notes(config), "## Repeat", "```\n" + "\n".join(_commands(arms)) + "\n```"]
     (out / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print("\n" + terminal_table(HEAD, rows) + "\n")
@@ -165,6 +167,28 @@ def _keywords(runs: list[Path]) -> list[list[str]]:
                 numbers = [f"{metrics[f'truth_{m}']:.1f}" for m in ("precision", "recall", "f1")]
                 rows.append([f"{folder.name}: {what}", *numbers])
     return rows
+
+
+def _reliability(runs: list[Path], out: Path) -> list[str]:
+    """What is said of the taggers of the runs, with their picture; nothing where there is none."""
+    taggers = {folder.name: folder / "tagger" for folder in runs if (folder / "tagger" / RELIABILITY).exists()}
+    if not taggers:
+        return []
+    series, rows = {}, []
+    for name, folder in taggers.items():
+        bins = json.loads((folder / RELIABILITY).read_text(encoding="utf-8"))
+        series[name] = [(one["predicted"], one["true"], one["count"]) for one in bins]
+        metrics = read_manifest(folder)["metrics"]
+        rows.append([name, *(f"{metrics[m]:.1f}" for m in ("precision", "recall", "f1", "calibration_error"))])
+    title = "tagger on dev documents: share of keywords by predicted probability"
+    (out / "reliability.svg").write_text(reliability_svg(series, title), encoding="utf-8")
+    head = ["tagger", "precision", "recall", "F1", "calibration error"]
+    said = (
+        "Against the scorer's keywords, on task documents the tagger did not learn from, in percent of tokens. "
+        "*Calibration error*: how far its probabilities are from the share of keywords among tokens of like "
+        "probability, on average; below the diagonal it calls more words important than are."
+    )
+    return ["## Can the tagger be believed?", markdown_table(head, rows), said, "![reliability](reliability.svg)"]
 
 
 def _notes(config: ReportConfig) -> str:

@@ -4,34 +4,63 @@
 
 reads   base/    the checkpoint to start from
         scores/  the keywords of the task text
-writes  tagger/  a token classifier and its tokenizer
+writes  tagger/  a token classifier and its tokenizer; reliability.json, how often it was right on dev documents;
+                 calibration.json where asked for
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from corpora.parquet import read_rows
 from corpora.splits import split_of
 from pipeline.batches import LabelledBatches
+from pipeline.calibration import Calibration, calibration_error, reliability
 from pipeline.models import load_token_classifier, load_tokenizer, model_card, save
-from pipeline.objectives import Labelling
+from pipeline.objectives import Labelling, Objective, SoftLabelling
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank
 from pipeline.run.stage import run
-from pipeline.tagging import LABELS, evaluate_tagger, tagger_labels
+from pipeline.tagging import (
+    LABELS,
+    evaluate_tagger,
+    importance_labels,
+    scale_of_words,
+    tagged_tokens,
+    tagger_labels,
+    tagger_metrics,
+)
 from pipeline.trainer import TrainerConfig, train
+
+COLUMNS = ("input_ids", "word_ids", "importance", "keyword")
+
+Row = dict[str, np.ndarray]
+"""The columns of a document, [L] each."""
+
+Taught = Callable[[Row], np.ndarray]
+"""A document -> int64 [L]: the label of each token."""
 
 
 @dataclass(frozen=True)
 class TaggerConfig:
     """How the tagger is trained."""
 
+    target: Literal["keyword", "importance"] = "keyword"
+    """What a token is taught: the decision on its word, or the importance of its word as a probability. Importances
+    are then put on the scale of `scorer = ...` in masked/, where one half and more is as frequent as keywords are."""
     keyword_weight: float = 3.0
     """Weight of a keyword token in the loss, other tokens have 1: keywords are few (3 in the reference code)."""
+    calibrate: bool = False
+    """Fit scale and shift of the logits on the dev documents (Platt scaling), so that importance is a probability. Off
+    as in the reference: its keyword_weight calls more words important than are, and published figures rest on that."""
     dev_share: float = 0.1
-    """Share of the documents kept to choose the best epoch by F1."""
+    """Share of the documents kept to choose the best epoch: by F1; of importances by average precision, how well they
+    rank keywords."""
     trainer: TrainerConfig = field(
         default_factory=lambda: TrainerConfig(
             epochs=10, batch_size=32, learning_rate=5e-5, warmup_ratio=0.1, adam_betas=(0.9, 0.999), evaluations=10
@@ -41,38 +70,61 @@ class TaggerConfig:
 
 
 def train_tagger(config: TaggerConfig, init: Path, scores: Path, out: Path) -> dict[str, float]:
-    """Train from `init`; metrics with precision, recall and F1 of keyword tokens on dev documents."""
+    """Train from `init`; metrics with precision, recall, F1 and calibration error on dev tokens."""
     tokenizer = load_tokenizer(init)
     parts = _split(config, scores)
     model = load_token_classifier(init, LABELS, config.trainer.seed).to(processes().device)
-    objective = Labelling(model, [1.0, config.keyword_weight])
-    batches = {part: _batches(rows, tokenizer.pad_token_id) for part, rows in parts.items()}
-    measure = lambda: evaluate_tagger(model, batches["dev"])
-    trained = train(objective, batches["train"], config.trainer, "tagger", measure, best="f1")
-    metrics = {**trained.evaluation, "train_documents": len(parts["train"]), "dev_documents": len(parts["dev"])}
+    objective, taught = _lesson(config, model, [row for rows in parts.values() for row in rows])
+    learned, dev = (
+        _batches(parts[n], of, tokenizer.pad_token_id) for n, of in (("train", taught), ("dev", _decision))
+    )
+    measure = lambda: evaluate_tagger(model, dev)
+    best = "f1" if config.target == "keyword" else "average_precision"  # importances need not reach one half
+    train(objective, learned, config.trainer, "tagger", measure, best=best)
+    found, truth = tagged_tokens(model, dev)
+    calibration = Calibration.fit(found, truth) if config.calibrate else None
+    found = calibration(found) if calibration else found
+    bins = reliability(found[:, 1], truth)
+    metrics = {**tagger_metrics(found, truth), "calibration_error": calibration_error(bins)}
+    metrics |= {f"{part}_documents": len(rows) for part, rows in parts.items()}
     if rank() == 0:
         card = model_card("Keyword tagger", init.name, "Finds the words a task needs.", {**metrics, **asdict(config)})
         save(model, tokenizer, out, card)
+        (out / "reliability.json").write_text(json.dumps([asdict(one) for one in bins], indent=1), encoding="utf-8")
+        if calibration:
+            calibration.save(out)
     return metrics
 
 
-def _split(config: TaggerConfig, scores: Path) -> dict[str, list[dict]]:
+def _split(config: TaggerConfig, scores: Path) -> dict[str, list[Row]]:
     """Documents, not rows of one, go to train or dev by the hash of their id."""
     shares = {"dev": config.dev_share, "train": 1 - config.dev_share}
-    parts: dict[str, list[dict]] = {"train": [], "dev": []}
-    for row in read_rows(scores, ("id", "input_ids", "word_ids", "keyword")):
-        parts[split_of(row["id"], shares)].append(row)
+    parts: dict[str, list[Row]] = {"train": [], "dev": []}
+    for row in read_rows(scores, ("id", *COLUMNS)):
+        parts[split_of(row["id"], shares)].append({name: np.array(row[name]) for name in COLUMNS})
     for part, rows in parts.items():
-        if not any(any(row["keyword"]) for row in rows):
+        if not any(row["keyword"].any() for row in rows):
             raise InputError(
                 f"no keyword in the {part} documents of {scores}: more task rows or a larger delta are needed"
             )
     return parts
 
 
-def _batches(rows: list[dict], pad_id: int) -> LabelledBatches:
-    labels = [tagger_labels(np.array(row["word_ids"]), np.array(row["keyword"])) for row in rows]
-    return LabelledBatches([np.array(row["input_ids"]) for row in rows], labels, pad_id)
+def _lesson(config: TaggerConfig, model: PreTrainedModel, rows: list[Row]) -> tuple[Objective, Taught]:
+    """What is minimised, and the labels of a row."""
+    if config.target == "keyword":
+        return Labelling(model, [1.0, config.keyword_weight]), _decision
+    scale = scale_of_words(rows)
+    taught = lambda row: importance_labels(row["word_ids"], row["importance"], scale)
+    return SoftLabelling(model, config.keyword_weight), taught
+
+
+def _decision(row: Row) -> np.ndarray:
+    return tagger_labels(row["word_ids"], row["keyword"])
+
+
+def _batches(rows: list[Row], taught: Taught, pad_id: int) -> LabelledBatches:
+    return LabelledBatches([row["input_ids"] for row in rows], [taught(row) for row in rows], pad_id)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ echo "$*" >> commands
 mkdir -p "$out" && touch "$out/manifest.json"
 """
 CHECKED = f'{sys.executable} "$@"'
-UNCHECKED = "mkdir -p $out; touch $out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,static,report}.json"
+UNCHECKED = (
+    "mkdir -p $out; touch $out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,static,agreement,report}.json"
+)
 
 ALL = ["prepare corpus", "start base", "finetune finetuned-base", "score scores", "train_tagger tagger", "mask masked",
        "pretrain dapt", "finetune finetuned-dapt", "report report"]  # fmt: skip
@@ -150,6 +152,13 @@ def test_another_reference_is_another_masked_corpus(project):
     project.calls(*asked, "REFERENCE=runs/a/tapt")
     assert project.calls(*asked, "REFERENCE=runs/a/tapt") == []
     assert project.calls(*asked, "REFERENCE=runs/b/tapt") == ["mask masked"]
+
+
+def test_scorers_are_compared_with_what_there_is(project):
+    assert sorted(project.calls("agreement")) == sorted([*ALL[:3], "agree agreement"])
+    assert project.calls("agreement") == []
+    assert project.calls("agreement", "REFERENCE=runs/a/tapt") == ["agree agreement"]
+    assert "--reference runs/a/tapt" in (project.folder / "commands").read_text().splitlines()[-1]
 
 
 def test_a_scorer_is_read_from_the_recipe_and_from_those_it_extends(project):

@@ -7,14 +7,16 @@ head that predicts the label at every token. We know of no paper that scores wor
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.batches import IGNORE, LabelledBatches
+from pipeline.models import load_token_classifier
 from pipeline.objectives import Labelling
 from pipeline.prediction import predicted_batches
 from pipeline.run.processes import processes
@@ -45,6 +47,17 @@ class CausalClassifier:
 
     def __init__(self, model: PreTrainedModel, frame: Frame, pad_id: int) -> None:
         self.model, self.frame, self.pad_id = Causal(model).eval().to(processes().device), frame, pad_id
+
+    @classmethod
+    def taught(
+        cls, folder: Path, tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], config: TrainerConfig
+    ) -> "CausalClassifier":
+        """The encoder of a finished classifier, trained to read from left to right; every process is given all."""
+        classes = AutoConfig.from_pretrained(folder).label2id
+        model = load_token_classifier(folder, sorted(classes, key=classes.get), config.seed)
+        causal = cls(model, Frame.of(tokenizer), tokenizer.pad_token_id)
+        causal.learn(documents, config)
+        return causal
 
     def learn(self, documents: Sequence[Document], config: TrainerConfig) -> None:
         """To predict the label at every token of a word; every process is given all documents."""

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline import objectives
 from pipeline.batches import IGNORE
-from pipeline.objectives import Labelling, MaskedLM, head_modules, linear_cross_entropy
+from pipeline.objectives import Labelling, MaskedLM, SoftLabelling, head_modules, linear_cross_entropy
 
 KINDS = ["bert", "roberta", "modernbert"]
 
@@ -65,11 +65,14 @@ def test_a_wrapped_model_predicts_as_before(new_model):
     assert torch.equal(model(**rows).logits, before)
 
 
-def test_labelling_sums_over_sequences_or_tokens_by_weight():
-    class Fixed(torch.nn.Module):
-        def forward(self, logits: torch.Tensor) -> object:
-            return type("Output", (), {"logits": logits})
+class Fixed(torch.nn.Module):
+    """Its logits are what it is given."""
 
+    def forward(self, logits: torch.Tensor) -> object:
+        return type("Output", (), {"logits": logits})
+
+
+def test_labelling_sums_over_sequences_or_tokens_by_weight():
     logits, weights = torch.randn(3, 4, 2), [1.0, 3.0]
     labels = torch.tensor([[0, 1, IGNORE, 1], [IGNORE] * 4, [1, 0, 0, IGNORE]])
     chosen = logits.log_softmax(-1)
@@ -80,6 +83,17 @@ def test_labelling_sums_over_sequences_or_tokens_by_weight():
     torch.testing.assert_close(Labelling(Fixed(), weights)(labels, logits=logits), wanted)
     torch.testing.assert_close(Labelling(Fixed())(labels[:, 0].clamp(0), logits=logits[:, 0]),
                                -chosen[range(3), 0, labels[:, 0].clamp(0)].sum())  # fmt: skip
+
+
+def test_soft_labels_are_cross_entropy_against_a_probability_and_hard_at_its_ends():
+    logits, labels = torch.randn(3, 4, 2), torch.tensor([[0, 255, IGNORE, 51], [IGNORE] * 4, [255, 102, 0, IGNORE]])
+    inside = labels != IGNORE
+    p = labels[inside] / 255
+    wanted = cross_entropy(logits[inside], torch.stack([1 - p, p], -1), torch.tensor([1.0, 3.0]), reduction="sum")
+    torch.testing.assert_close(SoftLabelling(Fixed(), 3.0)(labels, logits=logits), wanted)
+    ends = torch.where((labels == 255) | (labels == 0), labels, IGNORE)
+    hard = Labelling(Fixed(), [1.0, 3.0])(torch.where(ends == 255, 1, ends), logits=logits)
+    torch.testing.assert_close(SoftLabelling(Fixed(), 3.0)(ends, logits=logits), hard)
 
 
 @pytest.mark.parametrize(

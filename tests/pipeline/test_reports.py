@@ -4,7 +4,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, terminal_table
+from pipeline.reports import (
+    dots_svg,
+    lines_svg,
+    markdown_table,
+    matrix_svg,
+    plus_minus,
+    reliability_svg,
+    terminal_table,
+)
 
 NASTY = ["<script>alert(1)</script>", 'a "b" & <c>', "餐馆 ]]> --", "plain"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -48,3 +56,17 @@ def test_dots_of_any_spread_stay_in_the_picture(values):
 
 def test_without_a_curve_the_picture_says_so():
     assert "no curve: nothing was pretrained" in texts(lines_svg({"base": []}, "t"))
+
+
+def test_reliability_is_well_formed_and_the_larger_bin_the_larger_point():
+    svg = reliability_svg({name: [(0.1, 0.0, 900), (0.9, 1.0, 100)] for name in NASTY}, NASTY[1])
+    assert set(NASTY) < set(texts(svg)) and "<script" not in svg
+    radii = [float(circle.get("r")) for circle in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
+    assert len(radii) == 8 and radii[0] > radii[1]
+
+
+def test_a_matrix_is_well_formed_and_shows_every_number():
+    svg = matrix_svg(NASTY, [[1.0, -0.25, 0.5, 0.0]] * 4, NASTY[2])
+    assert set(NASTY) < set(texts(svg)) and {"1", "-.25", ".50", ".00"} < set(texts(svg)) and "<script" not in svg
+    fills = [cell.get("fill") for cell in ElementTree.fromstring(svg).iter(f"{SVG}rect")]
+    assert len(fills) == 16 and fills[1] != fills[0] == fills[2]

@@ -28,20 +28,24 @@ from transformers import (
     TrainingArguments,
 )
 
+import stages.agree as agree_stage
 import stages.finetune as finetune_stage
 import stages.mask as mask_stage
 import stages.pretrain as pretrain_stage
 import stages.score as score_stage
 import stages.show as show_stage
+import stages.train_tagger as tagger_stage
 from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, shards
 from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
 from pipeline.batches import MaskedBatches, Sequences
+from pipeline.calibration import Calibration
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import FATES, Vocabulary
 from pipeline.models import load_tokenizer
 from pipeline.run.artifact import file_digest, open_draft, read_manifest, seal
 from pipeline.run.recipe import build, load_recipe
 from pipeline.scoring.scorers import SCORERS, Recipe
+from pipeline.tagging import Tagger
 from pipeline.tokens import fingerprint, replaceable_ids
 
 ROOT = Path(__file__).parent.parent.parent
@@ -281,6 +285,21 @@ def test_the_report_shows_every_arm_with_its_numbers(kitchen):
     assert "left out" not in page
 
 
+def test_the_report_says_how_far_the_tagger_can_be_believed(kitchen):
+    found, page = metrics(kitchen, "tagger"), (kitchen["report"] / "report.md").read_text()
+    assert f"| toy | {found['precision']:.1f} | {found['recall']:.1f} | {found['f1']:.1f} |" in page
+    bins = json.loads((kitchen["tagger"] / "reliability.json").read_text())
+    assert "reliability.svg" in page and 0 <= found["calibration_error"] <= 100 and len(bins) <= 10
+
+
+def test_a_tagger_learns_importances_and_is_calibrated(kitchen, tmp_path):
+    settings = ["tagger.target=importance", "tagger.calibrate=true"]
+    config = build(tagger_stage.TaggerConfig, load_recipe(str(kitchen.recipe), settings)["tagger"], "tagger")
+    found = tagger_stage.train_tagger(config, kitchen["base"], kitchen["scores"], tmp_path)
+    assert found["f1"] > 60 and found["calibration_error"] < 20
+    assert Calibration.load(tmp_path) == Tagger(tmp_path).calibration is not None
+
+
 def test_test_text_of_the_task_is_never_masked(kitchen):
     test = {row["text"] for row in read_rows(kitchen["corpus"] / "task" / "test")}
     tokenizer = load_tokenizer(kitchen["base"])
@@ -406,6 +425,30 @@ def test_two_processes_put_scores_on_one_scale(kitchen):
     assert kitchen.make("mask", one, *settings, **folders) == 0
     assert "✓" in done.communicate()[1] and done.returncode == 0
     assert list(read_rows(one)) == list(read_rows(two)) and not (two / "scratch").exists()
+
+
+def test_all_scorers_are_compared_over_every_seed_that_was_kept(kitchen, tmp_path):
+    settings = ["finetuned.keep_seeds=true", "finetuned.trainer.steps=40", "agreement.causal.steps=5"]
+    tables = load_recipe(str(kitchen.recipe), [*settings, "agreement.max_length=24"])
+    config = build(finetune_stage.FinetuneConfig, tables["finetuned"], "finetuned")
+    task, kept = kitchen["corpus"] / "task", tmp_path / "finetuned-base"
+    finetune_stage.finetune(config, kitchen["base"], task, kept)
+    assert sorted(path.name for path in (kept / "seeds").iterdir()) == ["13", "43"]
+    digests = {file_digest(path) for path in kept.rglob("model.safetensors")}
+    assert len(digests) == 2, "the best seed's model is one of them"
+    config = build(agree_stage.AgreementConfig, tables["agreement"], "agreement")
+    folders = {"corpus": kitchen["corpus"], "init": kitchen["base"], "classifier": kept}
+    found = agree_stage.agree(config, **folders, reference=None, out=tmp_path)
+    page = (tmp_path / "agreement.md").read_text()
+    table = {line.split()[1]: line.split(" | ") for line in page.splitlines() if line.startswith("| ")}
+    assert set(table) == {"scorer", "---", "buffer", "causal_prefix", *SCORERS} - {"excess_loss"}
+    assert (
+        found["seeds"] == 2
+        and found["buffer/correlation"] == pytest.approx(1)
+        and abs(found["random/correlation"]) < 0.2
+    )
+    assert "±" in table["gradient"][4] and table["gradient"][6] != "–" == table["random"][6]
+    assert {"correlation.svg", "overlap.svg"} <= {path.name for path in tmp_path.iterdir()}
 
 
 # ---- every selector and replacer in the place of the default one ----------------------------------------------------
