@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -21,6 +22,9 @@ from transformers import (
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ZH = "我们爱这家店的菜很好吃难味道服务不错差太"

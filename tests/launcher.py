@@ -24,7 +24,7 @@ class Left:
     said: str
 
 
-def launched(work: Callable[[], object], folder: Path, world: int = 2, seconds: float = 30) -> list[Left]:
+def launched(work: Callable[[], object], folder: Path, world: int = 2, seconds: float = 180) -> list[Left]:
     """Run `work` in each of `world` processes; what is still there after `seconds` is killed."""
     store, context = TCPStore("127.0.0.1", 0, is_master=True), multiprocessing.get_context("fork")
     said = [folder / f"rank-{rank}.txt" for rank in range(world)]
