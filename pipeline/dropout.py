@@ -2,7 +2,7 @@
 
 What a module drops of a token is read off a *tape* of decisions made once; a hash of the token's key and the module's
 number says where. So a token is dropped the same way in any micro-batch, packing or process, and when its layer is
-computed again under gradient checkpointing. On a CPU reading is also some twenty times as fast as drawing.
+computed again under gradient checkpointing. On a CPU reading is also far faster than drawing.
 
 Two tokens that start at one place of the tape (one pair in a million) are dropped alike. Not keyed, and drawn by torch
 instead: what a model drops without a module of its own, compiled layers, attention on a GPU, whose kernels draw for
