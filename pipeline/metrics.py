@@ -1,10 +1,15 @@
 """Numbers that say how good something is."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import t as student_t
 from sklearn.metrics import accuracy_score, f1_score
+
+Item = TypeVar("Item")
 
 
 def classification(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -38,3 +43,13 @@ def paired_difference(
     error = differences.std(ddof=1) / np.sqrt(len(differences))
     reach = float(student_t.ppf((1 + confidence) / 2, len(differences) - 1) * error)
     return float(differences.mean()), float(differences.mean()) - reach, float(differences.mean()) + reach
+
+
+def telling(counts: Counter[Item], beside: Counter[Item]) -> list[Item]:
+    """What is counted, the most telling first: p log(p / q), with its share p of `counts` and q of `beside`.
+
+    Half is added to every count.
+    """
+    share = lambda of, item: (of[item] + 0.5) / (of.total() + 1)
+    weight = lambda item: share(counts, item) * math.log(share(counts, item) / share(beside, item))
+    return sorted((item for item in counts if counts[item]), key=lambda item: (-weight(item), item))

@@ -9,11 +9,9 @@ writes  shown/   index.html, for a browser; shown.txt and shown.ansi, which make
 """
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,8 @@ from pipeline.batches import MaskedBatches, Sequences, Visit
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.pages import Drawn, Piece, in_terminal, page, pieces, sequences_html, table_html, text_of
 from pipeline.masking.replacement import Vocabulary
-from pipeline.masking.substitutes import Substitutes, Word, similar_words
+from pipeline.masking.substitutes import FILE, Substitutes, Word, similar_words, words_of
+from pipeline.metrics import telling
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.run.artifact import read_manifest
 from pipeline.run.stage import run
@@ -64,7 +63,7 @@ def show(config: ShowConfig, init: Path, masked: Path, corpus: Path, out: Path) 
     note = (
         "Columns 2-4: of a thousand targets, of a thousand words of the domain, of a thousand words of general text."
     )
-    html = page("What is masked", [], [*parts, ("Words predicted most", f"<p>{note}</p>{table_html(HEAD, words)}")])
+    html = page("What is masked", [*parts, ("Words predicted most", f"<p>{note}</p>{table_html(HEAD, words)}")])
     (out / "index.html").write_text(html, encoding="utf-8")
     first = [one for sequences in drawn.values() for one in sequences[:2]]
     for name, colour in (("shown.txt", False), ("shown.ansi", True)):
@@ -78,10 +77,12 @@ def _drawn(
     """The first sequences of a folder under each policy."""
     rows = list(islice(read_rows(folder), config.sequences))
     sequences, every = _sequences(rows), np.arange(len(rows))
-    policies = _policies(MaskingConfig(**json.loads(metadata_of(folder)["masking"])))
+    recipe = MaskingConfig(**json.loads(metadata_of(folder)["masking"]))
     visits = []
-    for label, masking in policies.items():
-        batches = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
+    for label, masking in _policies(recipe).items():
+        own = masking is recipe and recipe.replacement != "mask"
+        offered = replace(vocabulary, substitutes=Substitutes.load(folder.parent / FILE)) if own else vocabulary
+        batches = MaskedBatches(sequences, masking, offered, tokenizer.pad_token_id)
         visits += [(f"{label} {n + 1}", batches.visit(every, np.full(len(rows), n))) for n in range(config.visits)]
     return [
         Drawn(row["id"], _plain(visits[0][1], i, tokenizer), [(name, pieces(v, i, tokenizer)) for name, v in visits])
@@ -91,9 +92,12 @@ def _drawn(
 
 def _policies(recipe: MaskingConfig) -> dict[str, MaskingConfig]:
     """What is put side by side; the recipe's own first."""
-    random = MaskingConfig(policy="random")
-    named = {recipe.policy: recipe, "random": random, "macbert": MAC}
-    return {name: replace(masking, mask_rate=recipe.mask_rate, seed=recipe.seed) for name, masking in named.items()}
+    others = {"random": MaskingConfig(policy="random"), "macbert": MAC}
+    return {recipe.policy: recipe} | {
+        name: replace(masking, mask_rate=recipe.mask_rate, seed=recipe.seed)
+        for name, masking in others.items()
+        if name != recipe.policy
+    }
 
 
 def _plain(visit: Visit, row: int, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
@@ -120,18 +124,11 @@ def _counted(folder: Path) -> tuple[Counter[Word], Counter[Word]]:
     """How often each word occurs, and how often visit 0 predicts one of its tokens."""
     words, targets = Counter(), Counter()
     for row in islice(read_rows(folder, ("input_ids", "word_ids", "masked")), COUNTED):
-        for word, masked in _word_list(row["input_ids"], row["word_ids"], row["masked"]):
-            words[word] += 1
-            targets[word] += masked
+        numbers = np.array(row["word_ids"])
+        found = words_of(np.array(row["input_ids"]), numbers)
+        words.update(found)
+        targets.update(w for w, m in zip(found, words_of(np.array(row["masked"]), numbers), strict=True) if any(m))
     return words, targets
-
-
-def _word_list(ids: list[int], words: list[int], masked: list[bool]) -> Iterator[tuple[Word, bool]]:
-    """The words of a sequence, and whether any of their tokens is predicted."""
-    inside = [i for i, word in enumerate(words) if word >= 0]
-    for _, group in groupby(inside, key=words.__getitem__):
-        places = list(group)
-        yield tuple(ids[i] for i in places), any(masked[i] for i in places)
 
 
 def _general(masked: Path, corpus: Path, tokenizer: PreTrainedTokenizerBase) -> Counter[Word]:
@@ -140,11 +137,10 @@ def _general(masked: Path, corpus: Path, tokenizer: PreTrainedTokenizerBase) -> 
     if not folder.exists():
         return counts
     made = read_manifest(masked)["config"]
-    spans = Segmenter(made["segmenter"], made["language"]).spans
+    spans = Segmenter(made["segmenter"], made["language"], made.get("user_dictionary")).spans
     for batch in islice(read_batches(folder, ("id", "text", "text_pair"), 500), 10):
         for row in sequence_rows(batch, tokenizer, spans, made["max_length"]):
-            ids, words = row["input_ids"].tolist(), row["word_ids"].tolist()
-            counts.update(word for word, _ in _word_list(ids, words, [False] * len(ids)))
+            counts.update(words_of(row["input_ids"], row["word_ids"]))
     return counts
 
 
@@ -156,14 +152,10 @@ def _words(
     general: Counter[Word],
 ) -> list[list[str]]:
     """The words whose share of the targets is largest beside their share of general text, or of the domain's."""
-    beside = general or domain
-    share = lambda counts, word: (counts[word] + 0.5) / (counts.total() + 1)
-    weight = lambda word: share(targets, word) * math.log(share(targets, word) / share(beside, word))
-    found = sorted((word for word in targets if targets[word]), key=lambda word: (-weight(word), word))
     per_thousand = lambda counts, word: f"{1000 * counts[word] / counts.total():.2f}" if counts.total() else "–"
     return [
         [text_of(np.array(word), tokenizer), *(per_thousand(counts, word) for counts in (targets, domain, general))]
-        for word in found[: config.words]
+        for word in telling(targets, general or domain)[: config.words]
     ]
 
 

@@ -154,14 +154,13 @@ KEY = (
 )
 
 
-def page(title: str, notes: Sequence[str], parts: Sequence[tuple[str, str]]) -> str:
-    """A whole HTML page; notes are text, parts are (heading, HTML)."""
+def page(title: str, parts: Sequence[tuple[str, str]]) -> str:
+    """A whole HTML page; parts are (heading, HTML)."""
     body = "".join(f"<h2>{escape(heading)}</h2>{html}" for heading, html in parts)
-    text = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{text}{KEY}{body}"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{KEY}{body}"
         "</body></html>\n"
     )
 

@@ -1,12 +1,14 @@
 """Numbers by value."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from pipeline.metrics import classification, mean_sd, paired_difference, precision_recall_f1
+from pipeline.metrics import classification, mean_sd, paired_difference, precision_recall_f1, telling
 
 SCORES = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=10)
 
@@ -51,3 +53,8 @@ def test_only_seeds_that_both_have_are_compared():
 
 def test_a_single_seed_says_nothing_about_noise():
     assert paired_difference({1: 5}, {1: 4}, 0.95) == (1, -np.inf, np.inf)
+
+
+def test_what_is_said_more_here_than_there_tells_most():
+    here, there = Counter(the=50, film=30, plot=20, a=50), Counter(the=500, a=500, film=3, river=90)
+    assert telling(here, there)[:2] == ["film", "plot"] and len(telling(here, there)) == 4

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -541,6 +542,17 @@ def test_what_masking_does_is_shown(kitchen, tmp_path):
     html, text = ((tmp_path / name).read_text(encoding="utf-8") for name in ("index.html", "shown.txt"))
     assert "macbert 3" in text and "selective 1" in text and html.count("<h3>") == 4
     assert "\x1b[" in (tmp_path / "shown.ansi").read_text(encoding="utf-8")
+
+
+def test_a_recipes_own_substitutes_are_shown(kitchen, tmp_path):
+    (kitchen.recipe.parent / "alike.tsv").write_text("菜\t汤\t面\n", encoding="utf-8")
+    own = ("policy=whole_word", "replacement=confusion", "substitutes=alike.tsv", "mask_share=1.0", "random_share=0.0")
+    mask_with(kitchen, tmp_path, *own)
+    folders = {"init": kitchen["base"], "masked": tmp_path, "corpus": tmp_path}
+    show_stage.show(show_stage.ShowConfig(sequences=60), **folders, out=tmp_path)
+    lines = re.findall(r"<th>whole_word \d</th><td>(.*?)</td>", (tmp_path / "index.html").read_text(encoding="utf-8"))
+    found = set(re.findall(r'class="t new"><s>(.*?)</s>(.*?)</span>', "".join(lines)))
+    assert found == {("菜", "汤"), ("菜", "面")}
 
 
 # ---- what other people's programs make of it ----------------------------------------------------------------------

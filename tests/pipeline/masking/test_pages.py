@@ -48,9 +48,7 @@ def test_what_acts_instead_of_being_seen_is_spelled_out():
 def test_a_page_escapes_what_a_corpus_contains(drawn, tokenizer):
     evil = '<script>alert("1")</script>\u202e'
     line = [piece.__class__(evil, evil, 200, piece.state) for piece in pieces(drawn, 0, tokenizer)]
-    html = page(
-        evil, [evil], [(evil, sequences_html([Drawn(evil, line, [(evil, line)])]) + table_html([evil], [[evil]]))]
-    )
+    html = page(evil, [(evil, sequences_html([Drawn(evil, line, [(evil, line)])]) + table_html([evil], [[evil]]))])
     assert "<script" not in html and "\u202e" not in sequences_html([Drawn(evil, line, [("x", line)])])
     text = in_terminal([Drawn(evil, line, [("x", line)])], colour=False)
     assert "\u202e" not in text and "⟨202E⟩" in text
