@@ -1,5 +1,9 @@
 """Toys: tokenizers of a few dozen words, models of width 16, a corpus one can read."""
 
+import os
+
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # torch's pool of compilers hangs in the processes that tests fork
+
 from collections.abc import Callable
 from pathlib import Path
 

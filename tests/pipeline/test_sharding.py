@@ -10,7 +10,7 @@ import pytest
 import torch
 from launcher import Left, launched
 from safetensors.torch import load_file
-from test_trainer_processes import CONFIG, apart, learn, losses
+from test_trainer_processes import CONFIG, Dying, apart, learn, losses
 
 from pipeline.objectives import MaskedLM
 from pipeline.optim import adamw
@@ -42,18 +42,6 @@ def test_processes_with_a_part_of_the_model_each_learn_what_one_with_all_of_it_d
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     assert apart(tmp_path / "one" / "weights-0", tmp_path / "two" / "weights-0") < 1e-4
     assert apart(tmp_path / "two" / "weights-0", tmp_path / "two" / "weights-1") == 0
-
-
-class Dying(MaskedLM):
-    """Killed in the fourth step."""
-
-    passes = 0
-
-    def forward(self, labels, **inputs):
-        self.passes += 1
-        if self.passes == 4:
-            os._exit(9)
-        return super().forward(labels, **inputs)
 
 
 def test_a_killed_training_in_shards_ends_with_the_same_bits(new_model, masked_batches, tmp_path):

@@ -55,18 +55,21 @@ def test_two_processes_learn_what_one_does(new_model, masked_batches, tmp_path, 
     assert apart(alone / "weights-0", out / "weights-0") < 1e-4 and apart(out / "weights-0", out / "weights-1") == 0
 
 
+class Dying(MaskedLM):
+    """Killed in the fourth step."""
+
+    passes = 0
+
+    def forward(self, labels, **inputs):
+        self.passes += 1
+        if self.passes == 4:
+            os._exit(9)
+        return super().forward(labels, **inputs)
+
+
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
 def test_a_training_goes_on_with_another_number_of_processes(new_model, masked_batches, tmp_path, alone, first, then):
     out, config = tmp_path / "moved", replace(CONFIG, save_steps=2)
-
-    class Dying(MaskedLM):
-        passes = 0
-
-        def forward(self, labels, **inputs):
-            self.passes += 1
-            if self.passes == 4:
-                os._exit(9)
-            return super().forward(labels, **inputs)
 
     launched(lambda: learn(new_model(), masked_batches, config, out, Dying), tmp_path, first, seconds=10)
     left = launched(lambda: learn(new_model(seed=9), masked_batches, config, out), tmp_path, then)
