@@ -225,9 +225,7 @@ class _Run:
 
     def _adamw(self) -> Optimizer:
         config = self.config
-        return adamw(
-            self.objective, config.learning_rate, config.adam_betas, config.adam_epsilon, config.weight_decay
-        )
+        return adamw(self.objective, config.learning_rate, config.adam_betas, config.adam_epsilon, config.weight_decay)
 
     def rehearse(self) -> None:
         """Several processes settle first what fits into memory: once in an exchange, none can step back.
