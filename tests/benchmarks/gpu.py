@@ -70,7 +70,7 @@ def shares(corpus: Text) -> Rows:
     return [
         {"": kind}
         | {
-            name: f"{1000 * column[kind]:,.1f} ms, {column[kind] / sum(column.values()):.0%}"
+            name: f"{1000 * column.get(kind, 0):,.1f} ms, {column.get(kind, 0) / sum(column.values()):.0%}"
             for name, column in columns.items()
         }
         for kind in kinds
