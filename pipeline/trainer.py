@@ -203,6 +203,8 @@ class _Run:
         self.plan = Plan(batches, config.seed, steps, config.batch_size, config.per_device_batch_size, rank(), world())
         self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
         self.objective = objective
+        if companions and processes().is_fsdp2:
+            raise InputError("mixout and unfreeze_ratio hold the whole model: launch without FSDP")
         park(objective)
         optimizer = make(objective) if make else self._adamw()
         self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from pipeline.draws import NOISE, bits
 from pipeline.finetuning.objective import Around
 from pipeline.objectives import Objective
+from pipeline.run.errors import InputError
+from pipeline.run.processes import processes
 
 _STEP, _MIX = -0x61C8864680B583EB, (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
 """The increment and the factors of SplitMix64, as signed numbers."""
@@ -112,6 +114,8 @@ class Adversarial(_Shifting):
     def __init__(self, inner: Objective, config: RobustnessConfig) -> None:
         super().__init__(inner)
         self.config = config
+        if processes().is_fsdp2:
+            raise InputError(f"attack = {config.attack} asks for gradients within a forward pass: launch without FSDP")
 
     def forward(self, labels: Tensor, **inputs: Tensor) -> Tensor:
         """Summed loss, weighted over the points."""

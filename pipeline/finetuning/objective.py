@@ -1,6 +1,6 @@
 """What fine-tuning minimises: a loss of one answer, or of two that are to agree.
 
-Objectives stand around one another, the innermost is the task: `WithMaskedWords(Adversarial(Labels(model, loss)))`.
+Objectives stand around one another, the innermost is the task: `WithMaskedWords(Adversarial(Learning(model, loss)))`.
 Each returns a loss summed over the targets of the task, so that the trainer divides once.
 """
 
@@ -15,7 +15,7 @@ SECOND = int(bits(0, DROPOUT, 1 << 40).view("i8"))
 """What makes of the keys of tokens those of their second time."""
 
 
-class Labels(Objective):
+class RDrop(Objective):
     """The labels of a task, under a loss; with `agreement`, R-Drop (Liang et al. 2021).
 
     R-Drop answers twice, under two dropouts: loss = mean of both losses + agreement x their divergence, as in the

@@ -22,8 +22,8 @@ class StabiliserConfig:
     """Top layers that start from random weights again (Zhang et al. 2021: 1 to 6 of 24, of a base not adapted; after
     DAPT it throws adapted layers away). The pooler always starts anew, as pretraining leaves it untrained."""
     mixout: float = 0.0
-    """Chance that an input of a linear layer of the encoder has its pre-trained weights in a step (Lee et al. 2020: 0.9,
-    Zhang et al. 2021: 0.1). It takes the place of dropout, which is off."""
+    """Chance that an input of a linear layer of the encoder has its pre-trained weights in a step: 0.9 in Lee et al.
+    (2020), 0.1 in Zhang et al. (2021). It takes the place of dropout, which is off."""
     dropout: float = -1.0
     """Dropout everywhere in the model, attention included, while it is fine-tuned; -1 = as it was pretrained."""
 

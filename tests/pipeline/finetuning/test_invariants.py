@@ -6,12 +6,12 @@ import pytest
 from finetuning_toys import CONFIG, Technique, apart, toy_batches
 
 from pipeline.finetuning.adversarial import RobustnessConfig, robust
-from pipeline.finetuning.losses import LossConfig, divergence_of, loss_of
-from pipeline.finetuning.objective import Labels
+from pipeline.finetuning.losses import categorical_divergence, cross_entropy
+from pipeline.finetuning.objective import RDrop
 from pipeline.finetuning.optimisation import OptimisationConfig, Thawing, optimizer_of
 from pipeline.finetuning.stabilisers import Mixout, reinitialise_top
 
-LOSS = loss_of(LossConfig(), "cross_entropy")
+LOSS = cross_entropy
 
 
 @pytest.fixture
@@ -20,28 +20,28 @@ def batches(sequences):
 
 
 def plain(model, **settings):
-    return Labels(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(**settings), CONFIG)}
+    return RDrop(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(**settings), CONFIG)}
 
 
 def attacked(model, **settings):
-    return robust(Labels(model, LOSS), RobustnessConfig(**settings)), {}
+    return robust(RDrop(model, LOSS), RobustnessConfig(**settings)), {}
 
 
 def twice(model):
-    return Labels(model, LOSS, 1.0, divergence_of("cross_entropy")), {}
+    return RDrop(model, LOSS, 1.0, categorical_divergence), {}
 
 
 def thawing(model):
-    return Labels(model, LOSS), {"companions": [Thawing(model, 0.8)]}
+    return RDrop(model, LOSS), {"companions": [Thawing(model, 0.8)]}
 
 
 def mixed(model):
-    return Labels(model, LOSS), {"companions": [Mixout(model, 0.5, seed=7)]}
+    return RDrop(model, LOSS), {"companions": [Mixout(model, 0.5, seed=7)]}
 
 
 def set_back(model):
     fresh = reinitialise_top(model, 1, 5)
-    return Labels(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(prior_decay=0.1), CONFIG, fresh)}
+    return RDrop(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(prior_decay=0.1), CONFIG, fresh)}
 
 
 TECHNIQUES = {
