@@ -40,10 +40,10 @@ CARDS = Path(__file__).parent / "cards"
 
 SPLITS = ("train", "dev", "test", "unlabeled")
 
-TARGETS = ("label", "labels", "tags", "target")
+TARGETS = ("label", "labels", "tags", "target", "score")
 """Roles a task can learn to predict, one of them a card."""
 
-FIELDS = ("text", "text_pair", "label", "labels", "tokens", "tags", "source", "target", "keywords")
+FIELDS = ("text", "text_pair", "label", "labels", "tokens", "tags", "source", "target", "score", "keywords")
 """Roles a column can have: the columns of DOCUMENTS that come from outside."""
 
 _TEXT_KEYS = ("name", "title", "language", "licence", "origin")

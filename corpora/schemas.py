@@ -27,6 +27,7 @@ DOCUMENTS = _schema(
     tags=pa.list_(pa.string()),
     source=pa.string(),  # spelling correction: as written, as it should be
     target=pa.string(),
+    score=pa.float64(),  # a number to predict
     origin=pa.string(),  # card and split it came from
     keywords=pa.list_(pa.string()),  # words known to matter, where the source says so; measures scorer and tagger
 )
@@ -60,11 +61,23 @@ STATIC = _schema(
 )
 """The masked corpus for other people's trainers: corruption frozen at visit 0."""
 
+_SAID = {"id": pa.string(), "seed": pa.int64()}
+_NUMBERS, _NAMES = pa.list_(pa.float32()), pa.list_(pa.string())
+
 PREDICTIONS = _schema(
-    id=pa.string(),
-    seed=pa.int64(),
+    **_SAID,
     label=pa.string(),
     predicted=pa.string(),
     probability=pa.float32(),  # of the predicted class
+    probabilities=_NUMBERS,  # of every class, in the order of task.json
 )
 """What each fine-tuning seed said of each test document."""
+
+PREDICTIONS_OF = {
+    "classes": PREDICTIONS,
+    "ordered": PREDICTIONS,
+    "labels": _schema(**_SAID, labels=_NAMES, predicted=_NAMES, probabilities=_NUMBERS),  # of every label
+    "tags": _schema(**_SAID, tags=_NAMES, predicted=_NAMES, probabilities=_NUMBERS),  # of the predicted tags
+    "value": _schema(**_SAID, score=pa.float64(), predicted=pa.float64()),
+}
+"""The same for each kind of task."""

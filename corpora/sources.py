@@ -16,7 +16,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from math import isnan
+from math import isinf, isnan
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +54,7 @@ def documents(card: Card, split: str, data: Path, rejected: Reject) -> Iterator[
         if reason := _fault(row, needed):
             rejected(place, reason, row["text"])
         else:
-            yield _with_lists(row) | {"place": place} | labels.read(row, place)
+            yield _with_lists(row) | {"place": place} | labels.read(row, place) | _score(row, place)
 
 
 def files_of(card: Card, split: str, data: Path) -> list[Path]:
@@ -82,7 +82,10 @@ class Labels:
             value = int(value)  # and 1.0 what it writes for 1 beside a NaN
         kind = type(value).__name__
         if kind not in ("str", "int", "bool"):
-            raise InputError(f"label {value!r} at {place} is of type {kind}: a label is a string or a whole number")
+            raise InputError(
+                f"label {value!r} at {place} is of type {kind}: a label is a string or a whole number; a number to "
+                "predict is named score in [fields]"
+            )
         self.first = self.first or (kind, place, value)
         if kind != self.first[0]:
             raise InputError(
@@ -90,6 +93,20 @@ class Labels:
                 f"{self.first[0]}: write them all as one type"
             )
         return str(value).strip()
+
+
+def _score(row: Row, place: str) -> Row:
+    """The `score` of a row, made a number; None where there is none."""
+    value = row.get("score")
+    if value is None or value == "":
+        return {"score": None} if "score" in row else {}
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("inf")
+    if isinstance(value, bool) or isinf(number):
+        raise InputError(f"score {value!r} at {place} is no number: correct it, or name the column as label")
+    return {"score": None if isnan(number) else number}
 
 
 def _needed(card: Card, split: str) -> tuple[str, ...]:

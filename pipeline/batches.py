@@ -22,6 +22,15 @@ IGNORE = -100
 """Label of a token that is not predicted."""
 
 
+def targets_in(labels: Tensor) -> int:
+    """How many targets labels hold, which a loss is divided by.
+
+    Whole numbers [B] or [B, L]: each is one, but IGNORE. Fractions are of a sequence as a whole, [B] or [B, C], and so
+    one target a row.
+    """
+    return len(labels) if labels.is_floating_point() else int((labels != IGNORE).sum())
+
+
 class Batches(Protocol):
     """What the trainer asks of its data."""
 
@@ -150,7 +159,7 @@ class Visit:
 
 
 class LabelledBatches:
-    """Sequences with a label each, or a label a token: the same at every visit."""
+    """Sequences with a label each, one a token, or numbers of their own (float32 arrays): the same at every visit."""
 
     def __init__(
         self, input_ids: list[np.ndarray], labels: list[object], pad_id: int, types: list[np.ndarray] | None = None
@@ -175,14 +184,21 @@ class LabelledBatches:
         return np.asarray(indices).astype(np.uint64)
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray | None = None, elapsed: float = 0.0) -> dict[str, Tensor]:
-        """`input_ids`, `attention_mask` [B, L] and `labels`: [B], or [B, L] where labels are arrays."""
+        """`input_ids`, `attention_mask` [B, L] and `labels`: [B], [B, L] where they are arrays, of floats [B, C]."""
         ids = [self.input_ids[i] for i in indices]
         labels = [self.labels[i] for i in indices]
         out = {"input_ids": _tensor(ids, self.pad_id), "attention_mask": _tensor([np.ones_like(x) for x in ids], 0)}
         if self.types is not None:
             out["token_type_ids"] = _tensor([self.types[i] for i in indices], 0)
-        out["labels"] = torch.tensor(labels) if np.ndim(labels[0]) == 0 else _tensor(labels, IGNORE)
+        out["labels"] = _labels(labels)
         return out
+
+
+def _labels(labels: list[object]) -> Tensor:
+    kind = np.asarray(labels[0])
+    if np.issubdtype(kind.dtype, np.floating):
+        return torch.from_numpy(np.stack(labels).astype(np.float32))
+    return torch.tensor(labels) if kind.ndim == 0 else _tensor(labels, IGNORE)
 
 
 def padded(rows: Sequence[np.ndarray], fill: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from pipeline.batches import IGNORE, Batches
+from pipeline.batches import Batches, targets_in
 from pipeline.draws import visits
 from pipeline.dropout import token_keys
 
@@ -33,7 +33,7 @@ class Load:
     micro_batches: list[dict[str, Tensor]]
     """The longest sequences first: what does not fit into memory shows at once."""
     targets: int
-    """Tokens to predict in this process's share."""
+    """Targets in this process's share."""
     tokens: int
     """Tokens of the whole step, without padding, over all processes."""
     elapsed: float
@@ -67,8 +67,7 @@ class Plan:
         mine = np.argsort(-lengths, kind="stable")[self.rank :: self.world]
         share = self._share(indices[mine], epochs[mine], elapsed)
         parts = [indices[mine[i : i + self.held]] for i in range(0, len(mine), self.held)]
-        targets = int((share["labels"] != IGNORE).sum())
-        return Load(step, parts, cut(share, self.held), targets, int(lengths.sum()), elapsed)
+        return Load(step, parts, cut(share, self.held), targets_in(share["labels"]), int(lengths.sum()), elapsed)
 
     def _share(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float) -> dict[str, Tensor]:
         """At once: masking is faster on more rows."""
@@ -134,4 +133,5 @@ def cut(batch: dict[str, Tensor], size: int) -> list[dict[str, Tensor]]:
 
 def _trimmed(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     longest = int(batch["attention_mask"].sum(1).max())
-    return {name: x[:, :longest].contiguous() if x.dim() > 1 else x for name, x in batch.items()}
+    of_tokens = lambda x: x.dim() > 1 and not x.is_floating_point()  # fractions are of sequences as a whole
+    return {name: x[:, :longest].contiguous() if of_tokens(x) else x for name, x in batch.items()}

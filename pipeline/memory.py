@@ -42,4 +42,4 @@ def heaviest(plan: Plan, first: int) -> Load:
 
 def tokens_of(batch: dict[str, Tensor]) -> int:
     """What a micro-batch costs in memory: its tokens, with padding."""
-    return batch["labels"].numel()
+    return batch["input_ids"].numel()

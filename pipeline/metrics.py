@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from scipy.stats import t as student_t
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 Item = TypeVar("Item")
 
@@ -25,6 +25,25 @@ def precision_recall_f1(hits: float, predicted: float, true: float) -> dict[str,
     precision, recall = 100 * hits / max(predicted, 1), 100 * hits / max(true, 1)
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return {"precision": precision, "recall": recall, "f1": f1}
+
+
+def mean_f1(counts: Iterable[tuple[float, float, float]]) -> dict[str, float]:
+    """Micro- and macro-F1 in percent, of classes' counts: found rightly, found, there to be found.
+
+    Micro adds the counts up first; macro is the mean over classes, one that is neither there nor found counting as 0.
+    """
+    counts = list(counts)
+    macro = np.mean([precision_recall_f1(*one)["f1"] for one in counts]) if counts else 0.0
+    return {"micro_f1": precision_recall_f1(*np.sum(counts or [(0, 0, 0)], axis=0))["f1"], "macro_f1": float(macro)}
+
+
+def mean_auc(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve in percent, mean over the classes that some rows have and some have not.
+
+    truth bool [N, C], scores [N, C]; of classes each against the rest. 50 where there is no such class.
+    """
+    areas = [roc_auc_score(t, s) for t, s in zip(truth.T, scores.T, strict=True) if t.any() and not t.all()]
+    return 100 * float(np.mean(areas)) if areas else 50.0
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -85,6 +86,14 @@ def load_token_classifier(place: str | Path, labels: list[str], seed: int) -> Pr
     for number, module in enumerate(head_modules(model)):
         reinitialise(module, model.config, int(bits(seed, number)) >> 1)
     return model
+
+
+def load_encoder(place: str | Path) -> PreTrainedModel:
+    """The encoder of a checkpoint alone, without its pooler."""
+    encoder = _load(AutoModel, place)
+    if hasattr(encoder, "pooler"):
+        encoder.pooler = None
+    return encoder
 
 
 def load_trained(kind: type, place: Path) -> PreTrainedModel:

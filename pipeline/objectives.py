@@ -5,7 +5,7 @@ many targets there are is read off the labels (`IGNORE` = none), so that the tra
 first. `token_keys` in a batch, if there, say what dropout drops (`dropout.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -202,34 +202,40 @@ def _add_gradients(
         grads[1] += grad.T @ hidden[block]
 
 
-class Labelling(Objective):
-    """Classification of sequences (labels [B]) or of tokens (labels [B, L], IGNORE where there is none)."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(float32 logits, labels) -> the loss, summed over the targets (`batches.targets_in` counts them)."""
 
-    def __init__(self, model: PreTrainedModel, class_weights: list[float] | None = None) -> None:
+
+class Labelling(Objective):
+    """Whatever is learned from labels, by any loss: classes of sequences [B] or of tokens [B, L], and more."""
+
+    def __init__(self, model: nn.Module, loss: Loss | None = None) -> None:
         super().__init__(model)
-        self.register_buffer("weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
+        self.loss = loss or summed_cross_entropy
 
     def forward(self, labels: Tensor, token_keys: Tensor | None = None, **inputs: Tensor) -> Tensor:
         """Summed loss of what has a label."""
+        self.begin(token_keys, inputs)
+        return self.loss(self.model(**inputs).logits.float(), labels)
+
+    def begin(self, token_keys: Tensor | None, inputs: dict[str, Tensor]) -> None:
+        """A new batch: the keys [B, L] of its tokens, for dropout."""
         self.token_keys.begin(token_keys)
         if token_keys is not None:
             self.token_keys.add(token_keys[:, 0])  # of a sequence as a whole
-        logits = self.model(**inputs).logits.float()
-        return cross_entropy(
-            logits.flatten(0, -2), labels.flatten(), weight=self.weights, ignore_index=IGNORE, reduction="sum"
-        )
 
 
-class SoftLabelling(Objective):
-    """Two classes of tokens, of which the second has a probability: labels [B, L] in 255ths of it, or IGNORE."""
+def summed_cross_entropy(logits: Tensor, labels: Tensor, weights: Sequence[float] = ()) -> Tensor:
+    """Of classes [B, C] or [B, L, C] against labels [B] or [B, L], IGNORE: none; `weights` [C] of classes."""
+    weight = logits.new_tensor(weights) if weights else None
+    return cross_entropy(logits.flatten(0, -2), labels.flatten(), weight=weight, ignore_index=IGNORE, reduction="sum")
 
-    def __init__(self, model: PreTrainedModel, weight: float) -> None:
-        super().__init__(model)
-        self.weight = weight
 
-    def forward(self, labels: Tensor, token_keys: Tensor | None = None, **inputs: Tensor) -> Tensor:
-        """Summed cross-entropy; what speaks for the second class weighs `weight`. With 0 and 255 it is `Labelling`."""
-        self.token_keys.begin(token_keys)
-        logs = self.model(**inputs).logits.float().log_softmax(-1)[labels != IGNORE]
-        p = labels[labels != IGNORE] / LEVELS
-        return -(self.weight * p * logs[:, 1] + (1 - p) * logs[:, 0]).sum()
+def soft_cross_entropy(logits: Tensor, labels: Tensor, weight: float) -> Tensor:
+    """Of two classes [B, L, 2], of which the second has a probability: labels [B, L] in 255ths of it, or IGNORE.
+
+    What speaks for the second class weighs `weight`. With 0 and 255 it is `summed_cross_entropy`.
+    """
+    logs = logits.log_softmax(-1)[labels != IGNORE]
+    p = labels[labels != IGNORE] / LEVELS
+    return -(weight * p * logs[:, 1] + (1 - p) * logs[:, 0]).sum()

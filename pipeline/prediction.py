@@ -21,14 +21,21 @@ PADDING = 128
 
 
 @torch.inference_mode()
-def predicted_batches(model: PreTrainedModel, batches: LabelledBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(indices [B], probabilities float32 [B, classes] or [B, L, classes]) of all sequences, longest first."""
+def logits_of(model: nn.Module, batches: LabelledBatches) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """(indices [B], logits float32 [B, ...], labels as they stand in the batch) of all sequences, longest first."""
     device, training = processes().device, model.training
     model.eval()
     for indices in by_length(batches.lengths(np.arange(len(batches))), TOKEN_BUDGET, PADDING):
-        inputs = {k: v.to(device) for k, v in batches.batch(indices).items() if k != "labels"}
-        yield indices, model(**inputs).logits.float().softmax(-1).cpu().numpy()
+        inputs = {k: v.to(device) for k, v in batches.batch(indices).items()}
+        labels = inputs.pop("labels")
+        yield indices, model(**inputs).logits.float(), labels
     model.train(training)
+
+
+def predicted_batches(model: nn.Module, batches: LabelledBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(indices [B], probabilities float32 [B, classes] or [B, L, classes]) of all sequences, longest first."""
+    for indices, logits, _ in logits_of(model, batches):
+        yield indices, logits.softmax(-1).cpu().numpy()
 
 
 def predict(model: PreTrainedModel, batches: LabelledBatches) -> np.ndarray:

@@ -136,6 +136,21 @@ def _reader(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     return backend
 
 
+def encode_tokens(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[str]]) -> Iterator[Tokens]:
+    """Ids of rows of tokens, and the token each belongs to, unknown ones too; without special tokens and uncut.
+
+    Tokens are read with a blank between them, as words of a text are: what stood between them is not known. One that
+    the tokenizer makes nothing of has no id.
+    """
+    coded = _reader(tokenizer).encode_batch([" ".join(tokens) for tokens in rows], add_special_tokens=False)
+    for tokens, each in zip(rows, coded, strict=True):
+        ends = np.cumsum([len(token) + 1 for token in tokens], dtype=np.int64)
+        spans = np.stack([ends - [len(token) + 1 for token in tokens], ends - 1], axis=1) if tokens else ends
+        offsets = np.array(each.offsets, dtype=np.int64).reshape(-1, 2)
+        words = words_of_tokens(offsets, spans) if len(offsets) else np.zeros(0, dtype=np.int32)
+        yield Tokens(np.array(each.ids, dtype=np.int32), words)
+
+
 def cut_points(word_ids: np.ndarray, room: int) -> list[tuple[int, int]]:
     """Pieces of at most `room` tokens, cut between words; a word longer than the room is cut inside."""
     if len(word_ids) <= room:

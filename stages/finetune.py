@@ -1,51 +1,70 @@
-"""Fine-tune a classifier on the task from any checkpoint: several seeds, best epoch by dev, test once.
+"""Fine-tune a model on the task from any checkpoint: several seeds, best epoch by dev, test once.
 
     make finetuned-base        make finetuned-dapt
 
 reads   base/ dapt/ tapt/ …   the checkpoint to start from
         corpus/task/          train, dev and test rows
-writes  finetuned-<init>/     the model of the best dev seed, results of every seed, predictions of every test row;
-                              seeds/<seed>/, every model, where asked for
+writes  finetuned-<init>/     the model of the best dev seed and task.json, what its answers mean; evidence.json, the
+                              results of every seed; predictions/ of every test row; seeds/<seed>/, every model, where
+                              asked for
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import nn
 
 from corpora.parquet import read_rows, write_corpus
-from corpora.schemas import PREDICTIONS
-from pipeline.batches import LabelledBatches
+from corpora.schemas import PREDICTIONS_OF
 from pipeline.draws import bits
-from pipeline.metrics import classification, mean_sd
-from pipeline.models import load_classifier, load_tokenizer, model_card, save
-from pipeline.objectives import Labelling
-from pipeline.prediction import predict
+from pipeline.finetuning import evidence
+from pipeline.finetuning.classifier import Learning, ModelConfig, inner, loss_of, new_model, save_task
+from pipeline.finetuning.evidence import Result, result_of, summary
+from pipeline.finetuning.heads import HeadConfig
+from pipeline.finetuning.inputs import InputConfig, Reader
+from pipeline.finetuning.labels import Labels
+from pipeline.finetuning.split import Split, cut_of
+from pipeline.finetuning.task import Answers, Row, Task
+from pipeline.finetuning.tasks import task_of
+from pipeline.models import load_tokenizer, model_card, save
 from pipeline.run.artifact import SCRATCH, keyed
+from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank, say, wait_for_all
 from pipeline.run.stage import run
 from pipeline.trainer import TrainerConfig, train
 
-Result = dict[str, object]
-"""seed, dev, steps, accuracy, macro_f1, and what was predicted of every test row."""
+COLUMNS = ("id", "text", "text_pair", "label", "labels", "tokens", "tags", "score")
+PARTS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """How the classifier is trained, the same for every checkpoint that is compared."""
+    """How a task model is made and trained, the same for every checkpoint that is compared."""
 
     max_length: int = 128
-    """Longest input in ids; what is longer is cut at the end, and counted."""
+    """Longest input in ids; what of a longer one is read, `input.long` says."""
     seeds: tuple[int, ...] = (13, 43, 83, 181, 271)
     """Seeds of head, order and dropout; every one is reported (the first of Train No Evil's)."""
     keep_seeds: bool = False
     """Keep every seed's model in seeds/<seed>/, so that make agreement can say what another seed changes. Off, as five
     large models are five times the disk."""
-    metric: str = "accuracy"
-    """What chooses the best epoch on dev: accuracy or macro_f1."""
+    metric: str = ""
+    """What chooses the best epoch on dev, and what reports compare; empty: accuracy of classes, kappa of ordered ones,
+    micro_f1 of labels, f1 of tags, spearman of a value."""
+    ordered: bool = False
+    """Labels are whole numbers in an order, as stars are, and to be near is better than to be far."""
+    thresholds: Literal["half", "one", "each"] = "half"
+    """Of a task of several labels: the probability from which one is given is one half, or tuned on dev, one for all
+    labels or each its own."""
+    input: InputConfig = field(default_factory=InputConfig)
+    """What is read of a row."""
+    head: HeadConfig = field(default_factory=HeadConfig)
+    """What is put on the encoder."""
     trainer: TrainerConfig = field(
         default_factory=lambda: TrainerConfig(
             epochs=10, batch_size=32, learning_rate=2e-5, warmup_ratio=0.1, adam_betas=(0.9, 0.999), evaluations=10
@@ -56,102 +75,120 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         if not self.seeds:
             raise ValueError("seeds must name at least one seed")
-        if self.metric not in ("accuracy", "macro_f1"):
-            raise ValueError(f"metric = {self.metric} must be accuracy or macro_f1")
         if self.trainer.evaluations < 1:
             raise ValueError("trainer.evaluations must be at least 1: the best epoch is chosen on dev")
 
+    @property
+    def model(self) -> ModelConfig:
+        """How the model reads and answers."""
+        return ModelConfig(self.max_length, self.input, self.head)
+
 
 @dataclass(frozen=True)
-class Split:
-    """One split of the task as the model reads it."""
+class Work:
+    """What all seeds share."""
 
-    ids: list[str]
-    labels: list[str]
-    batches: LabelledBatches
-    cut: int
+    config: FinetuneConfig
+    init: Path
+    task: Task
+    metric: str
+    splits: dict[str, Split]
+    out: Path
 
 
 def finetune(config: FinetuneConfig, init: Path, task: Path, out: Path) -> dict[str, float]:
-    """Train one classifier a seed; metrics with mean and standard deviation over seeds."""
-    tokenizer = load_tokenizer(init, config.max_length)
-    names = sorted({row["label"] for row in read_rows(task / "train", ("label",))})
-    splits = {part: _split(config, tokenizer, task / part, names) for part in ("train", "dev", "test")}
+    """Train one model a seed; metrics with mean and standard deviation over seeds."""
+    reader = Reader(load_tokenizer(init, config.max_length), config.max_length, config.input)
+    rows = {part: list(read_rows(task / part, COLUMNS)) for part in PARTS}
+    kind = task_of(rows["train"], config.ordered)
+    metric = _metric(config, kind)
+    _warn_of_rare(kind, rows["train"])
+    work = Work(config, init, kind, metric, {part: Split.of(rows[part], reader, kind) for part in PARTS}, out)
+    say(f"  {cut_of(work.splits)}")
     results: list[Result] = []
     for seed in config.seeds:
-        results.append(_seed(config, seed, init, names, splits, max((r["dev"] for r in results), default=-1.0), out))
+        results.append(_seed(work, seed, max((result.dev for result in results), default=-np.inf)))
     if rank() == 0:
-        write_corpus(out / "predictions", PREDICTIONS, _predictions(results, splits["test"], names))
-    return _summary(results, splits)
+        write_corpus(out / "predictions", PREDICTIONS_OF[kind.kind], _predictions(work))
+        told = {"kind": kind.kind, "names": kind.names, "metric": metric, "seeds": [asdict(one) for one in results]}
+        (out / evidence.FILE).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    counted = {f"{part}_rows": len(split.rows) for part, split in work.splits.items()}
+    cut = sum(int((split.lost > 0).sum()) for split in work.splits.values())
+    return {**summary(kind, metric, results), **counted, "steps": results[0].steps, "cut": cut}
 
 
-def _split(config: FinetuneConfig, tokenizer: PreTrainedTokenizerBase, folder: Path, names: list[str]) -> Split:
-    rows = list(read_rows(folder, ("id", "text", "text_pair", "label")))
-    pairs = [row["text_pair"] for row in rows]
-    coded = tokenizer(
-        [row["text"] for row in rows], pairs if any(pairs) else None, split_special_tokens=True, verbose=False
-    )
-    ids = [
-        np.array(x[: config.max_length - 1] + x[-1:] if len(x) > config.max_length else x) for x in coded["input_ids"]
-    ]
-    types = None
-    if "token_type_ids" in coded:
-        types = [np.array(t[: len(i)]) for t, i in zip(coded["token_type_ids"], ids, strict=True)]
-    labels = [row["label"] for row in rows]
-    batches = LabelledBatches(ids, [names.index(label) for label in labels], tokenizer.pad_token_id, types)
-    return Split(
-        [row["id"] for row in rows], labels, batches, sum(len(x) > config.max_length for x in coded["input_ids"])
-    )
+def _metric(config: FinetuneConfig, task: Task) -> str:
+    """What counts; refuses settings this kind of task has no use for."""
+    if config.metric and config.metric not in task.metrics:
+        raise InputError(f"metric = {config.metric} is not for a task of {task.kind}: {', '.join(task.metrics)}")
+    if config.thresholds != "half" and not isinstance(task, Labels):
+        raise InputError(f"thresholds = {config.thresholds} is for rows of several labels, not for {task.kind}")
+    return config.metric or task.metrics[0]
 
 
-def _seed(
-    config: FinetuneConfig, seed: int, init: Path, names: list[str], splits: dict[str, Split], best: float, out: Path
-) -> Result:
+def _warn_of_rare(task: Task, rows: list[Row]) -> None:
+    """A line where classes stand in one training row: often a wrong column, always hard to learn."""
+    counts = Counter(name for row in rows for name in set(row["labels"] or [row["label"]]) if name)
+    once = sorted(name for name, count in counts.items() if count == 1)
+    if once:
+        shown = ", ".join(once[:3]) + (", …" if len(once) > 3 else "")
+        say(f"! {len(once)} of {len(counts)} classes stand in a single training row ({shown}): are they classes?")
+
+
+def _seed(work: Work, seed: int, best: float) -> Result:
     """The result of one seed, from the draft where a killed run already has it; its model is kept if above `best`."""
-    done = out / SCRATCH / f"{seed}.json"
+    done = work.out / SCRATCH / f"{seed}.json"
     if done.exists():
-        return json.loads(done.read_text())
-    model = load_classifier(init, names, seed).to(processes().device)
-    measure = lambda: _measure(model, splits["dev"].batches)
+        return Result(**json.loads(done.read_text(encoding="utf-8")))
+    config, dev, test = work.config, work.splits["dev"], work.splits["test"]
+    model = new_model(work.init, work.task, config.model, seed).to(processes().device)
+    measure = lambda: dev.measure(work.task, work.task.answers(model, dev.batches))
     trainer = replace(config.trainer, seed=int(bits(config.trainer.seed, seed)) >> 33)
-    trained = train(Labelling(model), splits["train"].batches, trainer, f"seed {seed}", measure, best=config.metric)
-    probabilities = predict(model, splits["test"].batches)
-    test = classification(np.array(splits["test"].batches.labels), probabilities.argmax(1))
-    result = {"seed": seed, "dev": trained.evaluation[config.metric], "steps": trained.steps, **test}
-    say(f"  seed {seed}: dev {result['dev']:.1f}, test {test[config.metric]:.1f}")
-    result |= {"predicted": probabilities.argmax(1).tolist(), "probability": probabilities.max(1).round(4).tolist()}
+    objective = Learning(model, loss_of(model, work.task))
+    trained = train(objective, work.splits["train"].batches, trainer, f"seed {seed}", measure, best=work.metric)
+    task = _tuned(work, model)
+    answers = task.answers(model, test.batches)
+    result = result_of(seed, trained.evaluation[work.metric], trained.steps, task, test, answers)
+    say(f"  seed {seed}: dev {result.dev:.1f}, test {result.measured[work.metric]:.1f}")
     if rank() == 0:
-        facts = {"labels": ", ".join(names), "seed": seed, "test accuracy": f"{test['accuracy']:.1f}"}
-        card = model_card("Classifier", str(init.name), "Fine-tuned by Keymask.", facts | keyed(config.trainer))
-        if result["dev"] > best:
-            save(model, load_tokenizer(init), out, card)
-        if config.keep_seeds:
-            save(model, load_tokenizer(init), out / "seeds" / str(seed), card)
+        _keep(work, task, model, result, best)
         done.parent.mkdir(exist_ok=True)
-        done.write_text(json.dumps(result))
+        np.savez(done.with_suffix(".npz"), scores=answers.scores.round(4), predicted=answers.predicted)
+        done.write_text(json.dumps(asdict(result), ensure_ascii=False), encoding="utf-8")
     wait_for_all()
     return result
 
 
-def _measure(model: PreTrainedModel, batches: LabelledBatches) -> dict[str, float]:
-    return classification(np.array(batches.labels), predict(model, batches).argmax(1))
+def _tuned(work: Work, model: nn.Module) -> Task:
+    """The task with thresholds for what this model says of dev, where that is asked for."""
+    if not isinstance(work.task, Labels) or work.config.thresholds == "half":
+        return work.task
+    dev = work.splits["dev"]
+    scores = work.task.answers(model, dev.batches).scores
+    return work.task.tuned(dev.truth, scores, one_for_all=work.config.thresholds == "one")
 
 
-def _predictions(results: list[Result], test: Split, names: list[str]) -> Iterator[dict[str, object]]:
-    for result in results:
-        for i, (name, label) in enumerate(zip(test.ids, test.labels, strict=True)):
-            guess, p = names[result["predicted"][i]], result["probability"][i]
-            yield {"id": name, "seed": result["seed"], "label": label, "predicted": guess, "probability": p}
+def _keep(work: Work, task: Task, model: nn.Module, result: Result, best: float) -> None:
+    """Save the model where it is the best so far, and where every one is kept."""
+    name, score = work.metric.replace("_", " "), result.measured[work.metric]
+    facts = {"labels": ", ".join(task.names), "seed": result.seed, f"test {name}": f"{score:.1f}"}
+    card = model_card("Classifier", work.init.name, "Fine-tuned by Keymask.", facts | keyed(work.config.trainer))
+    places = [work.out] if result.dev > best else []
+    places += [work.out / "seeds" / str(result.seed)] if work.config.keep_seeds else []
+    for folder in places:
+        save(inner(model), load_tokenizer(work.init), folder, card)
+        save_task(folder, task, work.config.model)
 
 
-def _summary(results: list[Result], splits: dict[str, Split]) -> dict[str, float]:
-    summary: dict[str, float] = {}
-    for name in ("accuracy", "macro_f1", "dev"):
-        summary[name], summary[f"{name}_sd"] = mean_sd([result[name] for result in results])
-    summary |= {f"accuracy_seed_{result['seed']}": result["accuracy"] for result in results}
-    summary |= {f"{part}_rows": len(split.ids) for part, split in splits.items()}
-    return {**summary, "steps": results[0]["steps"], "cut": sum(split.cut for split in splits.values())}
+def _predictions(work: Work) -> Iterator[Row]:
+    """What every seed said of every test row."""
+    test, column = work.splits["test"], work.task.column
+    for seed in work.config.seeds:
+        with np.load(work.out / SCRATCH / f"{seed}.npz") as found:
+            said = work.task.told(Answers(found["scores"], found["predicted"]), test.lengths)
+        for row, one in zip(test.rows, said, strict=True):
+            yield {"id": row["id"], "seed": seed, column: row[column], **one}
 
 
 if __name__ == "__main__":
-    run(finetune, version=3)
+    run(finetune, version=4)

@@ -11,6 +11,7 @@ writes  tagger/  a token classifier and its tokenizer; reliability.json, how oft
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ from corpora.splits import split_of
 from pipeline.batches import LabelledBatches
 from pipeline.calibration import Calibration, calibration_error, reliability
 from pipeline.models import load_token_classifier, load_tokenizer, model_card, save
-from pipeline.objectives import Labelling, Objective, SoftLabelling
+from pipeline.objectives import Labelling, Objective, soft_cross_entropy, summed_cross_entropy
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank
 from pipeline.run.stage import run
@@ -113,10 +114,11 @@ def _split(config: TaggerConfig, scores: Path) -> dict[str, list[Row]]:
 def _lesson(config: TaggerConfig, model: PreTrainedModel, rows: list[Row]) -> tuple[Objective, Taught]:
     """What is minimised, and the labels of a row."""
     if config.target == "keyword":
-        return Labelling(model, [1.0, config.keyword_weight]), _decision
+        weighted = partial(summed_cross_entropy, weights=(1.0, config.keyword_weight))
+        return Labelling(model, weighted), _decision
     scale = scale_of_words(rows)
     taught = lambda row: importance_labels(row["word_ids"], row["importance"], scale)
-    return SoftLabelling(model, config.keyword_weight), taught
+    return Labelling(model, partial(soft_cross_entropy, weight=config.keyword_weight)), taught
 
 
 def _decision(row: Row) -> np.ndarray:

@@ -10,7 +10,7 @@ from conftest import WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batches import IGNORE, LabelledBatches, MaskedBatches, by_length, padded
+from pipeline.batches import IGNORE, LabelledBatches, MaskedBatches, by_length, padded, targets_in
 from pipeline.draws import document_keys
 from pipeline.masking.config import IMPORTANT, MaskingConfig
 from pipeline.masking.replacement import FATES
@@ -120,3 +120,13 @@ def test_similar_words_stand_in_the_batch_and_their_labels_are_as_written(sequen
 def test_keys_are_those_of_the_ids_however_often_they_are_asked_for(masked_batches, sequences):
     for indices in ([3, 1, 3], [1, 2], list(range(24))):
         assert masked_batches.keys(np.array(indices)).tolist() == document_keys(sequences.id[indices]).tolist()
+
+
+def test_numbers_of_a_sequence_as_a_whole_are_one_target_a_row():
+    rows = [np.array([2, 3]), np.array([2, 3, 3])]
+    several = LabelledBatches(rows, [np.array([0, 1, 0, 1, 1], np.float32), np.zeros(5, np.float32)], 0)
+    labels = several.batch(np.array([1, 0]))["labels"]
+    assert labels.dtype == torch.float32 and labels.tolist() == [[0] * 5, [0, 1, 0, 1, 1]] and targets_in(labels) == 2
+    values = LabelledBatches(rows, [np.float32(0.5), np.float32(-1)], 0).batch(np.array([0, 1]))["labels"]
+    assert values.tolist() == [0.5, -1] and targets_in(values) == 2
+    assert targets_in(torch.tensor([[1, IGNORE, 0], [IGNORE] * 3])) == 2

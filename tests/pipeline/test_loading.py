@@ -4,9 +4,10 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from pipeline.batches import IGNORE
+from pipeline.batches import IGNORE, LabelledBatches
 from pipeline.loading import Plan, halves, in_background
 
 
@@ -91,3 +92,13 @@ def test_halves_hold_the_same_sequences_cut_to_their_longest(plan):
            for row, mask in zip(half["input_ids"], half["attention_mask"], strict=True)]  # fmt: skip
     assert ids == [row[m.bool()].tolist() for row, m in zip(batch["input_ids"], batch["attention_mask"], strict=True)]
     assert len(halves({name: x[:1] for name, x in batch.items()})) == 1
+
+
+def test_more_labels_than_tokens_stay_whole_in_every_part():
+    rows = [np.arange(2, 2 + length) for length in (3, 6, 2, 4)]
+    marks = [np.eye(9, dtype=np.float32)[i] for i in range(4)]
+    load = Plan(LabelledBatches(rows, marks, 0), seed=0, steps=1, batch_size=4, held=2).load(0, 0)
+    assert load.targets == 4
+    for indices, batch in zip(load.indices, load.micro_batches, strict=True):
+        assert batch["labels"].argmax(1).tolist() == indices.tolist() and batch["labels"].shape == (2, 9)
+        assert batch["input_ids"].shape[1] == max(len(rows[i]) for i in indices)

@@ -1,5 +1,7 @@
 """Objectives sum their loss over the targets, and waste nothing on the rest."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,14 @@ from torch.nn.functional import cross_entropy
 
 from pipeline import objectives
 from pipeline.batches import IGNORE
-from pipeline.objectives import Labelling, MaskedLM, SoftLabelling, head_modules, linear_cross_entropy
+from pipeline.objectives import (
+    Labelling,
+    MaskedLM,
+    head_modules,
+    linear_cross_entropy,
+    soft_cross_entropy,
+    summed_cross_entropy,
+)
 
 KINDS = ["bert", "roberta", "modernbert"]
 
@@ -87,7 +96,8 @@ def test_labelling_sums_over_sequences_or_tokens_by_weight():
         weights[label] * chosen[i, j, label]
         for i, row in enumerate(labels.tolist()) for j, label in enumerate(row) if label != IGNORE
     )  # fmt: skip
-    torch.testing.assert_close(Labelling(Fixed(), weights)(labels, logits=logits), wanted)
+    weighted = partial(summed_cross_entropy, weights=weights)
+    torch.testing.assert_close(Labelling(Fixed(), weighted)(labels, logits=logits), wanted)
     torch.testing.assert_close(Labelling(Fixed())(labels[:, 0].clamp(0), logits=logits[:, 0]),
                                -chosen[range(3), 0, labels[:, 0].clamp(0)].sum())  # fmt: skip
 
@@ -97,10 +107,12 @@ def test_soft_labels_are_cross_entropy_against_a_probability_and_hard_at_its_end
     inside = labels != IGNORE
     p = labels[inside] / 255
     wanted = cross_entropy(logits[inside], torch.stack([1 - p, p], -1), torch.tensor([1.0, 3.0]), reduction="sum")
-    torch.testing.assert_close(SoftLabelling(Fixed(), 3.0)(labels, logits=logits), wanted)
+    soft = Labelling(Fixed(), partial(soft_cross_entropy, weight=3.0))
+    torch.testing.assert_close(soft(labels, logits=logits), wanted)
     ends = torch.where((labels == 255) | (labels == 0), labels, IGNORE)
-    hard = Labelling(Fixed(), [1.0, 3.0])(torch.where(ends == 255, 1, ends), logits=logits)
-    torch.testing.assert_close(SoftLabelling(Fixed(), 3.0)(ends, logits=logits), hard)
+    weighted = Labelling(Fixed(), partial(summed_cross_entropy, weights=(1.0, 3.0)))
+    hard = weighted(torch.where(ends == 255, 1, ends), logits=logits)
+    torch.testing.assert_close(soft(ends, logits=logits), hard)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ from corpora.parquet import count_rows, flat_columns, metadata_of, read_rows, sh
 from corpora.schemas import DOCUMENTS, MASKED, PREDICTIONS, SCORES, STATIC
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.calibration import Calibration
+from pipeline.finetuning.classifier import ModelConfig
+from pipeline.finetuning.task import Task
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import FATES, Vocabulary
 from pipeline.models import load_tokenizer
@@ -769,15 +771,15 @@ def test_a_stage_killed_anywhere_and_run_again_makes_the_same_artifact(kitchen, 
 def test_fine_tuning_broken_off_between_seeds_ends_with_the_same_bits(kitchen, tmp_path, monkeypatch):
     config = build(finetune_stage.FinetuneConfig, load_recipe(str(kitchen.recipe))["finetuned"], "finetuned")
     folders = kitchen["base"], kitchen["corpus"] / "task"
-    load, seeds = finetune_stage.load_classifier, []
+    make, seeds = finetune_stage.new_model, []
 
-    def once(init: Path, names: list[str], seed: int) -> torch.nn.Module:
+    def once(init: Path, task: Task, config: ModelConfig, seed: int) -> torch.nn.Module:
         seeds.append(seed)
         if seeds == [13, 43]:
             raise RuntimeError("killed")
-        return load(init, names, seed)
+        return make(init, task, config, seed)
 
-    monkeypatch.setattr(finetune_stage, "load_classifier", once)
+    monkeypatch.setattr(finetune_stage, "new_model", once)
     with pytest.raises(RuntimeError, match="killed"):
         finetune_stage.finetune(config, *folders, tmp_path)
     assert finetune_stage.finetune(config, *folders, tmp_path) == metrics(kitchen, "finetuned-base")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from finetuning_toys import toy_batches, toy_classifier
+from technique_toys import toy_batches, toy_classifier
 
 from pipeline.dropout import token_keys
 from pipeline.finetuning.adversarial import Adversarial, RobustnessConfig, cube, norms, robust, uniform

@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from finetuning_toys import CONFIG, Technique, apart, toy_batches
+from technique_toys import CONFIG, Technique, apart, toy_batches
 
 from pipeline.finetuning.adversarial import RobustnessConfig, robust
 from pipeline.finetuning.losses import categorical_divergence, cross_entropy

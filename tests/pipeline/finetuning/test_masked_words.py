@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from finetuning_toys import Technique, toy_batches
+from technique_toys import Technique, toy_batches
 from torch.nn.functional import cross_entropy as plain_cross_entropy
 from transformers import AutoModelForSequenceClassification
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from finetuning_toys import CONFIG, toy_batches, toy_classifier
+from technique_toys import CONFIG, toy_batches, toy_classifier
 
 from pipeline.finetuning.losses import cross_entropy
 from pipeline.finetuning.objective import RDrop

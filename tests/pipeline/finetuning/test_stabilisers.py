@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from finetuning_toys import CONFIG, toy_batches, toy_classifier
+from technique_toys import CONFIG, toy_batches, toy_classifier
 from torch import nn
 from torch.nn.functional import linear
 

@@ -1,0 +1,76 @@
+"""What fine-tuning over several seeds shows: every seed, their spread, and what is confused with what.
+
+No seed is dropped. A run whose answers are all the same learned nothing; it stays in the mean, and is counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.finetuning.classes import Classes
+from pipeline.finetuning.split import Split
+from pipeline.finetuning.task import Answers, Counts, Task
+from pipeline.metrics import mean_sd, precision_recall_f1
+
+FILE = "evidence.json"
+"""In a fine-tuned artifact: `Result.told` of every seed."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one seed came to."""
+
+    seed: int
+    dev: float
+    """The measure that chose the epoch, where it was best."""
+    steps: int
+    measured: dict[str, float]
+    """On the test rows."""
+    counts: Counts
+    confusion: list[list[int]]
+    """Rows: true class, columns: predicted; empty where a row has no class."""
+    degenerate: bool
+
+
+def result_of(seed: int, dev: float, steps: int, task: Task, test: Split, answers: Answers) -> Result:
+    """From what the model of a seed says of the test rows."""
+    counts = task.counts(test.truth, answers, test.lengths)
+    measured = task.measure(test.truth, answers, counts)
+    confusion = _confusion(test.truth, answers.predicted, len(task.names)) if isinstance(task, Classes) else []
+    return Result(seed, dev, steps, measured, counts, confusion, task.degenerate(answers))
+
+
+def _confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> list[list[int]]:
+    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes).tolist()
+
+
+def summary(task: Task, metric: str, results: Sequence[Result]) -> dict[str, float]:
+    """Mean and deviation of all that is measured, lowest, highest and every seed of what counts, runs that failed."""
+    found: dict[str, float] = {}
+    for name in dict.fromkeys((*task.metrics, *results[0].measured)):
+        found[name], found[f"{name}_sd"] = mean_sd([result.measured[name] for result in results])
+    found["dev"], found["dev_sd"] = mean_sd([result.dev for result in results])
+    scores = {result.seed: result.measured[metric] for result in results}
+    found |= {f"{metric}_min": min(scores.values()), f"{metric}_max": max(scores.values())}
+    found["degenerate"] = sum(result.degenerate for result in results)
+    return found | {f"{metric}_seed_{seed}": score for seed, score in scores.items()}
+
+
+def class_rows(results: Sequence[dict[str, object]]) -> dict[str, tuple[float, ...]]:
+    """Class -> precision, recall, F1 (means over seeds), deviation of F1, how often it is there; in percent."""
+    found = {}
+    for name in sorted({name for result in results for name in result["counts"]}):
+        counts = [result["counts"].get(name, (0, 0, 0)) for result in results]
+        scores = [precision_recall_f1(*one) for one in counts]
+        means = {part: mean_sd([score[part] for score in scores]) for part in ("precision", "recall", "f1")}
+        found[name] = (*(mean for mean, _ in means.values()), means["f1"][1], max(count[2] for count in counts))
+    return found
+
+
+def confused(results: Sequence[dict[str, object]]) -> np.ndarray:
+    """float64 [K, K]: of the rows of a class, the share that was given each class; over all seeds. Or [0, 0]."""
+    total = np.sum([result["confusion"] for result in results], axis=0, dtype=np.float64).reshape(
+        -1, len(results[0]["confusion"])
+    )
+    return total / np.maximum(total.sum(1, keepdims=True), 1)
