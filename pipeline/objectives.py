@@ -225,10 +225,15 @@ class Labelling(Objective):
             self.token_keys.add(token_keys[:, 0])  # of a sequence as a whole
 
 
-def summed_cross_entropy(logits: Tensor, labels: Tensor, weights: Sequence[float] = ()) -> Tensor:
-    """Of classes [B, C] or [B, L, C] against labels [B] or [B, L], IGNORE: none; `weights` [C] of classes."""
-    weight = logits.new_tensor(weights) if weights else None
-    return cross_entropy(logits.flatten(0, -2), labels.flatten(), weight=weight, ignore_index=IGNORE, reduction="sum")
+def summed_cross_entropy(
+    logits: Tensor, labels: Tensor, weights: Sequence[float] = (), smoothing: float = 0.0
+) -> Tensor:
+    """Of classes [B, C] or [B, L, C] against labels [B] or [B, L], IGNORE: none; `weights` [C] of classes.
+
+    `smoothing` is the share of what is asked for that is spread over all classes (Szegedy et al. 2016).
+    """
+    logits, labels, weight = logits.flatten(0, -2), labels.flatten(), logits.new_tensor(weights) if weights else None
+    return cross_entropy(logits, labels, weight, ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing)
 
 
 def soft_cross_entropy(logits: Tensor, labels: Tensor, weight: float) -> Tensor:

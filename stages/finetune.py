@@ -23,11 +23,12 @@ from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import PREDICTIONS_OF
 from pipeline.draws import bits
 from pipeline.finetuning import evidence
-from pipeline.finetuning.classifier import Learning, ModelConfig, inner, loss_of, new_model, save_task
+from pipeline.finetuning.classifier import ModelConfig, inner, new_model, save_task
 from pipeline.finetuning.evidence import Result, result_of, summary
 from pipeline.finetuning.heads import HeadConfig
 from pipeline.finetuning.inputs import InputConfig, Reader
 from pipeline.finetuning.labels import Labels
+from pipeline.finetuning.method import MethodConfig, fine_tune
 from pipeline.finetuning.split import Split, cut_of
 from pipeline.finetuning.task import Answers, Row, Task
 from pipeline.finetuning.tasks import task_of
@@ -36,14 +37,14 @@ from pipeline.run.artifact import SCRATCH, keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank, say, wait_for_all
 from pipeline.run.stage import run
-from pipeline.trainer import TrainerConfig, train
+from pipeline.trainer import TrainerConfig
 
 COLUMNS = ("id", "text", "text_pair", "label", "labels", "tokens", "tags", "score")
 PARTS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneConfig(MethodConfig):
     """How a task model is made and trained, the same for every checkpoint that is compared."""
 
     max_length: int = 128
@@ -73,6 +74,7 @@ class FinetuneConfig:
     """Length and pace; debiased AdamW and enough epochs for few labels (Zhang et al. 2021)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.seeds:
             raise ValueError("seeds must name at least one seed")
         if self.trainer.evaluations < 1:
@@ -144,8 +146,8 @@ def _seed(work: Work, seed: int, best: float) -> Result:
     model = new_model(work.init, work.task, config.model, seed).to(processes().device)
     measure = lambda: dev.measure(work.task, work.task.answers(model, dev.batches))
     trainer = replace(config.trainer, seed=int(bits(config.trainer.seed, seed)) >> 33)
-    objective = Learning(model, loss_of(model, work.task))
-    trained = train(objective, work.splits["train"].batches, trainer, f"seed {seed}", measure, best=work.metric)
+    batches, label = work.splits["train"].batches, f"seed {seed}"
+    trained = fine_tune(model, work.task, batches, config, trainer, work.init, label, measure, work.metric)
     task = _tuned(work, model)
     answers = task.answers(model, test.batches)
     result = result_of(seed, trained.evaluation[work.metric], trained.steps, task, test, answers)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.draws import NOISE, bits
+from pipeline.finetuning.classifier import Windowed, encoder_of
 from pipeline.finetuning.objective import Around
 from pipeline.objectives import Objective
 from pipeline.run.errors import InputError
@@ -76,7 +77,7 @@ class _Shifting(Around):
     def __init__(self, inner: Objective) -> None:
         super().__init__(inner)
         self._shift: Tensor | None = None
-        words = self.model.base_model.get_input_embeddings()
+        words = encoder_of(self.model).get_input_embeddings()
         self.width = words.embedding_dim
         words.register_forward_hook(self._add)
 
@@ -84,12 +85,19 @@ class _Shifting(Around):
         return embedded if self._shift is None else embedded + self._shift.to(embedded.dtype)
 
     @contextmanager
-    def _shifted(self, shift: Tensor) -> Iterator[None]:
-        self._shift = shift
+    def _shifted(self, shift: Tensor, inside: Tensor) -> Iterator[None]:
+        self._shift = self._as_read(shift, inside)
         try:
             yield
         finally:
             self._shift = None
+
+    def _as_read(self, shift: Tensor, inside: Tensor) -> Tensor:
+        """[B, L, width], or in windows [windows of all, size, width] where the model reads them."""
+        if not isinstance(self.model, Windowed):
+            return shift
+        there = self.model.cut(inside).any(-1)
+        return self.model.cut(shift.movedim(-1, 0)).movedim(0, -1)[there]
 
 
 class Noisy(_Shifting):
@@ -104,7 +112,8 @@ class Noisy(_Shifting):
         if not self.training:
             return self.inner(labels=labels, **inputs)
         inside = inputs["attention_mask"]
-        with self._shifted(self.alpha * cube(inputs["token_keys"] ^ _key(1), inside, self.width)):
+        noise = self.alpha * cube(inputs["token_keys"] ^ _key(1), inside, self.width)
+        with self._shifted(noise, inside):
             return self.inner(labels=labels, **inputs)
 
 
@@ -122,13 +131,14 @@ class Adversarial(_Shifting):
         if not self.training:
             return self.inner(labels=labels, **inputs)
         point, weights, losses = self._start(inputs), self.config.weights(), []
+        inside = inputs["attention_mask"]
         for weight in weights[:-1]:
-            with _same_draws_again(point.device), self._shifted(point.requires_grad_()):
+            with _same_draws_again(point.device), self._shifted(point.requires_grad_(), inside):
                 loss = self.inner(labels=labels, **inputs)
             (gradient,) = torch.autograd.grad(loss, point, retain_graph=weight > 0)
             losses.append(weight * (loss if weight else loss.detach()))
-            point = self._further(point.detach(), gradient * inputs["attention_mask"][..., None])
-        with self._shifted(point):
+            point = self._further(point.detach(), gradient * inside[..., None])
+        with self._shifted(point, inside):
             return sum(losses) + weights[-1] * self.inner(labels=labels, **inputs)
 
     def _start(self, inputs: dict[str, Tensor]) -> Tensor:

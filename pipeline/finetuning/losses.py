@@ -17,9 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.batches import IGNORE
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(float32 logits, labels) -> the summed loss."""
+from pipeline.objectives import Loss, summed_cross_entropy
+from pipeline.run.errors import InputError
 
 Divergence = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits, other logits, labels) -> how far the two answers are apart, summed over the targets."""
@@ -52,8 +51,16 @@ class LossConfig:
     class_weights: Literal["none", "balanced"] = "none"
     """balanced = rare classes weigh more: rows / (classes x rows of the class); in bce, what is there weighs as many
     times as rows without it outnumber those with it."""
+    agreement: float = 0.0
+    """Weight of the divergence of two answers under two dropouts (R-Drop, Liang et al. 2021: 1 to 5), for twice the
+    cost; 0 = one answer."""
+    masked_words: float = 0.0
+    """Weight of the loss of masked words of the same text, which keeps the encoder knowing language, for about twice
+    the cost; 0.5 is usual, 0 = none."""
 
     def __post_init__(self) -> None:
+        if min(self.agreement, self.masked_words) < 0:
+            raise ValueError("agreement and masked_words must not be negative")
         if self.weights and len(self.weights) != len(self.terms):
             raise ValueError(f"weights are {len(self.weights)}, but terms {len(self.terms)}: give one weight a term")
         if not 0 <= self.label_smoothing < 1:
@@ -78,17 +85,17 @@ def chosen(config: LossConfig, own: Term, labels: np.ndarray) -> Loss:
     terms = config.terms or (own,)
     fit = OF_ONE if own in OF_ONE else OF_SEVERAL
     if wrong := sorted(set(terms) - set(fit)):
-        raise ValueError(f"loss.terms has {', '.join(wrong)}, and this task takes {' and '.join(fit)}")
+        raise InputError(f"loss.terms has {', '.join(wrong)}, and this task takes {' and '.join(fit)}")
     losses = [_term(term, config, labels) for term in terms]
     return partial(weighted_sum, losses, config.weights or (1.0,) * len(terms))
 
 
 def _term(term: Term, config: LossConfig, labels: np.ndarray) -> Loss:
-    weights = None
+    weights = ()
     if config.class_weights == "balanced":
-        weights = torch.tensor(balanced(labels) if term in OF_ONE else rarity(labels), dtype=torch.float32)
+        weights = tuple(balanced(labels) if term in OF_ONE else rarity(labels))
     if term == "cross_entropy":
-        return partial(cross_entropy, weights=weights, smoothing=config.label_smoothing)
+        return partial(summed_cross_entropy, weights=weights, smoothing=config.label_smoothing)
     if term == "focal":
         return partial(focal, gamma=config.focal_gamma, weights=weights)
     if term == "bce":
@@ -105,23 +112,14 @@ def weighted_sum(losses: Sequence[Loss], weights: Sequence[float], logits: Tenso
     return sum(weight * loss(logits, labels) for loss, weight in zip(losses, weights, strict=True))
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
-    """-log p of the class; weights [C]. What smoothing asks of each class is weighed by that class, as torch does."""
-    weights = None if weights is None else weights.to(logits.device)
-    logits, labels = logits.flatten(0, -2), labels.flatten()
-    return functional.cross_entropy(
-        logits, labels, weights, ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing
-    )
-
-
-def focal(logits: Tensor, labels: Tensor, gamma: float, weights: Tensor | None = None) -> Tensor:
+def focal(logits: Tensor, labels: Tensor, gamma: float, weights: Sequence[float] = ()) -> Tensor:
     """-(1 - p) ** gamma log p of the class (Lin et al. 2017); from logits, so that a sure error keeps its gradient."""
     labels = labels.flatten()
     there = labels != IGNORE
     labels = labels[there]
     losses = -logits.flatten(0, -2)[there].log_softmax(-1).gather(1, labels[:, None])[:, 0]
     losses = _hardness(losses, gamma) * losses
-    return (losses if weights is None else losses * weights.to(logits.device)[labels]).sum()
+    return (losses * logits.new_tensor(weights)[labels] if weights else losses).sum()
 
 
 def binary_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float = 0.0) -> Tensor:
@@ -139,10 +137,10 @@ def _hardness(losses: Tensor, gamma: float) -> Tensor:
     return (-torch.expm1(-losses.clamp(min=NOTHING))) ** gamma if gamma else torch.ones_like(losses)
 
 
-def bce(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+def bce(logits: Tensor, labels: Tensor, weights: Sequence[float] = ()) -> Tensor:
     """-log of the probability of each class being there, or not; weights [C] of being there. Of a row, the mean."""
-    weights = None if weights is None else weights.to(logits.device)
-    losses = functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weights, reduction="none")
+    weight = logits.new_tensor(weights) if weights else None
+    losses = functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
     return losses.mean(1).sum()
 
 

@@ -6,6 +6,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.batches import IGNORE, LabelledBatches, MaskedBatches, Sequences
+from pipeline.finetuning.classifier import encoder_of
 from pipeline.finetuning.objective import SECOND, Around
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
@@ -22,7 +23,7 @@ class WithMaskedWords(Around):
 
     def __init__(self, inner: Objective, mlm: PreTrainedModel, weight: float) -> None:
         super().__init__(inner)
-        mlm.set_input_embeddings(self.model.base_model.get_input_embeddings())
+        mlm.set_input_embeddings(encoder_of(self.model).get_input_embeddings())
         mlm.tie_weights()
         self.heads, self.weight = nn.ModuleList(head_modules(mlm)), weight
 
@@ -35,13 +36,13 @@ class WithMaskedWords(Around):
         self.token_keys.begin(None if keys is None else keys ^ SECOND)
         there = {name: inputs[name] for name in ("attention_mask", "token_type_ids") if name in inputs}
         words = self._words(masked_labels, input_ids=masked_ids, **there)
-        targets = (labels.reshape(len(labels), -1) != IGNORE).sum(1)
-        return loss + self.weight * (targets * words).sum()
+        tagged = labels.dim() == 2 and not labels.is_floating_point()
+        return loss + self.weight * ((labels != IGNORE).sum(1) * words if tagged else words).sum()
 
     def _words(self, labels: Tensor, **inputs: Tensor) -> Tensor:
         """[B]: mean loss of the masked words of each sequence, 0 where none is masked."""
         masked = labels != IGNORE
-        hidden = self.model.base_model(**inputs)[0][masked]
+        hidden = encoder_of(self.model)(**inputs)[0][masked]
         for head in self.heads:
             hidden = head(hidden)
         losses = cross_entropy(hidden.float(), labels[masked], reduction="none")

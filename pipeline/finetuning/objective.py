@@ -1,4 +1,4 @@
-"""What fine-tuning minimises: a loss of one answer, or of two that are to agree.
+"""What fine-tuning minimises beside the loss of an answer: two answers that agree, and what stands around them.
 
 Objectives stand around one another, the innermost is the task: `WithMaskedWords(Adversarial(Learning(model, loss)))`.
 Each returns a loss summed over the targets of the task, so that the trainer divides once.
@@ -8,42 +8,37 @@ from torch import Tensor, nn
 
 from pipeline.draws import DROPOUT, bits
 from pipeline.dropout import TokenKeys
-from pipeline.finetuning.losses import Divergence, Loss
-from pipeline.objectives import Objective
+from pipeline.finetuning.classifier import Learning
+from pipeline.finetuning.losses import Divergence
+from pipeline.objectives import Loss, Objective
 
 SECOND = int(bits(0, DROPOUT, 1 << 40).view("i8"))
 """What makes of the keys of tokens those of their second time."""
 
 
-class RDrop(Objective):
-    """The labels of a task, under a loss; with `agreement`, R-Drop (Liang et al. 2021).
+class RDrop(Learning):
+    """A loss of two answers under two dropouts, which are to agree (R-Drop, Liang et al. 2021).
 
-    R-Drop answers twice, under two dropouts: loss = mean of both losses + agreement x their divergence, as in the
-    authors' code (in the paper, both losses are summed: its alpha is twice this one).
+    Mean of both losses + weight x their divergence, as in the authors' code (in the paper both losses are summed: its
+    alpha is twice this weight).
     """
 
-    def __init__(
-        self, model: nn.Module, loss: Loss, agreement: float = 0.0, divergence: Divergence | None = None
-    ) -> None:
-        super().__init__(model)
-        self.loss, self.agreement, self.divergence = loss, agreement, divergence
-
-    def logits(self, token_keys: Tensor | None, **inputs: Tensor) -> Tensor:
-        """float32 [B, C] or [B, L, C]."""
-        self.token_keys.begin(token_keys)
-        if token_keys is not None:
-            self.token_keys.add(token_keys[:, 0])  # of a sequence as a whole
-        return self.model(**inputs).logits.float()
+    def __init__(self, model: nn.Module, loss: Loss, weight: float, divergence: Divergence) -> None:
+        super().__init__(model, loss)
+        self.weight, self.divergence = weight, divergence
 
     def forward(self, labels: Tensor, token_keys: Tensor | None = None, **inputs: Tensor) -> Tensor:
         """Summed loss of what has a label."""
-        logits = self.logits(token_keys, **inputs)
-        loss = self.loss(logits, labels)
-        if not self.agreement or not self.training:
-            return loss
-        again = self.logits(None if token_keys is None else token_keys ^ SECOND, **inputs)
-        apart = self.divergence(logits, again, labels)
-        return (loss + self.loss(again, labels)) / 2 + self.agreement * apart
+        if not self.training:
+            return super().forward(labels, token_keys, **inputs)
+        keys = (token_keys, None if token_keys is None else token_keys ^ SECOND)
+        one, other = (self._answer(those, inputs) for those in keys)
+        apart = self.divergence(one, other, labels)
+        return (self.loss(one, labels) + self.loss(other, labels)) / 2 + self.weight * apart
+
+    def _answer(self, token_keys: Tensor | None, inputs: dict[str, Tensor]) -> Tensor:
+        self.begin(token_keys, inputs)
+        return self.model(**inputs).logits.float()
 
 
 class Around(Objective):

@@ -14,9 +14,10 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pipeline.finetuning.classifier import encoder_of, head_of
 from pipeline.finetuning.optimisers import Group, SteadyAdamW, SteadyBertAdam
 from pipeline.layers import layers_of
-from pipeline.objectives import Objective, head_modules
+from pipeline.objectives import Objective
 from pipeline.trainer import MakeOptimizer, TrainerConfig
 
 
@@ -80,7 +81,7 @@ def parameter_groups(
     objective: Objective, config: OptimisationConfig, trainer: TrainerConfig, fresh: Collection[Tensor]
 ) -> list[Group]:
     """The trained parameters, those of one learning rate and decay together; biases and norms do not decay to 0."""
-    depths, layers = depths_of(objective.model), len(layers_of(objective.model.base_model))
+    depths, layers = depths_of(objective.model), len(layers_of(encoder_of(objective.model)))
     head = config.head_learning_rate / trainer.learning_rate or 1.0
     groups: dict[tuple[float, float, float], list[Tensor]] = defaultdict(list)
     for p in objective.parameters():
@@ -107,20 +108,14 @@ def depths_of(model: nn.Module) -> dict[Tensor, int]:
 
     What an encoder has after its layers, such as a last norm, belongs to the top one.
     """
-    encoder = model.base_model
+    encoder = encoder_of(model)
     layers = layers_of(encoder)
     place = {p: number for number, layer in enumerate(layers, 1) for p in layer.parameters()}
     depths, seen = {}, 0
     for p in encoder.parameters():
         seen = max(seen, place.get(p, 0))
         depths[p] = place.get(p, len(layers) if seen else 0)
-    return depths | {p: len(layers) + 1 for module in task_modules(model) for p in module.parameters()}
-
-
-def task_modules(model: nn.Module) -> list[nn.Module]:
-    """What a task adds to an encoder: its head, and the pooler, which pretraining leaves untrained."""
-    pooler = getattr(model.base_model, "pooler", None)
-    return [*head_modules(model), *([] if pooler is None else [pooler])]
+    return depths | {p: len(layers) + 1 for module in head_of(model) for p in module.parameters()}
 
 
 def freeze_encoder(model: nn.Module) -> None:
@@ -140,7 +135,7 @@ class Thawing:
 
     def __init__(self, model: nn.Module, ratio: float) -> None:
         self.depths, self.ratio = depths_of(model), ratio
-        self.layers, self.frozen_to = len(layers_of(model.base_model)), -1
+        self.layers, self.frozen_to = len(layers_of(encoder_of(model))), -1
 
     def begin(self, step: int, elapsed: float) -> None:
         """Everything of this depth and below is frozen."""

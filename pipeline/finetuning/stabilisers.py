@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from pipeline.draws import MIX, bits, uniform
-from pipeline.finetuning.optimisation import task_modules
+from pipeline.finetuning.classifier import encoder_of, head_of
 from pipeline.layers import layers_of
 from pipeline.models import reinitialise
+from pipeline.run.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class StabiliserConfig:
 
 def reinitialise_top(model: nn.Module, count: int, seed: int) -> set[Tensor]:
     """Random weights for the top `count` layers, each with draws of its own; their parameters."""
-    layers = layers_of(model.base_model)
+    encoder = encoder_of(model)
+    layers = layers_of(encoder)
     if count > len(layers):
-        raise ValueError(f"reinit_layers = {count}, but the model has {len(layers)} layers")
-    top = dict(enumerate(layers))
-    chosen = [top[number] for number in range(len(layers) - count, len(layers))]
+        raise InputError(f"reinit_layers = {count}, but the model has {len(layers)} layers")
+    chosen = layers[len(layers) - count :]
     for number, layer in enumerate(chosen):
-        reinitialise(layer, model.base_model.config, int(bits(seed, MIX, number)) >> 1)
+        reinitialise(layer, encoder.config, int(bits(seed, MIX, number)) >> 1)
     return {p for layer in chosen for p in layer.parameters()}
 
 
@@ -73,8 +74,8 @@ class Mixout:
     def __init__(self, model: nn.Module, p: float, seed: int, fresh: Collection[Tensor] = ()) -> None:
         self.p, self.seed = p, seed
         set_dropout(model, 0.0)
-        left_alone = {p for module in task_modules(model) for p in module.parameters()} | {*fresh}
-        linear = [module for module in model.base_model.modules() if isinstance(module, nn.Linear)]
+        left_alone = {p for module in head_of(model) for p in module.parameters()} | {*fresh}
+        linear = [module for module in encoder_of(model).modules() if isinstance(module, nn.Linear)]
         self.layers = [layer for layer in linear if layer.weight not in left_alone]
         self.mixtures = [_Mixture(layer.weight, p) for layer in self.layers]
         for layer, mixture in zip(self.layers, self.mixtures, strict=True):

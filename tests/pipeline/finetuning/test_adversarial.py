@@ -7,8 +7,8 @@ from technique_toys import toy_batches, toy_classifier
 
 from pipeline.dropout import token_keys
 from pipeline.finetuning.adversarial import Adversarial, RobustnessConfig, cube, norms, robust, uniform
-from pipeline.finetuning.losses import cross_entropy
-from pipeline.finetuning.objective import RDrop
+from pipeline.finetuning.classifier import Learning
+from pipeline.objectives import summed_cross_entropy as cross_entropy
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def gradients(model) -> dict[str, torch.Tensor]:
 
 def start_of(config: RobustnessConfig, rows, width: int = 16) -> torch.Tensor:
     """Where the objective starts, seen by a hook."""
-    objective = Adversarial(RDrop(toy_classifier(dropout=0.0), cross_entropy), config)
+    objective = Adversarial(Learning(toy_classifier(dropout=0.0), cross_entropy), config)
     return objective._start(rows)
 
 
@@ -70,7 +70,7 @@ def attacked_alone(model, config: RobustnessConfig, rows) -> torch.Tensor:
 )
 def test_an_attack_is_its_loop_over_single_sequences(config, rows):
     model, other = toy_classifier(dropout=0.0).train(), toy_classifier(dropout=0.0).train()
-    found = robust(RDrop(model, cross_entropy), config)(**rows)
+    found = robust(Learning(model, cross_entropy), config)(**rows)
     wanted = attacked_alone(other, config, rows)
     found.backward()
     wanted.backward()
@@ -81,7 +81,7 @@ def test_an_attack_is_its_loop_over_single_sequences(config, rows):
 @pytest.mark.parametrize("kind", ["bert", "modernbert"])
 def test_the_change_that_is_found_does_harm_within_its_radius_and_beside_padding(kind, rows):
     model, seen = toy_classifier(kind, dropout=0.0).train(), []
-    inner = RDrop(model, cross_entropy)
+    inner = Learning(model, cross_entropy)
     objective = robust(inner, RobustnessConfig("pgd", radius=0.5, share=1.0))
     plain = inner(**rows)
     model.get_input_embeddings().register_forward_hook(lambda *_: seen.append(objective._shift.detach()))
@@ -95,7 +95,7 @@ def test_dropout_drops_the_same_at_every_point_though_torch_draws_it(rows):
     model = toy_classifier().train()
     for layer in model.bert.encoder.layer:
         layer.attention.self.dropout.p = 0.3  # over padded sequences torch draws
-    inner = RDrop(model, cross_entropy)
+    inner = Learning(model, cross_entropy)
     torch.manual_seed(5)
     plain = inner(**rows)
     torch.manual_seed(5)
@@ -105,9 +105,9 @@ def test_dropout_drops_the_same_at_every_point_though_torch_draws_it(rows):
 @pytest.mark.parametrize("settings", [{"attack": "fgm"}, {"attack": "freelb", "noise": 5.0}])
 def test_in_bf16_it_is_near_the_one_in_fp32(settings, rows):
     exact, rough = toy_classifier(dropout=0.0).train(), toy_classifier(dropout=0.0).train()
-    wanted = robust(RDrop(exact, cross_entropy), RobustnessConfig(**settings))(**rows)
+    wanted = robust(Learning(exact, cross_entropy), RobustnessConfig(**settings))(**rows)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = robust(RDrop(rough, cross_entropy), RobustnessConfig(**settings))(**rows)
+        found = robust(Learning(rough, cross_entropy), RobustnessConfig(**settings))(**rows)
     wanted.backward()
     found.backward()
     assert found.dtype == torch.float32 and found.item() == pytest.approx(wanted.item(), rel=0.05)
@@ -118,13 +118,13 @@ def test_in_bf16_it_is_near_the_one_in_fp32(settings, rows):
 def test_where_there_is_no_gradient_there_is_no_step(rows):
     model = toy_classifier(dropout=0.0).train()
     torch.nn.init.zeros_(model.classifier.weight)
-    inner = RDrop(model, cross_entropy)
+    inner = Learning(model, cross_entropy)
     torch.testing.assert_close(robust(inner, RobustnessConfig("fgm"))(**rows), inner(**rows))
 
 
 @pytest.mark.parametrize("settings", [{"attack": "fgm"}, {"attack": "freelb"}, {"noise": 5.0}])
 def test_nothing_is_changed_in_evaluation(settings, rows):
-    inner = RDrop(toy_classifier().eval(), cross_entropy)
+    inner = Learning(toy_classifier().eval(), cross_entropy)
     with torch.no_grad():
         assert torch.equal(robust(inner, RobustnessConfig(**settings)).eval()(**rows), inner(**rows))
 

@@ -6,12 +6,14 @@ import pytest
 from technique_toys import CONFIG, Technique, apart, toy_batches
 
 from pipeline.finetuning.adversarial import RobustnessConfig, robust
-from pipeline.finetuning.losses import categorical_divergence, cross_entropy
+from pipeline.finetuning.classifier import Learning
+from pipeline.finetuning.losses import categorical_divergence
 from pipeline.finetuning.objective import RDrop
 from pipeline.finetuning.optimisation import OptimisationConfig, Thawing, optimizer_of
 from pipeline.finetuning.stabilisers import Mixout, reinitialise_top
+from pipeline.objectives import summed_cross_entropy
 
-LOSS = cross_entropy
+LOSS = summed_cross_entropy
 
 
 @pytest.fixture
@@ -20,11 +22,11 @@ def batches(sequences):
 
 
 def plain(model, **settings):
-    return RDrop(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(**settings), CONFIG)}
+    return Learning(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(**settings), CONFIG)}
 
 
 def attacked(model, **settings):
-    return robust(RDrop(model, LOSS), RobustnessConfig(**settings)), {}
+    return robust(Learning(model, LOSS), RobustnessConfig(**settings)), {}
 
 
 def twice(model):
@@ -32,16 +34,16 @@ def twice(model):
 
 
 def thawing(model):
-    return RDrop(model, LOSS), {"companions": [Thawing(model, 0.8)]}
+    return Learning(model, LOSS), {"companions": [Thawing(model, 0.8)]}
 
 
 def mixed(model):
-    return RDrop(model, LOSS), {"companions": [Mixout(model, 0.5, seed=7)]}
+    return Learning(model, LOSS), {"companions": [Mixout(model, 0.5, seed=7)]}
 
 
 def set_back(model):
     fresh = reinitialise_top(model, 1, 5)
-    return RDrop(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(prior_decay=0.1), CONFIG, fresh)}
+    return Learning(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(prior_decay=0.1), CONFIG, fresh)}
 
 
 TECHNIQUES = {

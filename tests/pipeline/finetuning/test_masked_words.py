@@ -8,11 +8,11 @@ from torch.nn.functional import cross_entropy as plain_cross_entropy
 from transformers import AutoModelForSequenceClassification
 
 from pipeline.batches import IGNORE, LabelledBatches
-from pipeline.finetuning.losses import cross_entropy
+from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.masked_words import MaskedBeside, WithMaskedWords
-from pipeline.finetuning.objective import RDrop
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_masked_lm
+from pipeline.objectives import summed_cross_entropy as cross_entropy
 
 KINDS = ["bert", "roberta", "modernbert"]
 MASKING = MaskingConfig(policy="random", mask_rate=0.3, seed=5)
@@ -48,13 +48,13 @@ def test_the_loss_is_that_of_the_task_and_the_mean_of_each_sequence_s_masked_wor
     ).logits
     for row, labels in zip(logits, batch["masked_labels"], strict=True):
         wanted = wanted + 0.5 * plain_cross_entropy(row, labels, ignore_index=IGNORE)
-    found = WithMaskedWords(RDrop(model, cross_entropy), mlm, 0.5).train()(**batch)
+    found = WithMaskedWords(Learning(model, cross_entropy), mlm, 0.5).train()(**batch)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_the_head_for_words_shares_the_embeddings_of_the_task_s_encoder(checkpoints):
     model, mlm = classifier(checkpoints["bert"]), load_masked_lm(checkpoints["bert"])
-    objective = WithMaskedWords(RDrop(model, cross_entropy), mlm, 0.5)
+    objective = WithMaskedWords(Learning(model, cross_entropy), mlm, 0.5)
     decoders = [m for head in objective.heads for m in head.modules() if getattr(m, "out_features", 0) > 40]
     assert [decoder.weight is model.get_input_embeddings().weight for decoder in decoders] == [True]
 
@@ -71,7 +71,7 @@ def test_special_tokens_are_never_masked_and_others_are_anew_at_every_visit(besi
 
 def make(checkpoints):
     def technique(model):
-        return WithMaskedWords(RDrop(model, cross_entropy), load_masked_lm(checkpoints["bert"]), 0.5), {}
+        return WithMaskedWords(Learning(model, cross_entropy), load_masked_lm(checkpoints["bert"]), 0.5), {}
 
     return technique
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 from technique_toys import CONFIG, toy_batches, toy_classifier
 
-from pipeline.finetuning.losses import cross_entropy
-from pipeline.finetuning.objective import RDrop
+from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.optimisation import (
     OptimisationConfig,
     Thawing,
@@ -18,6 +17,7 @@ from pipeline.finetuning.optimisation import (
     parameter_groups,
 )
 from pipeline.finetuning.stabilisers import reinitialise_top
+from pipeline.objectives import summed_cross_entropy as cross_entropy
 from pipeline.optim import averaged
 from pipeline.trainer import train
 
@@ -29,7 +29,7 @@ def batches(sequences):
 
 def rates(model, **settings) -> dict[str, float]:
     """The factor of the learning rate of every parameter by its name."""
-    groups = parameter_groups(RDrop(model, cross_entropy), OptimisationConfig(**settings), CONFIG, ())
+    groups = parameter_groups(Learning(model, cross_entropy), OptimisationConfig(**settings), CONFIG, ())
     factor = {p: group["rate_factor"] for group in groups for p in group["params"]}
     return {name: factor[p] for name, p in model.named_parameters()}
 
@@ -54,31 +54,34 @@ def test_the_head_has_a_learning_rate_of_its_own_and_the_pooler_belongs_to_it():
 
 def test_without_settings_there_are_the_two_groups_of_pretraining():
     model = toy_classifier()
-    groups = parameter_groups(RDrop(model, cross_entropy), OptimisationConfig(), CONFIG, ())
+    groups = parameter_groups(Learning(model, cross_entropy), OptimisationConfig(), CONFIG, ())
     assert sorted((g["rate_factor"], g["weight_decay"], g["prior_decay"]) for g in groups) == [(1, 0, 0), (1, 0.01, 0)]
     assert {p.dim() for g in groups if g["weight_decay"] == 0 for p in g["params"]} == {1}
 
 
 def test_the_rate_of_a_step_is_that_of_its_group(batches):
-    seen, model = [], toy_classifier()
+    seen, model = {}, toy_classifier()
     make = optimizer_of(OptimisationConfig(layer_decay=0.5, head_learning_rate=9e-3), CONFIG)
+
+    groups = lambda optimizer: optimizer.param_groups
 
     def watched(objective):
         optimizer = make(objective)
-        optimizer.register_step_pre_hook(
-            lambda o, *_: seen.append({g["rate_factor"]: g["lr"] for g in o.param_groups})
-        )
+        rates = lambda groups: {group["rate_factor"]: group["lr"] for group in groups}
+        optimizer.register_step_pre_hook(lambda o, *_: seen.update({groups(o)[0]["elapsed"]: rates(groups(o))}))
         return optimizer
 
-    train(RDrop(model, cross_entropy), batches, CONFIG, "toy", optimizer=watched)
-    assert len(seen) == CONFIG.steps and sorted(seen[0]) == pytest.approx([0.25, 0.5, 1.0, 3.0])
-    assert all(lr == pytest.approx(factor * step[1.0]) for step in seen for factor, lr in step.items())
+    train(Learning(model, cross_entropy), batches, CONFIG, "toy", optimizer=watched)
+    assert len(seen) == CONFIG.steps and len({step[1.0] for step in seen.values()}) == CONFIG.steps
+    for step in seen.values():
+        assert sorted(step) == pytest.approx([0.25, 0.5, 1.0, 3.0])
+        assert all(lr == pytest.approx(factor * step[1.0]) for factor, lr in step.items())
 
 
 def quadratic(config: OptimisationConfig, steps: int):
     """A toy classifier whose every weight went some steps on (w - 3)² / 2, its optimiser, and its weights by step."""
     model = toy_classifier()
-    optimizer = optimizer_of(config, CONFIG)(RDrop(model, cross_entropy))
+    optimizer = optimizer_of(config, CONFIG)(Learning(model, cross_entropy))
     path = []
     for step in range(steps):
         optimizer.zero_grad()
@@ -137,7 +140,7 @@ def test_a_layer_set_back_has_no_prior_to_decay_to():
     model = toy_classifier()
     fresh = reinitialise_top(model, 1, seed=3)
     config = OptimisationConfig(prior_decay=0.1)
-    groups = parameter_groups(RDrop(model, cross_entropy), config, CONFIG, fresh)
+    groups = parameter_groups(Learning(model, cross_entropy), config, CONFIG, fresh)
     with_prior = {p for group in groups if group["prior_decay"] for p in group["params"]}
     names = {name for name, p in model.named_parameters() if p in with_prior}
     assert names == {
@@ -171,9 +174,9 @@ def test_what_is_measured_and_kept_is_the_average(batches):
     watch = lambda m, to: lambda: to.append(value(m)) or {"accuracy": -len(to)}
     config = OptimisationConfig(averaging="mean", average_from=0.0)
     each = {"label": "toy", "config": replace(CONFIG, evaluations=8), "batches": batches}
-    train(RDrop(plain, cross_entropy), evaluate=watch(plain, path), **each)
+    train(Learning(plain, cross_entropy), evaluate=watch(plain, path), **each)
     train(
-        RDrop(model, cross_entropy),
+        Learning(model, cross_entropy),
         evaluate=watch(model, measured),
         optimizer=optimizer_of(config, CONFIG),
         best="accuracy",
@@ -195,14 +198,14 @@ def test_an_encoder_thaws_from_the_top(batches):
         return {"loss": 0.0}
 
     config = replace(CONFIG, evaluations=8)
-    train(RDrop(model, cross_entropy), batches, config, "toy", measure, companions=[thawing])
+    train(Learning(model, cross_entropy), batches, config, "toy", measure, companions=[thawing])
     assert moved == [3, 3, 2, 2, 1, 1, 0, 0]  # of 8 steps: the head alone, then a part more every quarter
 
 
 def test_a_frozen_encoder_stays_as_it_was_and_its_pooler_learns(batches):
     model, before = toy_classifier(), dict(toy_classifier().named_parameters())
     freeze_encoder(model)
-    train(RDrop(model, cross_entropy), batches, CONFIG, "toy", optimizer=optimizer_of(OptimisationConfig(), CONFIG))
+    train(Learning(model, cross_entropy), batches, CONFIG, "toy", optimizer=optimizer_of(OptimisationConfig(), CONFIG))
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {f"{part}.{kind}" for part in ("bert.pooler.dense", "classifier") for kind in ("weight", "bias")}
 
@@ -222,7 +225,7 @@ def test_a_training_ends_when_it_has_not_become_better_for_a_while(batches):
     scores = iter([1.0, 3.0, 2.0, 3.0, 9.0, 9.0, 9.0, 9.0])
     config = replace(CONFIG, evaluations=8)
     found = train(
-        RDrop(toy_classifier(), cross_entropy),
+        Learning(toy_classifier(), cross_entropy),
         batches,
         config,
         "toy",
@@ -237,6 +240,6 @@ def test_of_a_loss_the_lowest_is_the_best(batches):
     scores = iter([3.0, 1.0, 2.0, 4.0])
     config = replace(CONFIG, evaluations=4)
     found = train(
-        RDrop(toy_classifier(), cross_entropy), batches, config, "toy", lambda: {"loss": next(scores)}, best="loss"
+        Learning(toy_classifier(), cross_entropy), batches, config, "toy", lambda: {"loss": next(scores)}, best="loss"
     )
     assert found.evaluation == {"loss": 1.0}

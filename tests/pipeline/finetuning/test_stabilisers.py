@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn.functional import linear
 
 from pipeline.draws import MIX, uniform
-from pipeline.finetuning.losses import cross_entropy
-from pipeline.finetuning.objective import RDrop
+from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.stabilisers import Mixout, StabiliserConfig, reinitialise_top, set_dropout
+from pipeline.objectives import summed_cross_entropy as cross_entropy
 from pipeline.trainer import train
 
 KINDS = ["bert", "modernbert"]
@@ -109,7 +109,7 @@ def test_mixing_with_zero_is_dropout_of_inputs():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_weights_that_are_saved_are_plain(kind, sequences, tmp_path):
     model, mixout = mixed(kind, 0.5)
-    train(RDrop(model, cross_entropy), toy_batches(sequences), CONFIG, "toy", companions=[mixout])
+    train(Learning(model, cross_entropy), toy_batches(sequences), CONFIG, "toy", companions=[mixout])
     trained = [layer.parametrizations.weight.original.detach().clone() for layer in mixout.layers]
     mixout.remove()
     model.save_pretrained(tmp_path)
