@@ -196,18 +196,26 @@ def _task(work: Work) -> dict[str, float]:
 def _noting_labels(rows: Iterable[Row], labels: dict[str, str]) -> Iterator[Row]:
     """The rows unchanged; into `labels` goes each label and the place where it first stood."""
     for row in rows:
-        for label in row.get("labels") or filter(None, [row.get("label")]):
+        for label in _labels_of(row):
             labels.setdefault(label, row["place"])
         yield row
 
 
+def _labels_of(row: Row) -> Iterable[str]:
+    """What a model has to know of a row: its label or labels, or the types of its tags (PER of B-PER)."""
+    kinds = {tag.partition("-")[2] for tag in row.get("tags") or ()}
+    return filter(None, [*(row.get("labels") or ()), row.get("label"), *sorted(kinds)])
+
+
 def _check_labels(task: Task, labels: dict[str, dict[str, str]]) -> None:
-    """A classifier needs two classes, and cannot be measured on one it never saw."""
-    if task.card.target not in ("label", "labels"):
+    """A model needs two classes, or a type of span, and cannot be measured on one it never saw."""
+    known, target = labels["train"], task.card.target
+    if target not in ("label", "labels", "tags"):
         return
-    known = labels["train"]
     remedy = "raise corpus.task_train_rows" if task.not_sampled else f"correct the files of {task.card.path}"
-    if len(known) < 2:
+    if target == "tags" and not known:
+        raise InputError(f"every tag in task train of card {task.card.name} is O: {remedy}")
+    if target != "tags" and len(known) < 2:
         raise InputError(f"only one class in task train of card {task.card.name} ({', '.join(known)}): {remedy}")
     for split in ("dev", "test"):
         for label, place in labels[split].items():
@@ -291,4 +299,4 @@ def _near(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    run(prepare, sources=sources)
+    run(prepare, version=2, sources=sources)

@@ -9,8 +9,10 @@ import numpy as np
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.batches import LabelledBatches
+from pipeline.finetuning.classifier import open_task
 from pipeline.models import load_tokenizer, load_trained
 from pipeline.prediction import first_row_suffices, only_first_row, predict
+from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.scoring.documents import Document
 from pipeline.tokens import Frame
@@ -26,7 +28,17 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
-        """A finished one."""
+        """A finished one, of a label a row and without a head of ours: scorers look into it, and at its classes."""
+        task, how = open_task(folder)
+        if task.kind != "classes":
+            raise InputError(
+                f"{folder} answers with {task.kind}, and scorers ask a classifier of one label a row: choose a scorer "
+                "that needs none, as in scores.scorer = tfidf"
+            )
+        if not how.head.is_plain:
+            raise InputError(
+                f"{folder} has a head of ours, which scorers cannot look into: leave out [finetuned.head]"
+            )
         return cls(load_trained(AutoModelForSequenceClassification, folder), load_tokenizer(folder))
 
     @property

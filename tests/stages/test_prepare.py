@@ -243,3 +243,71 @@ def test_make_sees_a_changed_source_and_forgives_a_missing_one(tmp_path):
     assert "made" in make()
     odd.unlink()
     assert "made" in make()
+
+
+TAGGED = """
+name = "toy_tags"
+language = "en"
+[fields]
+text = "text"
+tokens = "tokens"
+tags = "tags"
+[files]
+"""
+
+
+def tagged(shop: Workshop, **splits: list[str]) -> str:
+    """A card whose rows are of two tokens; the tags of each row as "B-X O"."""
+    (shop.data / "tags.toml").write_text(TAGGED + "".join(f'{split} = "{split}.jsonl"\n' for split in splits))
+    for split, rows in splits.items():
+        lines = [
+            {"text": f"{split} {i}", "tokens": [split, str(i)], "tags": tags.split()} for i, tags in enumerate(rows)
+        ]
+        (shop.data / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return "tags.toml"
+
+
+def test_tokens_and_tags_reach_the_corpus_and_rows_where_they_differ_in_number_are_dropped(shop):
+    task = tagged(shop, train=["B-X O", "B-X", "O B-Y"], dev=["B-X I-X"], test=["O O"])
+    counts = shop.prepare(task=task)
+    assert counts["rejected/tokens_without_tags"] == 1 and counts["task/classes"] == 2
+    rows = list(read_rows(shop.out / "task" / "train", ("tokens", "tags")))
+    assert rows == [{"tokens": ["train", i], "tags": tags} for i, tags in (("0", ["B-X", "O"]), ("2", ["O", "B-Y"]))]
+
+
+def test_a_type_of_span_that_train_never_saw_is_named(shop):
+    with pytest.raises(InputError, match=r"label 'Y' of task dev \(dev.jsonl:1\) never occurs in task train"):
+        shop.prepare(task=tagged(shop, train=["B-X O"], dev=["B-Y O"], test=["O O"]))
+
+
+def test_tags_that_are_all_o_are_refused(shop):
+    with pytest.raises(InputError, match="every tag in task train of card toy_tags is O: correct the files"):
+        shop.prepare(task=tagged(shop, train=["O O"], dev=["O O"], test=["O O"]))
+
+
+def scored(shop: Workshop, *scores: object) -> str:
+    card = TASK.replace("label", "score") + "".join(
+        f'{split} = "{split}.jsonl"\n' for split in ("train", "dev", "test")
+    )
+    (shop.data / "scores.toml").write_text(card)
+    for split in ("train", "dev", "test"):
+        lines = [{"text": f"{split} {i}", "score": score} for i, score in enumerate(scores)]
+        (shop.data / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return "scores.toml"
+
+
+def test_a_score_is_a_number_however_it_is_written(shop):
+    assert shop.prepare(task=scored(shop, 1, "2.5", None, -3.0))["rejected/no_label"] == 3
+    assert [row["score"] for row in read_rows(shop.out / "task" / "train")] == [1, 2.5, -3]
+
+
+@pytest.mark.parametrize("score", ["good", True, [1]])
+def test_a_score_that_is_no_number_is_refused_with_its_place(shop, score):
+    with pytest.raises(InputError, match=r"score .* at test.jsonl:2 is no number: correct it, or name .* as label"):
+        shop.prepare(task=scored(shop, 1, score))
+
+
+def test_a_fraction_as_a_label_says_how_a_number_is_predicted(shop):
+    task = shop.task(train=[("one text", 0.5), ("other text", 1.5)], dev=DEV, test=TEST)
+    with pytest.raises(InputError, match=r"label 0.5 .* is of type float: .* a number to predict is named score"):
+        shop.prepare(task=task)

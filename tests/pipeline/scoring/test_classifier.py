@@ -6,6 +6,14 @@ import numpy as np
 import pytest
 from scoring_toys import classifier_of, random_documents
 
+from pipeline.finetuning.classes import Classes
+from pipeline.finetuning.classifier import ModelConfig, new_model, save_task
+from pipeline.finetuning.heads import HeadConfig
+from pipeline.finetuning.inputs import InputConfig
+from pipeline.finetuning.labels import Labels
+from pipeline.finetuning.tags import Tags
+from pipeline.models import save
+from pipeline.run.errors import InputError
 from pipeline.scoring.classifier import Classifier
 
 TEXTS = ["good film", "", "很好吃 , the film is played"]
@@ -35,3 +43,21 @@ def test_a_document_without_label_is_explained_by_what_is_predicted(checkpoints,
 
 def test_of_no_texts_there_are_no_probabilities(checkpoints, tokenizer):
     assert Classifier(classifier_of(checkpoints["bert"]), tokenizer).probabilities([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "told"),
+    [
+        (Labels(("a", "b")), {}, "answers with labels, and scorers ask a classifier of one label a row"),
+        (Tags(("O", "B-X", "I-X")), {}, "answers with tags"),
+        (Classes(("a", "b")), {"pooling": "mean"}, r"has a head of ours, .* leave out \[finetuned.head\]"),
+    ],
+)
+def test_models_that_scorers_cannot_ask_are_refused_with_the_way_out(
+    checkpoints, tokenizer, tmp_path, task, head, told
+):
+    how = ModelConfig(20, InputConfig(), HeadConfig(**head))
+    save(new_model(checkpoints["bert"], task, how, 0), tokenizer, tmp_path, "")
+    save_task(tmp_path, task, how)
+    with pytest.raises(InputError, match=told):
+        Classifier.load(tmp_path)

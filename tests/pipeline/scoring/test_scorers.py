@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from scoring_toys import classifier_of, random_documents
 
+from pipeline.finetuning.classes import Classes
+from pipeline.finetuning.classifier import ModelConfig, save_task
+from pipeline.finetuning.heads import HeadConfig
+from pipeline.finetuning.inputs import InputConfig
 from pipeline.models import save
 from pipeline.run.errors import InputError
 from pipeline.scoring.scorers import MODELS, REMEDIES, SCORERS, Scorer, make_scorer, random
@@ -15,6 +19,7 @@ from pipeline.scoring.scorers import MODELS, REMEDIES, SCORERS, Scorer, make_sco
 def models(tmp_path_factory, checkpoints, new_model, tokenizer):
     folder = tmp_path_factory.mktemp("models")
     save(classifier_of(checkpoints["bert"]), tokenizer, folder / "classifier", "")
+    save_task(folder / "classifier", Classes(("a", "b", "c")), ModelConfig(32, InputConfig(), HeadConfig()))
     save(new_model("bert", seed=1), tokenizer, folder / "reference", "")
     return {"classifier": folder / "classifier", "base": checkpoints["bert"], "reference": folder / "reference"}
 
