@@ -16,6 +16,8 @@ DATA   ?= data
 RUNS   ?= runs
 LAUNCH ?=
 REFERENCE ?=
+INIT   ?= base
+FACTORS ?= $(MATRIX)
 PYTHON ?= python3
 
 VENV := .venv
@@ -34,7 +36,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE SET BASE DATA LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE SET BASE DATA LAUNCH REFERENCE INIT FACTORS RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
@@ -52,6 +54,9 @@ $(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
 
 $(RUN)/finetuned-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
 	@$(TENSORS) stages.finetune $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
+
+$(RUN)/rate-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
+	@$(TENSORS) stages.find_rate $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
 
 # What a scorer asks for (pipeline/scoring/scorers.py); nobody waits for what it does not.
 CLASSIFIER_SCORERS := buffer causal_prefix prefix occlusion gradient integrated_gradients attention
@@ -115,7 +120,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show agreement report export compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show agreement lr-find ablate report export compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -145,6 +150,22 @@ show: $(RUN)/shown/manifest.json  ## what masking does: heat and draws in the te
 	@if [ -t 1 ]; then cat $(RUN)/shown/shown.ansi; else cat $(RUN)/shown/shown.txt; fi; echo "page: $(RUN)/shown/index.html"
 agreement: $(RUN)/agreement/manifest.json  ## every scorer on the task text: how far do they agree?
 	@echo "agreement: $(RUN)/agreement/agreement.md"
+lr-find: $(RUN)/rate-$(INIT)/manifest.json  ## a learning rate to begin fine-tuning with: one short training up a ramp
+	@cat $(RUN)/rate-$(INIT)/rate.txt; echo "plot: $(RUN)/rate-$(INIT)/rate.svg"
+
+# Fine-tuning settings one at a time, each an artifact of its own: a + joins two, and one that is there is not made again.
+MATRIX := optimisation.optimizer='bertadam' trainer.epochs=20.0 trainer.learning_rate=5e-5 trainer.warmup_ratio=0.0 \
+  optimisation.layer_decay=0.9 optimisation.head_learning_rate=1e-3 optimisation.prior_decay=0.01 optimisation.averaging='ema' \
+  stabilisers.reinit_layers=1 stabilisers.mixout=0.1 stabilisers.dropout=0.2 robustness.attack='fgm' robustness.noise=5.0 \
+  loss.terms=['focal'] loss.label_smoothing=0.1 loss.agreement=1.0 loss.masked_words=0.1 \
+  head.layers='mean' head.pooling='mean' head.widths=[256] input.long='head_tail'
+ablated = $(RUN)/ablated-$(INIT)-$(subst ',,$(subst ",,$1))
+ablate: $(RUN)/finetuned-$(INIT)/manifest.json  ## fine-tuning settings one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"
+	@set -f; $(foreach f,$(FACTORS),$(TENSORS) stages.finetune --recipe '$(RECIPE)' --out '$(call ablated,$f)' \
+	  --init $(RUN)/$(INIT) --task $(RUN)/corpus/task --set $(OVERRIDES) $(foreach s,$(subst +, ,$f),"finetuned.$s");) true
+	@$(ROWS) stages.ablate --recipe '$(RECIPE)' --set $(OVERRIDES) --baseline $(RUN)/finetuned-$(INIT) \
+	  --others $(foreach f,$(FACTORS),'$(call ablated,$f)') --out $(RUN)/ablation-$(INIT)
+	@echo "ablation: $(RUN)/ablation-$(INIT)/ablation.md"
 report: $(RUN)/report/manifest.json  ## results side by side
 	@echo "report: $(RUN)/report/report.md"
 export: $(RUN)/static/manifest.json  ## the masked corpus, corruption frozen, for other trainers
