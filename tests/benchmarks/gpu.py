@@ -2,8 +2,8 @@
 
 As *training*, with BERT-base (12 layers × 768) in bf16 on one GPU, sequences of at most 512 tokens, 131,072 tokens a
 step in two micro-batches, and seconds of the wall. Padded lines take four: two do not fit into 80 GB. The limit is an
-8192 × 8192 × 8192 bf16 matrix product. *Best* is `Trainer` with `torch_compile` and four workers that make its batches;
-compiling is before the first step that counts.
+8192 × 8192 × 8192 bf16 matrix product. *Best* is `Trainer` with `torch_compile` and four workers that make its
+batches; compiling is before the first step that counts.
 
 The last table is a step of ours seen by the profiler: where the GPU's time goes. *Idle* is the share of the wall in
 which no kernel runs.
