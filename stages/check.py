@@ -31,6 +31,7 @@ SECTIONS = {
     "static": "export",
     "shown": "show",
     "agreement": "agree",
+    "predicted": "predict",
     "report": "report",
 }
 """Section of a recipe -> the stage that reads it. This table is the one place where stages are named to another."""
