@@ -14,6 +14,8 @@ SET    ?=
 BASE   ?=
 DATA   ?= data
 RUNS   ?= runs
+INPUT  ?=
+FROM   ?= $(if $(wildcard $(RUN)/finetuned-dapt/manifest.json),finetuned-dapt,finetuned-base)
 LAUNCH ?=
 REFERENCE ?=
 INIT   ?= base
@@ -36,7 +38,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE SET BASE DATA LAUNCH REFERENCE INIT FACTORS RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE SET BASE DATA INPUT FROM INIT FACTORS LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
@@ -120,7 +122,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show agreement lr-find ablate report export compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -128,6 +130,8 @@ help:  ## what can be typed
 	@printf '\n  %-28s %s\n' "RECIPE=$(RECIPE)" "experiment: $(basename $(notdir $(wildcard stages/recipes/*.toml)))" \
 	  'SET="$(SET)"' 'settings over the recipe: SET="dapt.trainer.steps=200 masked.mask_rate=0.3"' \
 	  'BASE=$(BASE)' 'start from a local folder or hub name: BASE=hfl/chinese-macbert-base' \
+	  'INPUT=$(INPUT)' 'a file of texts, for predict: txt, jsonl, csv, tsv, parquet' \
+	  'FROM=$(FROM)' 'the model that predicts' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
@@ -169,6 +173,12 @@ ablate: $(RUN)/finetuned-$(INIT)/manifest.json  ## fine-tuning settings one at a
 report: $(RUN)/report/manifest.json  ## results side by side
 	@echo "report: $(RUN)/report/report.md"
 export: $(RUN)/static/manifest.json  ## the masked corpus, corruption frozen, for other trainers
+
+predict: | $(VENV)/.stamp  ## ask a finished model about any file: INPUT=reviews.jsonl FROM=finetuned-dapt
+	@test -n '$(INPUT)' || { echo 'predict: name a file: make predict INPUT=reviews.jsonl' >&2; exit 2; }
+	@name=$$(basename '$(INPUT)'); out='$(RUN)'/predicted-$${name%%.*}; \
+	$(TENSORS) stages.predict --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' --texts '$(INPUT)' --out "$$out" && \
+	  echo "predicted: $$out"
 
 compare: | $(VENV)/.stamp  ## several recipes in one table: RECIPES="demo demo-random"
 	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }

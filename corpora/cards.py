@@ -85,6 +85,12 @@ class Card:
         return ("unlabeled",) if "unlabeled" in self.splits else self.splits
 
     @property
+    def remedy(self) -> str:
+        """Where wrong columns are put right; a file that is only predicted has a card made on the spot."""
+        made = self.path.suffix != ".toml"
+        return "name the right one, as in predicted.text" if made else f"correct [fields] in {self.path}"
+
+    @property
     def target(self) -> str | None:
         """The role a task on this corpus predicts."""
         return next((role for role in TARGETS if role in self.fields), None)

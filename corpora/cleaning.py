@@ -20,12 +20,16 @@ def in_silence(place: str, reason: str, text: object) -> None:
     """A `Reject` for what is read a second time: it was counted the first time."""
 
 
+def as_read(text: str) -> str:
+    """What a model is given of a text: no byte-order mark, one kind of line ends, é as one character (NFC)."""
+    return unicodedata.normalize("NFC", text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def clean(text: str, min_chars: int = 1) -> tuple[str | None, str | None]:
     """The text made clean and None, or None and the reason to drop it."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if reason := _unusable(text, min_chars):
+    if reason := _unusable(text.removeprefix("\ufeff"), min_chars):
         return None, reason
-    return unicodedata.normalize("NFC", text), None
+    return as_read(text), None
 
 
 def cleaned(rows: Iterable[Row], min_chars: int, reject: Reject) -> Iterator[Row]:
@@ -95,7 +99,7 @@ def _unusable(text: str, min_chars: int) -> str | None:
         return "empty"
     if "\0" in text:
         return "nul_character"  # a binary file, or UTF-16 taken for UTF-8
-    if _has_surrogate(text):
+    if has_surrogate(text):
         return "lone_surrogate"  # half a character: no UTF-8 can hold it
     seen = "".join(text.split())
     if all(unicodedata.category(char).startswith("C") for char in seen):
@@ -105,7 +109,8 @@ def _unusable(text: str, min_chars: int) -> str | None:
     return "too_short" if len(seen) < min_chars else None
 
 
-def _has_surrogate(text: str) -> bool:
+def has_surrogate(text: str) -> bool:
+    """Whether half a character is in a text: no UTF-8 can hold it, and no tokenizer reads it."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

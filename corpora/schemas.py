@@ -81,3 +81,10 @@ PREDICTIONS_OF = {
     "value": _schema(**_SAID, score=pa.float64(), predicted=pa.float64()),
 }
 """The same for each kind of task."""
+
+
+def predicted_schema(kind: str) -> pa.Schema:
+    """What a model of this kind of task says of the rows of any file."""
+    asked = {"place": pa.string(), "text": pa.string(), "text_pair": pa.string(), "tokens": _NAMES}
+    said = {field.name: field.type for field in PREDICTIONS_OF[kind] if field.name.startswith(("predicted", "prob"))}
+    return _schema(**asked, **said)

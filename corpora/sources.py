@@ -199,7 +199,7 @@ def _check_columns(columns: Iterable[str], card: Card, split: str, path: Path) -
         if columns and column not in columns:
             raise InputError(
                 f"no column {column!r} for {role} in {path}{nearest(column, columns)}: it has {', '.join(columns)}; "
-                f"correct [fields] in {card.path}"
+                + card.remedy
             )
 
 

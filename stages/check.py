@@ -32,6 +32,7 @@ SECTIONS = {
     "shown": "show",
     "agreement": "agree",
     "ablation": "ablate",
+    "predicted": "predict",
     "report": "report",
 }
 """Section of a recipe -> the stage that reads it. This table is the one place where stages are named to another."""

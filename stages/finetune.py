@@ -66,7 +66,8 @@ def finetune(config: FinetuneConfig, init: Path, task: Path, out: Path) -> dict[
         results.append(_seed(work, seed, max((result.dev for result in results), default=-np.inf)))
     if rank() == 0:
         write_corpus(out / "predictions", PREDICTIONS_OF[kind.kind], _predictions(work))
-        told = {"kind": kind.kind, "names": kind.names, "metric": metric, "seeds": [asdict(one) for one in results]}
+        told = {"kind": kind.kind, "names": kind.names, "metric": metric, "metrics": kind.metrics}
+        told |= {"seeds": [asdict(one) for one in results]}
         (out / evidence.FILE).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
     counted = {f"{part}_rows": len(split.rows) for part, split in work.splits.items()}
     cut = sum(int((split.lost > 0).sum()) for split in work.splits.values())

@@ -4,15 +4,26 @@
     make compare RECIPES="demo demo-random"
 
 reads   runs/<recipe>/   every finished finetuned-*, and the checkpoints they came from
-writes  report/          report.md, scores.svg, losses.svg, reliability.svg (of taggers); prints the table
+writes  report/          report.md, scores.svg, losses.svg, confusion.svg (of classes), reliability.svg (of taggers);
+                         prints the table
 """
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from pipeline.finetuning import evidence
+from pipeline.finetuning.pages import class_table, confusions, measures_table, title_of
 from pipeline.metrics import paired_difference
-from pipeline.reports import dots_svg, lines_svg, markdown_table, plus_minus, reliability_svg, terminal_table
+from pipeline.reports import (
+    dots_svg,
+    lines_svg,
+    markdown_table,
+    plus_minus,
+    reliability_svg,
+    terminal_table,
+)
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
@@ -20,7 +31,6 @@ from pipeline.run.stage import run
 
 ORDER = ["base", "dapt", "tapt", "dapt-tapt"]
 RELIABILITY = "reliability.json"
-HEAD = ["arm", "accuracy", "macro-F1", "against base", "steps", "tokens", "time", "dev loss"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +55,28 @@ class Arm:
         """`dapt` of `demo/dapt`."""
         return self.name.split("/")[-1]
 
+    @cached_property
+    def evidence(self) -> dict[str, object]:
+        """What every seed found."""
+        path = self.folder / f"finetuned-{self.last}" / evidence.FILE
+        if not path.exists():
+            raise InputError(f"{path.parent} is of an older version ({path.name} is missing): make it again")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    @property
+    def metric(self) -> str:
+        """What arms are compared by."""
+        return str(self.evidence["metric"])
+
+    @property
+    def beside(self) -> str:
+        """The measure shown beside it."""
+        return next(name for name in self.evidence["metrics"] if name != self.metric)
+
     @property
     def seeds(self) -> dict[int, float]:
-        """Test accuracy of every fine-tuning seed."""
-        start = "accuracy_seed_"
+        """What every fine-tuning seed reached on the test rows."""
+        start = f"{self.metric}_seed_"
         metrics = self.result["metrics"]
         return {int(name.removeprefix(start)): value for name, value in metrics.items() if name.startswith(start)}
 
@@ -56,30 +84,36 @@ class Arm:
 def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float]:
     """Write the report of one run, or of several side by side; metrics with each arm's accuracy."""
     arms, left_out = _comparable([arm for folder in runs for arm in _arms(folder, prefix=len(runs) > 1)])
-    rows = [_row(arm, arms[0], config.confidence) for arm in arms]
-    verdicts = _verdicts(arms, config.confidence)
+    rows, head = [_row(arm, arms[0], config.confidence) for arm in arms], _head(arms[0])
+    verdicts = _verdicts(arms, config.confidence) + _failed(arms)
     curves = {arm.name: _curve(arm) for arm in arms}
-    accuracies = {arm.name: list(arm.seeds.values()) for arm in arms}
-    (out / "scores.svg").write_text(dots_svg(accuracies, "test accuracy, %"), encoding="utf-8")
+    scores = {arm.name: list(arm.seeds.values()) for arm in arms}
+    (out / "scores.svg").write_text(dots_svg(scores, f"test {title_of(arms[0].metric)}, %"), encoding="utf-8")
     (out / "losses.svg").write_text(lines_svg(curves, "dev loss on fixed masks, own corpus"), encoding="utf-8")
     parts = [
         "# Did it help?",
         *verdicts,
         *left_out,
-        markdown_table(HEAD, rows),
+        markdown_table(head, rows),
         "![scores](scores.svg)",
         "![losses](losses.svg)",
     ]
+    parts += ["## All measures", _measures(arms), *_classes(arms, out)]
     keywords = _keywords(runs)
     if keywords:
         parts += ["## Keywords against planted truth", markdown_table(["", "precision", "recall", "F1"], keywords)]
     parts += _reliability(runs, out)
-    parts += ["## How to read it", _notes(config), "## Repeat", "```\n" + "\n".join(_commands(arms)) + "\n```"]
+    parts += [
+        "## How to read it",
+        _notes(config, arms[0]),
+        "## Repeat",
+        "```\n" + "\n".join(_commands(arms)) + "\n```",
+    ]
     (out / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print("\n" + terminal_table(HEAD, rows) + "\n")
+    print("\n" + terminal_table(head, rows) + "\n")
     for line in [*verdicts, *left_out]:
         print(line.replace("**", ""))
-    return {f"{arm.name}/accuracy": arm.result["metrics"]["accuracy"] for arm in arms}
+    return {f"{arm.name}/{arm.metric}": arm.result["metrics"][arm.metric] for arm in arms}
 
 
 def _arms(folder: Path, prefix: bool) -> list[Arm]:
@@ -108,6 +142,11 @@ def _comparable(arms: list[Arm]) -> tuple[list[Arm], list[str]]:
     return kept, lines
 
 
+def _head(arm: Arm) -> list[str]:
+    shown = [title_of(arm.metric), title_of(arm.beside)]
+    return ["arm", *shown, "against base", "steps", "tokens", "time", "dev loss"]
+
+
 def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
     result, made = arm.result["metrics"], arm.pretrained["metrics"]
     difference = (
@@ -118,8 +157,7 @@ def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
     losses = f"{made['dev_loss_before']:.2f} → {made['dev_loss']:.2f}" if "dev_loss" in made else ""
     return [
         arm.name,
-        plus_minus(result["accuracy"], result["accuracy_sd"]),
-        plus_minus(result["macro_f1"], result["macro_f1_sd"]),
+        *(plus_minus(result[name], result[f"{name}_sd"]) for name in (arm.metric, arm.beside)),
         difference,
         f"{made.get('steps', 0):,}",
         f"{made.get('tokens', 0) / 1e6:.1f} M",
@@ -143,7 +181,35 @@ def _verdict(arm: Arm, base: Arm, confidence: float) -> str:
     mean, low, high = paired_difference(arm.seeds, base.seeds, confidence)
     found = "better than" if low > 0 else "worse than" if high < 0 else "no different beyond noise from"
     interval = f"{confidence:.0%} interval [{low:+.1f}, {high:+.1f}] over {len(arm.seeds)} seeds"
-    return f"**{arm.name} is {found} {base.name}**: {mean:+.1f} accuracy, {interval}."
+    return f"**{arm.name} is {found} {base.name}**: {mean:+.1f} {title_of(arm.metric)}, {interval}."
+
+
+def _failed(arms: list[Arm]) -> list[str]:
+    """A line for each arm of which seeds gave every row one answer."""
+    failed = lambda arm: int(arm.result["metrics"]["degenerate"])
+    return [
+        f"{failed(arm)} of {len(arm.seeds)} seeds of {arm.name} gave every row the same answer; they are in the mean."
+        for arm in arms
+        if failed(arm)
+    ]
+
+
+def _measures(arms: list[Arm]) -> str:
+    """Everything that was measured on the test rows."""
+    names = list(arms[0].evidence["seeds"][0]["measured"])
+    return measures_table({arm.name: arm.result["metrics"] for arm in arms}, names, arms[0].metric)
+
+
+def _classes(arms: list[Arm], out: Path) -> list[str]:
+    """Every class of every arm, and what the best arm confuses; nothing where there are no classes."""
+    found = {arm.name: arm.evidence["seeds"] for arm in arms}
+    best = max(arms, key=lambda arm: arm.result["metrics"][arm.metric])
+    words, picture = confusions(best.name, found[best.name], list(best.evidence["names"]))
+    if picture:
+        (out / "confusion.svg").write_text(picture, encoding="utf-8")
+        words = [*words, "![confusion](confusion.svg)"]
+    table = class_table(found, best.name)
+    return ["## Classes", table, *words] if table else []
 
 
 def _curve(arm: Arm) -> list[tuple[float, float]]:
@@ -191,13 +257,15 @@ def _reliability(runs: list[Path], out: Path) -> list[str]:
     return ["## Can the tagger be believed?", markdown_table(head, rows), said, "![reliability](reliability.svg)"]
 
 
-def _notes(config: ReportConfig) -> str:
+def _notes(config: ReportConfig, arm: Arm) -> str:
     return (
-        "Accuracy and macro-F1 in percent on the test rows, mean ± standard deviation over fine-tuning seeds; the "
-        "best epoch was chosen on dev, test was looked at once. *Against base*: mean of the paired differences, seed "
-        f"by seed, with its {config.confidence:.0%} t-interval. Each checkpoint was pretrained once: what another "
-        "pretraining seed would change is not in the interval. *Dev loss*: held-out text of the arm's own corpus with "
-        "fixed whole-word masks, the same for every policy, before → after. Time is wall clock of pretraining."
+        f"{title_of(arm.metric)} and {title_of(arm.beside)} on the test rows, mean ± standard deviation over "
+        "fine-tuning seeds, in percent where there is a scale; the best epoch was chosen on dev, test was looked at "
+        "once. *Against base*: mean of the paired differences, seed by seed, with its "
+        f"{config.confidence:.0%} t-interval. Each checkpoint was pretrained once: what another pretraining seed "
+        "would change is not in the interval. *Dev loss*: held-out text of the arm's own corpus with fixed whole-word "
+        "masks, the same for every policy, before → after. Time is wall clock of pretraining. *Calibration error*: "
+        "how far probabilities are from the share that comes true, on average."
     )
 
 

@@ -54,7 +54,7 @@ class Project:
             os.utime(path, (0, 0))
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess:
-        ours = r"MAKE.*|MFLAGS|KEYMASK_CALL|RECIPE|SET|BASE|DATA|RUNS|LAUNCH|REFERENCE|PYTHON|RECIPES"
+        ours = r"MAKE.*|MFLAGS|KEYMASK_CALL|RECIPE|SET|BASE|DATA|INPUT|FROM|RUNS|LAUNCH|REFERENCE|PYTHON|RECIPES"
         environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
         command = ["make", "TORCH_INDEX=", *arguments]
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
@@ -86,7 +86,17 @@ def test_make_alone_lists_what_can_be_typed(project):
     text = project.make().stdout
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert len(targets) > 12 and all(f"make {name} " in text for name in targets)
-    variables = ("RECIPE=demo", 'SET=""', "DATA=data", "RUNS=runs", 'LAUNCH=""', "BASE=", "REFERENCE=")
+    variables = (
+        "RECIPE=demo",
+        'SET=""',
+        "DATA=data",
+        "INPUT=",
+        "FROM=finetuned-base",
+        "RUNS=runs",
+        'LAUNCH=""',
+        "BASE=",
+        "REFERENCE=",
+    )
     assert all(variable in text for variable in variables)
 
 
@@ -205,6 +215,23 @@ def test_a_recipe_elsewhere_is_named_after_its_file(project):
 def test_a_changed_requirement_is_not_met_by_an_old_environment(project):
     os.utime(project.folder / "requirements.txt", (2**31, 2**31))
     assert "making .venv" in project.make("-n", "dapt").stdout
+
+
+def test_a_file_is_predicted_by_the_best_adapted_model_there_is(project):
+    project.calls("base")
+    assert project.calls("predict", "INPUT=my/reviews.jsonl.gz") == ["predict predicted-reviews"]
+    project.calls("dapt")
+    project.make("predict", "INPUT=a.csv")
+    project.make("predict", "INPUT=a.csv", "FROM=finetuned-base")
+    asked = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.predict" in line]
+    assert [re.search(r"--model \S*/(\S+) --texts (\S+)", line).groups() for line in asked] == [
+        ("finetuned-base", "my/reviews.jsonl.gz"), ("finetuned-dapt", "a.csv"), ("finetuned-base", "a.csv")
+    ]  # fmt: skip
+
+
+def test_predicting_needs_a_file(project):
+    done = project.make("predict")
+    assert done.returncode == 2 and done.stderr.startswith("predict: name a file: make predict INPUT=")
 
 
 def test_comparing_needs_names(project):

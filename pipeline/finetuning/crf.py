@@ -25,13 +25,12 @@ class Crf(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """-log P(tags), summed over sequences: logits [B, L, C], labels [B, L], IGNORE where no word begins."""
         emissions, inside = at_words(logits.float(), labels != IGNORE)
-        tags, _ = at_words(labels, labels != IGNORE)
-        some = inside[:, :1].any(1)  # a text without a word has nothing to learn from
-        emissions, inside, tags = emissions[some], inside[some], tags[some].clamp(min=0)
-        if not some.any():
-            return logits.sum() * 0
+        tags = at_words(labels, labels != IGNORE)[0].clamp(min=0)
+        some = inside[:, 0].clone()
+        inside[:, 0] = True  # a text without a word is given one, and its loss left out
         score = path_score(emissions, tags, inside, self.start, self.transitions, self.end)
-        return (log_partition(emissions, inside, self.start, self.transitions, self.end) - score).sum()
+        every = log_partition(emissions, inside, self.start, self.transitions, self.end)
+        return torch.where(some, every - score, 0.0).sum()
 
 
 def at_words(values: Tensor, begins: Tensor) -> tuple[Tensor, Tensor]:

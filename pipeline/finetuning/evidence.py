@@ -57,6 +57,14 @@ def summary(task: Task, metric: str, results: Sequence[Result]) -> dict[str, flo
     return found | {f"{metric}_seed_{seed}": score for seed, score in scores.items()}
 
 
+def most_confused(shares: np.ndarray, count: int = 10) -> list[tuple[int, int, float]]:
+    """(true class, class given, share of the class): the largest confusions [K, K] there are, at most `count`."""
+    wrong = np.where(np.eye(len(shares), dtype=bool), 0, shares)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+    places = zip(*np.unravel_index(order, shares.shape), strict=True)
+    return [(int(i), int(j), float(wrong[i, j])) for i, j in places if wrong[i, j] > 0]
+
+
 def class_rows(results: Sequence[dict[str, object]]) -> dict[str, tuple[float, ...]]:
     """Class -> precision, recall, F1 (means over seeds), deviation of F1, how often it is there; in percent."""
     found = {}
@@ -70,7 +78,6 @@ def class_rows(results: Sequence[dict[str, object]]) -> dict[str, tuple[float, .
 
 def confused(results: Sequence[dict[str, object]]) -> np.ndarray:
     """float64 [K, K]: of the rows of a class, the share that was given each class; over all seeds. Or [0, 0]."""
-    total = np.sum([result["confusion"] for result in results], axis=0, dtype=np.float64).reshape(
-        -1, len(results[0]["confusion"])
-    )
+    tables = [np.array(result["confusion"], dtype=np.float64) for result in results]
+    total = np.sum([table.reshape(len(table), len(table)) for table in tables], axis=0)
     return total / np.maximum(total.sum(1, keepdims=True), 1)

@@ -48,7 +48,7 @@ class Layers(nn.Module):
         if self.mix:
             return self.mix(hidden)
         if self.choice == "one":
-            return hidden[self.layer]
+            return hidden[self.layer] + 0 * final  # so that no weight is without a gradient: processes wait for all
         few = hidden[-self.last :]
         if self.choice == "concat":
             return torch.cat(few, dim=-1)

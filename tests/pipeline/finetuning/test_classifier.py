@@ -1,11 +1,14 @@
 """Task models: made, asked, trained, saved, opened."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import WORDS
+from launcher import launched
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from pipeline.finetuning.classes import Classes, Ordered
@@ -32,6 +35,7 @@ from pipeline.finetuning.task import Task
 from pipeline.finetuning.values import Value
 from pipeline.models import load_classifier, load_token_classifier, load_tokenizer, save
 from pipeline.run.errors import InputError
+from pipeline.run.processes import rank
 from pipeline.trainer import TrainerConfig, train
 
 KINDS = ["bert", "roberta", "modernbert"]
@@ -96,6 +100,28 @@ def test_four_micro_batches_learn_the_same_as_one(checkpoints, task, head, read)
         train(Learning(model, loss_of(model, task)), batches, settings, "toy")
         found.append({name: x.clone() for name, x in model.state_dict().items()})
     torch.testing.assert_close(*found, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "read"),
+    [*(COMPOSITIONS[i] for i in (2, 4, 6)), (Classes(("no", "yes")), {"layers": "one", "layer": 1}, {})],
+)
+def test_two_processes_learn_the_same_as_one(checkpoints, tmp_path, task, head, read):
+    def learn(out: Path) -> None:
+        model = new_model(checkpoints["bert"], task, config(head, 8 if read else 30, **read), 0)
+        for layer in encoder_of(model).encoder.layer:
+            layer.attention.self.dropout.p = 0.0
+        reader = Reader(load_tokenizer(checkpoints["bert"]), 8 if read else 30, InputConfig(**read))
+        settings = TrainerConfig(steps=4, batch_size=8, learning_rate=1e-3)
+        train(Learning(model, loss_of(model, task)), Split.of(rows(task, 24), reader, task).batches, settings, "toy")
+        save_file(dict(model.state_dict()), f"{out}-{rank()}")
+
+    learn(tmp_path / "alone")
+    left = launched(lambda: learn(tmp_path / "two"), tmp_path)
+    assert [one.code for one in left] == [0, 0], left
+    alone, first, second = (load_file(tmp_path / name) for name in ("alone-0", "two-0", "two-1"))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    torch.testing.assert_close(first, alone, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
