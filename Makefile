@@ -133,6 +133,8 @@ help:  ## what can be typed
 	  'INPUT=$(INPUT)' 'a file of texts, for predict: txt, jsonl, csv, tsv, parquet' \
 	  'FROM=$(FROM)' 'the model that predicts' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
+	  'INIT=$(INIT)' 'checkpoint that lr-find and ablate fine-tune: INIT=dapt' \
+	  'FACTORS=…' 'settings that ablate tries, one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
 	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
@@ -155,20 +157,23 @@ show: $(RUN)/shown/manifest.json  ## what masking does: heat and draws in the te
 agreement: $(RUN)/agreement/manifest.json  ## every scorer on the task text: how far do they agree?
 	@echo "agreement: $(RUN)/agreement/agreement.md"
 lr-find: $(RUN)/rate-$(INIT)/manifest.json  ## a learning rate to begin fine-tuning with: one short training up a ramp
-	@cat $(RUN)/rate-$(INIT)/rate.txt; echo "plot: $(RUN)/rate-$(INIT)/rate.svg"
+	@echo "plot: $(RUN)/rate-$(INIT)/rate.svg, table: $(RUN)/rate-$(INIT)/rate.txt"
 
 # Fine-tuning settings one at a time, each an artifact of its own: a + joins two, and one that is there is not made again.
-MATRIX := optimisation.optimizer='bertadam' trainer.epochs=20.0 trainer.learning_rate=5e-5 trainer.warmup_ratio=0.0 \
-  optimisation.layer_decay=0.9 optimisation.head_learning_rate=1e-3 optimisation.prior_decay=0.01 optimisation.averaging='ema' \
-  stabilisers.reinit_layers=1 stabilisers.mixout=0.1 stabilisers.dropout=0.2 robustness.attack='fgm' robustness.noise=5.0 \
+# Of the matrix, what a task has no use for is left out.
+MATRIX := optimisation.optimizer=bertadam trainer.epochs=20.0 trainer.learning_rate=5e-5 trainer.warmup_ratio=0.0 \
+  optimisation.layer_decay=0.9 optimisation.head_learning_rate=1e-3 optimisation.prior_decay=1.0 optimisation.averaging=ema \
+  stabilisers.reinit_layers=1 stabilisers.mixout=0.1 stabilisers.dropout=0.2 robustness.attack=fgm robustness.noise=5.0 \
   loss.terms=['focal'] loss.label_smoothing=0.1 loss.agreement=1.0 loss.masked_words=0.1 \
-  head.layers='mean' head.pooling='mean' head.widths=[256] input.long='head_tail'
-ablated = $(RUN)/ablated-$(INIT)-$(subst ',,$(subst ",,$1))
+  head.layers=mean head.pooling=mean head.widths=[256] input.long=head_tail
+
 ablate: $(RUN)/finetuned-$(INIT)/manifest.json  ## fine-tuning settings one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"
-	@set -f; $(foreach f,$(FACTORS),$(TENSORS) stages.finetune --recipe '$(RECIPE)' --out '$(call ablated,$f)' \
-	  --init $(RUN)/$(INIT) --task $(RUN)/corpus/task --set $(OVERRIDES) $(foreach s,$(subst +, ,$f),"finetuned.$s");) true
-	@$(ROWS) stages.ablate --recipe '$(RECIPE)' --set $(OVERRIDES) --baseline $(RUN)/finetuned-$(INIT) \
-	  --others $(foreach f,$(FACTORS),'$(call ablated,$f)') --out $(RUN)/ablation-$(INIT)
+	@set -f; others=(); for factor in $(foreach f,$(FACTORS),"$f"); do out="$(RUN)/ablated-$(INIT)-$${factor//[\'\"]/}"; \
+	  if $(TENSORS) stages.finetune --recipe '$(RECIPE)' --init $(RUN)/$(INIT) --task $(RUN)/corpus/task --out "$$out" \
+	    --set $(OVERRIDES) finetuned.$${factor//+/ finetuned.}; then others+=("$$out"); \
+	  else code=$$?; test "$(origin FACTORS)-$$code" = file-2 || exit $$code; fi; done; \
+	$(ROWS) stages.ablate --recipe '$(RECIPE)' --set $(OVERRIDES) --baseline $(RUN)/finetuned-$(INIT) --others "$${others[@]}" \
+	  --out $(RUN)/ablation-$(INIT)
 	@echo "ablation: $(RUN)/ablation-$(INIT)/ablation.md"
 report: $(RUN)/report/manifest.json  ## results side by side
 	@echo "report: $(RUN)/report/report.md"

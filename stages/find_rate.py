@@ -5,7 +5,7 @@
 reads   base/ dapt/ tapt/ …   the checkpoint to start from
         corpus/task/          train rows
         the section [finetuned] of the recipe, whose batches and methods are those of the ramp
-writes  rate-<init>/          rate.json, the loss at each rate; rate.svg, its plot; rate.txt, the same for the terminal
+writes  rate-<init>/          rate.json, the loss at each rate; rate.svg, its plot; rate.txt, the same in text; prints it
 """
 
 import json
@@ -48,6 +48,7 @@ def _written(curve: Curve, out: Path) -> dict[str, float]:
     points = list(zip(curve.rates.tolist(), curve.losses.tolist(), curve.smooth.tolist(), strict=True))
     (out / "rate.svg").write_text(rates_svg(points, marks, "loss by learning rate"), encoding="utf-8")
     (out / "rate.txt").write_text(f"{rates_text(points, marks)}\n", encoding="utf-8")
+    print(f"\n{rates_text(points, marks)}\n")
     return marks
 
 
