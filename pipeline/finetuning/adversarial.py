@@ -28,7 +28,7 @@ _STEP, _MIX = -0x61C8864680B583EB, (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
 
 @dataclass(frozen=True)
 class RobustnessConfig:
-    """Changes of the embeddings that the model is to stand."""
+    """Changes of what it reads that the model is to stand."""
 
     attack: Literal["none", "fgm", "pgd", "freelb"] = "none"
     """fgm: one step along the gradient (Miyato et al. 2017); pgd: several from the sequence itself, back into a ball
@@ -48,8 +48,15 @@ class RobustnessConfig:
     of both, over 2."""
     noise: float = 0.0
     """NEFTune's alpha: uniform noise of alpha / sqrt(tokens x width) on every embedding (Jain et al. 2024)."""
+    hidden: float = 0.0
+    """Share of the tokens hidden from a classifier, those that decide first, at the beginning of each cycle of a
+    curriculum from hard to easy (TIACBM, Jarca et al. 2025); it falls to one token. 0 = none."""
+    cycles: int = 3
+    """Cycles of this curriculum."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.hidden < 1 or self.cycles < 1:
+            raise ValueError("hidden must be at least 0 and below 1, cycles at least 1")
         if min(self.radius, self.start, self.noise) < 0 or self.steps < 1 or self.step_size <= 0:
             raise ValueError("radius, start and noise must not be negative, steps at least 1, step_size positive")
         if not 0 < self.share <= 1:

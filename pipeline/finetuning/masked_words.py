@@ -1,5 +1,7 @@
 """A task learned beside masked words of the same text, so that the encoder goes on knowing language."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -57,7 +59,7 @@ class MaskedBeside:
         self.labelled = labelled
         vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
         self.masked = MaskedBatches(
-            _sequences(labelled, tokenizer.all_special_ids), masking, vocabulary, labelled.pad_id
+            sequences_of(labelled, tokenizer.all_special_ids), masking, vocabulary, labelled.pad_id
         )
 
     def __getattr__(self, name: str) -> object:
@@ -73,11 +75,12 @@ class MaskedBeside:
         return self.labelled.batch(indices, epochs, elapsed) | beside
 
 
-def _sequences(labelled: LabelledBatches, special: list[int]) -> Sequences:
-    """Every token but the special ones a word of its own, all alike."""
+def sequences_of(labelled: LabelledBatches, special: Sequence[int], importance: np.ndarray | None = None) -> Sequences:
+    """Every token but the special ones a word of its own; importance uint8 [tokens], or all alike."""
     ids = np.concatenate(labelled.input_ids).astype(np.int32)
     offsets = np.cumsum([0, *map(len, labelled.input_ids)])
     places = np.arange(len(ids)) - np.repeat(offsets[:-1], np.diff(offsets))
     words = np.where(np.isin(ids, special), -1, places).astype(np.int32)
     names = np.array(labelled.names(np.arange(len(labelled))), dtype="S")
-    return Sequences(names, offsets, ids, words, np.ones(len(ids), dtype=np.uint8))
+    importance = np.ones(len(ids), dtype=np.uint8) if importance is None else importance
+    return Sequences(names, offsets, ids, words, importance)

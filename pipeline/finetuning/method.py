@@ -4,15 +4,16 @@ fine_tune(model, task, batches, config, …)    afterwards its weights are plain
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor, nn
 
-from pipeline.batches import LabelledBatches
+from pipeline.batches import Batches, LabelledBatches
 from pipeline.finetuning.adversarial import RobustnessConfig, robust
 from pipeline.finetuning.classifier import Learning, Windowed, loss_of
+from pipeline.finetuning.curriculum import Curriculum
 from pipeline.finetuning.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.finetuning.losses import (
     Divergence,
@@ -61,7 +62,7 @@ class MethodConfig:
     stabilisers: StabiliserConfig = field(default_factory=StabiliserConfig)
     """What the model is made to forget, or kept from forgetting."""
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
-    """Changes of the embeddings that it is to stand."""
+    """Changes of what it reads that it is to stand."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """Low-rank adapters, for large bases."""
     patience: int = 0
@@ -107,8 +108,7 @@ def fine_tune(
     fresh = reinitialise_top(model, config.stabilisers.reinit_layers, trainer.seed)
     companions = _companions(model, config, trainer.seed, fresh)
     objective = _objective(model, task, batches, config, init)
-    if config.loss.masked_words:
-        batches = MaskedBeside(batches, load_tokenizer(init), MASKED_WORDS)
+    batches = _batches(task, batches, config, init, trainer.seed)
     optimizer = optimizer_of(config.optimisation, trainer, fresh)
     trained = train(objective, batches, trainer, label, evaluate, best, folder, optimizer, companions, config.patience)
     for companion in companions:
@@ -117,6 +117,18 @@ def fine_tune(
     if config.lora.rank:
         merge_adapters(model)
     return trained
+
+
+def _batches(task: Task, batches: LabelledBatches, config: MethodConfig, init: Path, seed: int) -> Batches:
+    """What is read: some of it hidden, or masked beside."""
+    read = config.robustness
+    if read.hidden and task.kind != "classes":
+        raise InputError(f"robustness.hidden counts which words speak for a class, and a task of {task.kind} has none")
+    if read.hidden:
+        batches = Curriculum(batches, load_tokenizer(init), read.hidden, read.cycles, seed)
+    if config.loss.masked_words:
+        batches = MaskedBeside(batches, load_tokenizer(init), replace(MASKED_WORDS, seed=seed))
+    return batches
 
 
 def _companions(model: nn.Module, config: MethodConfig, seed: int, fresh: Collection[Tensor]) -> list[Companion]:

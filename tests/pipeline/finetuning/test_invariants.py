@@ -1,5 +1,6 @@
 """Every technique learns the same however its batches are split, whenever it is killed, and by two processes."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -80,6 +81,14 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_unbroken_one(name, batches,
 @pytest.mark.parametrize("name", ["prior decay", "mean", "freelb, neftune", "r-drop", "thawing", "mixout"])
 def test_two_processes_learn_what_one_does(name, batches, tmp_path):
     assert Technique(TECHNIQUES[name]).holds_for_two(batches, tmp_path) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["freelb, neftune", "r-drop", "mixout"])
+def test_gradient_checkpointing_changes_nothing_that_is_learned(name, batches):
+    """With dropout, which is computed again as it was: of two answers, of each its own."""
+    technique = Technique(TECHNIQUES[name])
+    again = technique.learn(batches, replace(CONFIG, gradient_checkpointing=True))
+    assert apart(technique.learn(batches), again) < 1e-5
 
 
 @pytest.mark.parametrize("name", set(TECHNIQUES) - {"plain"})

@@ -170,6 +170,14 @@ def test_a_composition_learns(kind, head, loss, lively):
     assert trained.evaluation[metric] > 88 > before[metric] + 20
 
 
+def test_a_curriculum_is_for_classes(checkpoints):
+    config = MethodConfig(LossConfig(masked_words=0.1), robustness=RobustnessConfig(hidden=0.5))
+    _, trained = Toy("classes", checkpoints["bert"]).fine_tune(config)
+    assert trained.skipped == 0
+    with pytest.raises(InputError, match=r"robustness\.hidden counts which words speak for a class"):
+        Toy("tags", checkpoints["bert"]).fine_tune(config)
+
+
 def test_patience_ends_a_training(checkpoints):
     toy, trainer = Toy("classes", checkpoints["bert"]), replace(SHORT, steps=40, learning_rate=1e-9, evaluations=20)
     _, trained = toy.fine_tune(MethodConfig(patience=3), trainer)
