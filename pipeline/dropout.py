@@ -52,6 +52,23 @@ class TokenKeys:
                 return keys
         return None
 
+    def remembered(self) -> "Remembered":
+        """What makes the keys of now those of a layer that is computed again in backward."""
+        return Remembered(self, self._held)
+
+
+class Remembered:
+    """Within, the keys are those of another time. May be entered again: a graph that is kept is walked twice."""
+
+    def __init__(self, keys: TokenKeys, held: list[Tensor]) -> None:
+        self.keys, self.held, self.now = keys, held, held
+
+    def __enter__(self) -> None:
+        self.now, self.keys._held = self.keys._held, self.held
+
+    def __exit__(self, *_: object) -> None:
+        self.keys._held = self.now
+
 
 class Dropout(nn.Dropout):
     """In the place of `nn.Dropout`: drops by token keys where there are any, else as torch does."""

@@ -48,7 +48,7 @@ class Objective(nn.Module):
 
     def _computing_again(self) -> AbstractContextManager[None]:
         """What must hold while a layer is computed again in backward as it held in forward."""
-        return nullcontext()
+        return self.token_keys.remembered()
 
 
 class MaskedLM(Objective):

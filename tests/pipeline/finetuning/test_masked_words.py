@@ -1,9 +1,11 @@
 """A task beside masked words: one sum over the targets of the task."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from technique_toys import Technique, toy_batches
+from technique_toys import CONFIG, Technique, apart, toy_batches
 from torch.nn.functional import cross_entropy as plain_cross_entropy
 from transformers import AutoModelForSequenceClassification
 
@@ -87,9 +89,13 @@ def toy(checkpoints):
     return model
 
 
-def test_what_is_learned_does_not_depend_on_splits_kills_or_processes(checkpoints, beside, sequences, tmp_path):
+def test_what_is_learned_does_not_depend_on_splits_kills_processes_or_checkpointing(
+    checkpoints, beside, sequences, tmp_path
+):
     technique = Technique(make(checkpoints), toy(checkpoints), beside)
     batches = toy_batches(sequences)
     assert technique.holds_when_split(batches) < 1e-4
+    again = technique.learn(batches, replace(CONFIG, gradient_checkpointing=True))
+    assert apart(technique.learn(batches), again) < 1e-5
     assert technique.holds_when_killed(batches, tmp_path)
     assert technique.holds_for_two(batches, tmp_path) < 1e-4
