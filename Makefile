@@ -18,6 +18,8 @@ INPUT  ?=
 FROM   ?= $(if $(wildcard $(RUN)/finetuned-dapt/manifest.json),finetuned-dapt,finetuned-base)
 LAUNCH ?=
 REFERENCE ?=
+INIT   ?= base
+FACTORS ?= $(MATRIX)
 PYTHON ?= python3
 
 VENV := .venv
@@ -36,7 +38,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE SET BASE DATA INPUT FROM LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE SET BASE DATA INPUT FROM INIT FACTORS LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
@@ -54,6 +56,9 @@ $(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
 
 $(RUN)/finetuned-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
 	@$(TENSORS) stages.finetune $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
+
+$(RUN)/rate-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
+	@$(TENSORS) stages.find_rate $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
 
 # What a scorer asks for (pipeline/scoring/scorers.py); nobody waits for what it does not.
 CLASSIFIER_SCORERS := buffer causal_prefix prefix occlusion gradient integrated_gradients attention
@@ -117,7 +122,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show agreement report export predict compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -128,6 +133,8 @@ help:  ## what can be typed
 	  'INPUT=$(INPUT)' 'a file of texts, for predict: txt, jsonl, csv, tsv, parquet' \
 	  'FROM=$(FROM)' 'the model that predicts' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
+	  'INIT=$(INIT)' 'checkpoint that lr-find and ablate fine-tune: INIT=dapt' \
+	  'FACTORS=…' 'settings that ablate tries, one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
 	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
@@ -149,6 +156,25 @@ show: $(RUN)/shown/manifest.json  ## what masking does: heat and draws in the te
 	@if [ -t 1 ]; then cat $(RUN)/shown/shown.ansi; else cat $(RUN)/shown/shown.txt; fi; echo "page: $(RUN)/shown/index.html"
 agreement: $(RUN)/agreement/manifest.json  ## every scorer on the task text: how far do they agree?
 	@echo "agreement: $(RUN)/agreement/agreement.md"
+lr-find: $(RUN)/rate-$(INIT)/manifest.json  ## a learning rate to begin fine-tuning with: one short training up a ramp
+	@echo "plot: $(RUN)/rate-$(INIT)/rate.svg, table: $(RUN)/rate-$(INIT)/rate.txt"
+
+# Fine-tuning settings one at a time, each an artifact of its own: a + joins two, and one that is there is not made again.
+# Of the matrix, what a task has no use for is left out.
+MATRIX := optimisation.optimizer=bertadam trainer.epochs=20.0 trainer.learning_rate=5e-5 trainer.warmup_ratio=0.0 \
+  optimisation.layer_decay=0.9 optimisation.head_learning_rate=1e-3 optimisation.prior_decay=1.0 optimisation.averaging=ema \
+  stabilisers.reinit_layers=1 stabilisers.mixout=0.1 stabilisers.dropout=0.2 robustness.attack=fgm robustness.noise=5.0 \
+  loss.terms=['focal'] loss.label_smoothing=0.1 loss.agreement=1.0 loss.masked_words=0.1 \
+  head.layers=mean head.pooling=mean head.widths=[256] input.long=head_tail
+
+ablate: $(RUN)/finetuned-$(INIT)/manifest.json  ## fine-tuning settings one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"
+	@set -f; others=(); for factor in $(foreach f,$(FACTORS),"$f"); do out="$(RUN)/ablated-$(INIT)-$${factor//[\'\"]/}"; \
+	  if $(TENSORS) stages.finetune --recipe '$(RECIPE)' --init $(RUN)/$(INIT) --task $(RUN)/corpus/task --out "$$out" \
+	    --set $(OVERRIDES) finetuned.$${factor//+/ finetuned.}; then others+=("$$out"); \
+	  else code=$$?; test "$(origin FACTORS)-$$code" = file-2 || exit $$code; fi; done; \
+	$(ROWS) stages.ablate --recipe '$(RECIPE)' --set $(OVERRIDES) --baseline $(RUN)/finetuned-$(INIT) --others "$${others[@]}" \
+	  --out $(RUN)/ablation-$(INIT)
+	@echo "ablation: $(RUN)/ablation-$(INIT)/ablation.md"
 report: $(RUN)/report/manifest.json  ## results side by side
 	@echo "report: $(RUN)/report/report.md"
 export: $(RUN)/static/manifest.json  ## the masked corpus, corruption frozen, for other trainers

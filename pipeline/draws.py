@@ -10,9 +10,11 @@ from functools import lru_cache
 
 import numpy as np
 
-CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER, JOIN, CONTROL, CONTROL_CROSS, FALL, SCORE = range(1, 13)
+CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER, JOIN, CONTROL, CONTROL_CROSS, FALL, SCORE, NOISE, MIX = range(
+    1, 15
+)
 """Streams: draws for different purposes at one position are independent."""
-STREAMS = 13
+STREAMS = 15
 """One more than the last of them."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -1,10 +1,18 @@
-"""Optimiser and learning rate."""
+"""Optimiser and learning rate.
+
+An optimiser may keep an average of each parameter beside its moments, as `state[parameter]["average"]`
+(`finetuning/optimisers.py`): there it is saved, divided among processes and resumed with them. What is measured and
+exported is then the average.
+"""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+import torch
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
 from pipeline.run.errors import InputError
 
@@ -41,3 +49,23 @@ def adamw(
         {"params": [p for _, p in trained if p.dim() < 2], "weight_decay": 0.0},
     ]
     return AdamW(groups, lr=learning_rate, betas=(betas[0], betas[1]), eps=epsilon, fused=True)
+
+
+@torch.no_grad()
+def swap_averages(optimizer: Optimizer) -> None:
+    """Exchange every parameter with its average; where none is kept, nothing moves."""
+    for parameter, state in optimizer.state.items():
+        if "average" in state:
+            now = parameter.clone()
+            parameter.copy_(state["average"])
+            state["average"].copy_(now)
+
+
+@contextmanager
+def averaged(optimizer: Optimizer) -> Iterator[None]:
+    """Within, the parameters are their averages."""
+    swap_averages(optimizer)
+    try:
+        yield
+    finally:
+        swap_averages(optimizer)

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Sequence
 from html import escape
-from math import isnan
+from math import ceil, floor, isnan, log10
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -114,6 +114,48 @@ def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: s
         for j, value in enumerate(values[i]):
             parts += _cell(left + j * size, y, size, value)
     return _svg(parts, title, round(bottom + 130))
+
+
+def rates_svg(points: Sequence[tuple[float, float, float]], marks: dict[str, float], title: str) -> str:
+    """(rate, loss, smoothed loss) by the logarithm of the rate: dots and a line; what is marked has a line across."""
+    first, last, height = log10(points[0][0]), log10(points[-1][0]), 220
+    top = 1.3 * points[0][2]  # what diverges would flatten all that is to be seen
+    low, high = _range([min(smooth for *_, smooth in points), top])
+    x = lambda rate: 60 + (log10(rate) - first) / (last - first) * (WIDTH - 90)
+    y = lambda loss: TOP + (high - min(loss, high)) / (high - low) * height
+    parts = [
+        f'<text x="52" y="{y(v) + 4:.1f}" text-anchor="end">{v:.2f}</text>' for v in (low, (low + high) / 2, high)
+    ]
+    for decade in range(ceil(first - 1e-9), floor(last + 1e-9) + 1):
+        at = f'x="{x(10**decade):.1f}" y="{TOP + height + 18}" text-anchor="middle"'
+        parts.append(f"<text {at}>1e{decade}</text>")
+    parts += [
+        f'<circle cx="{x(rate):.1f}" cy="{y(loss):.1f}" r="2" fill="{COLOURS[0]}" fill-opacity=".4"/>'
+        for rate, loss, _ in points
+    ]
+    path = " ".join(f"{x(rate):.1f},{y(smooth):.1f}" for rate, _, smooth in points)
+    parts.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>')
+    for number, (name, rate) in enumerate(marks.items()):
+        colour, down = COLOURS[number + 1], TOP + 14 + 16 * number
+        parts.append(f'<path d="M{x(rate):.1f} {TOP}v{height}" stroke="{colour}"/>')
+        parts.append(f'<text x="{x(rate) + 6:.1f}" y="{down}" style="fill:{colour}">{escape(name)} {rate:.1e}</text>')
+    return _svg(parts, title, TOP + height + 30)
+
+
+def rates_text(points: Sequence[tuple[float, float, float]], marks: dict[str, float], lines: int = 20) -> str:
+    """The same for a terminal: a line for every so many rates, a bar as long as the smoothed loss."""
+    every = -(-len(points) // lines)
+    shown = points[every // 2 :: every]
+    longest = max(min(smooth, 1.3 * points[0][2]) for *_, smooth in shown)
+    rows = []
+    for rate, _, smooth in shown:
+        near = [
+            name for name, at in marks.items() if abs(log10(at / rate)) < abs(log10(shown[1][0] / shown[0][0])) / 2
+        ]
+        bar = "█" * round(40 * min(smooth / longest, 1.0))
+        rows.append(f"{rate:8.1e}  {smooth:7.3f}  {bar}{'  ← ' if near else ''}{', '.join(near)}")
+    told = ", ".join(f"{name} {rate:.1e}" for name, rate in marks.items())
+    return "\n".join(["    rate     loss", *rows, "", told])
 
 
 def _cell(x: float, y: float, size: float, value: float) -> list[str]:

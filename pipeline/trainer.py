@@ -8,14 +8,16 @@ and counters. What the hardware can hold (`per_device_batch_size`) is no part of
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from pipeline.batches import Batches
 from pipeline.checkpoints import Checkpoints
@@ -23,9 +25,9 @@ from pipeline.draws import DROPOUT, bits, visits
 from pipeline.journal import Journal
 from pipeline.layers import compile_layers
 from pipeline.loading import Load, Plan, in_background
-from pipeline.memory import Portions, heaviest, tokens_of
+from pipeline.memory import Portions, heaviest, suggested, tokens_of
 from pipeline.objectives import Objective
-from pipeline.optim import Schedule, adamw, rate_factor
+from pipeline.optim import Schedule, adamw, averaged, rate_factor, swap_averages
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.run.interruption import interruptible
@@ -41,6 +43,21 @@ STOP_AFTER = 20
 Evaluate = Callable[[], dict[str, float]]
 """Measures the model as it stands; called by every process."""
 
+MakeOptimizer = Callable[[Objective], Optimizer]
+"""An optimiser of an objective's parameters. What a group of them says of itself as `rate_factor` is what it takes of
+the learning rate; `elapsed` tells it how far the training is."""
+
+
+class Companion(Protocol):
+    """Goes along with a training, by nothing but its step: a run resumes anywhere."""
+
+    def begin(self, step: int, elapsed: float) -> None:
+        """A step begins; `elapsed` is the share of the training's tokens read when its middle is reached."""
+
+    def after_backward(self) -> None:
+        """The gradients of the step are there, not yet clipped."""
+
+
 HARDWARE = {"key": False}
 """Marks a setting that says what the machine can do: another value makes the same artifact."""
 
@@ -55,9 +72,9 @@ class TrainerConfig:
     """Passes over the data, used where steps = 0."""
     batch_size: int = 256
     """Sequences of a step over all processes and micro-batches: part of the experiment, whatever the hardware."""
-    per_device_batch_size: int = field(default=32, metadata=HARDWARE)
-    """Sequences a process holds at once at most; the rest of its share of the batch is accumulated. Halved when memory
-    does not suffice."""
+    per_device_batch_size: int = field(default=0, metadata=HARDWARE)
+    """Sequences a process holds at once at most; the rest of its share of the batch is accumulated. 0 = 32 on a CPU,
+    and as many as keep a GPU busy, some 65,000 tokens. Halved when memory does not suffice."""
     learning_rate: float = 5e-4
     """Peak learning rate (Gururangan et al. 2020 for DAPT; 1e-4 for TAPT)."""
     warmup_ratio: float = 0.06
@@ -89,9 +106,9 @@ class TrainerConfig:
     """Seed of order and dropout."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "per_device_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
+        for name, least in (("batch_size", 1), ("per_device_batch_size", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
         for name in ("warmup_ratio", "decay_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
@@ -112,6 +129,7 @@ class Trained:
     """What a training leaves behind beside the weights."""
 
     steps: int
+    """Steps made: fewer than were planned where patience ended the training."""
     tokens: int
     """Tokens read, without padding, over all processes."""
     seconds: float
@@ -130,14 +148,20 @@ def train(
     evaluate: Evaluate | None = None,
     best: str = "",
     folder: Path | None = None,
+    optimizer: MakeOptimizer | None = None,
+    companions: Sequence[Companion] = (),
+    patience: int = 0,
 ) -> Trained:
     """Train `objective` in place. With `best`, end with the weights of the best measurement of that metric.
+
+    With `patience`, end the training after so many measurements in a row that were no better than the best. Where the
+    optimiser averages weights (`optim.py`), the average is what is measured and what the training ends with.
 
     With `folder`, keep checkpoints and logs there, continue from what a stopped run left, and stop on a signal with a
     checkpoint (Interrupted). The best weights are not in the checkpoints: `best` and `folder` exclude each other.
     """
     assert not (best and folder)
-    run = _Run(objective, batches, config, folder)
+    run = _Run(objective, batches, config, folder, optimizer, companions)
     line = Progress(run.plan.steps, label, run.first)
     best_of = _Best(objective, best)
     measured_at = evaluation_steps(run.plan.steps, config.evaluations if evaluate else 0)
@@ -146,31 +170,46 @@ def train(
         for load in loads:
             line.step(run.step(load))
             if load.step in measured_at:
-                with run.pause(), whole(run.model, objective):
+                with run.pause(), averaged(run.optimizer), whole(run.model, objective):
                     measured = best_of.see(_measure(objective, evaluate))
                 run.journal.write(load.step, {f"dev/{name}": value for name, value in measured.items()})
+                if patience and gathered([best_of.stale])[0] >= patience:
+                    break
             run.save_if_due(load.step)
     line.close()
     run.journal.close()
+    swap_averages(run.optimizer)
     gather(run.model, objective)
     objective.to(processes().device)
     best_of.restore()
-    return Trained(run.plan.steps, run.tokens, time.time() - run.started, run.skipped, best_of.evaluation)
+    return Trained(run.steps, run.tokens, time.time() - run.started, run.skipped, best_of.evaluation)
 
 
 class _Run:
     """A training under way: model, optimiser, counters, logs."""
 
-    def __init__(self, objective: Objective, batches: Batches, config: TrainerConfig, folder: Path | None) -> None:
-        self.config = config
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Batches,
+        config: TrainerConfig,
+        folder: Path | None,
+        make: MakeOptimizer | None,
+        companions: Sequence[Companion],
+    ) -> None:
+        self.config, self.companions = config, companions
         steps = config.steps_for(len(batches))
         _check_share(config)
-        self.plan = Plan(batches, config.seed, steps, config.batch_size, config.per_device_batch_size, rank(), world())
+        held = config.per_device_batch_size or suggested(batches)
+        self.plan = Plan(batches, config.seed, steps, config.batch_size, held, rank(), world())
         self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
         self.objective = objective
+        if companions and processes().is_fsdp2:
+            raise InputError("mixout and unfreeze_ratio hold the whole model: launch without FSDP")
         park(objective)
-        optimizer = adamw(objective, config.learning_rate, config.adam_betas, config.adam_epsilon, config.weight_decay)
+        optimizer = make(objective) if make else self._adamw()
         self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})
+        self.steps = self.first
         self.tokens, self.skipped = int(counters.get("tokens", 0)), int(counters.get("skipped", 0))
         self.model, self.optimizer = prepared(objective, optimizer)
         trained = processes().unwrap_model(self.model)
@@ -186,6 +225,10 @@ class _Run:
         self.asked: Callable[[], str] = lambda: ""
         self.portions, self.not_finite = Portions(), 0
         self.tokens_before, self.started, self.saved = self.tokens, time.time(), time.time()
+
+    def _adamw(self) -> Optimizer:
+        config = self.config
+        return adamw(self.objective, config.learning_rate, config.adam_betas, config.adam_epsilon, config.weight_decay)
 
     def rehearse(self) -> None:
         """Several processes settle first what fits into memory: once in an exchange, none can step back.
@@ -220,12 +263,16 @@ class _Run:
 
     def _step(self, load: Load) -> str:
         targets = self._agree(load)
+        for companion in self.companions:
+            companion.begin(load.step, load.elapsed)
         losses = self._backward(load, targets)
+        for companion in self.companions:
+            companion.after_backward()
         loss = float(self._sum(losses.sum())) / max(targets, 1)
         norm = float(processes().clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm))
         rate = self.config.learning_rate_at(load.elapsed)
         self._update(load, losses, norm, rate)
-        self.tokens += load.tokens
+        self.tokens, self.steps = self.tokens + load.tokens, load.step + 1
         if (load.step + 1) % GIVE_BACK_EVERY == 0 and processes().device.type == "cpu":
             give_back_memory()
         speed = (self.tokens - self.tokens_before) / (time.time() - self.started)
@@ -289,12 +336,12 @@ class _Run:
         return torch.stack(losses)
 
     def _loss(self, batch: dict[str, Tensor], model: nn.Module) -> Tensor:
-        return model(**{name: x.to(processes().device, non_blocking=True) for name, x in batch.items()})
+        return model(**self.objective.arranged(batch))
 
     def _update(self, load: Load, losses: Tensor, norm: float, rate: float) -> None:
         """Step the optimiser, or leave the step out where the gradient is not finite (every process sees one norm)."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"], group["elapsed"] = rate * group.get("rate_factor", 1.0), load.elapsed
         if np.isfinite(norm) or self.scaler:  # a scaler leaves the step out itself, and scales down
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -348,20 +395,30 @@ class _Run:
 
 
 class _Best:
-    """The last measurement, or with a metric's name the best, with the weights that gave it."""
+    """The last measurement, or with a metric's name the best, with the weights that gave it.
+
+    The highest is the best, of what is called a loss the lowest.
+    """
 
     def __init__(self, objective: Objective, metric: str) -> None:
         self.objective, self.metric = objective, metric
         self.evaluation: dict[str, float] = {}
         self.weights: dict[str, Tensor] = {}
+        self.stale = 0
+        """Measurements since the best one."""
 
     def see(self, evaluation: dict[str, float]) -> dict[str, float]:
-        better = not self.evaluation or not self.metric or evaluation[self.metric] > self.evaluation[self.metric]
+        better = not self.evaluation or not self.metric or self._score(evaluation) > self._score(self.evaluation)
+        self.stale = 0 if better else self.stale + 1
         if better:
             self.evaluation = evaluation
         if better and self.metric:  # a true copy: detach() alone would go on changing
             self.weights = {name: t.detach().cpu().clone() for name, t in self.objective.state_dict().items()}
         return evaluation
+
+    def _score(self, evaluation: dict[str, float]) -> float:
+        value = evaluation[self.metric]
+        return -value if self.metric.endswith("loss") else value
 
     def restore(self) -> None:
         if self.weights:

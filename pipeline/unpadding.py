@@ -1,8 +1,9 @@
 """Sequences of a batch side by side in one row, without padding and without seeing each other.
 
 Everything in an encoder but attention treats tokens one by one: there the row [1, T] costs what its T real tokens
-cost. Attention runs on groups of sequences of like length, cut out of the row and put back (`attend`); that is the
-only place where anything is padded. The idea is unpadding (Portes et al. 2023, MosaicBERT; Warner et al. 2024,
+cost. Attention (`attend`) is given the row as it is where a kernel knows where sequences begin (`flash.py`, on a GPU
+in half precision); elsewhere it runs on groups of sequences of like length, cut out of the row and put back, the only
+place where anything is padded. The idea is unpadding (Portes et al. 2023, MosaicBERT; Warner et al. 2024,
 ModernBERT); it wastes less than packing to a fixed length, which leaves gaps in the linear layers and computes
 attention between strangers only to mask it.
 
@@ -13,6 +14,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from pipeline import flash
 from pipeline.dropout import DroppedAttention, places
 
 ATTENTION = "keymask_unpadded"
@@ -41,14 +44,23 @@ class Group:
     keys: Tensor | None = None  # int64 [n, 1, l]: token keys, where dropout is drawn by them
 
 
-class Groups:
-    """All of a row. No list: torch.compile would make a layer anew for every number of them."""
+class Layout:
+    """Where the sequences of a row begin and end, in the forms in which attention asks for it.
 
-    def __init__(self, groups: list[Group]) -> None:
-        self.groups = groups
+    No list or tuple: torch.compile would make a layer anew for every number of sequences.
+    """
 
-    def __iter__(self) -> Iterator[Group]:
-        return iter(self.groups)
+    def __init__(self, lengths: list[int], device: torch.device, keys: Tensor | None = None) -> None:
+        self.lengths, self.device, self.keys = lengths, device, keys
+        self.longest = max(lengths)
+        self.kernel = flash.runs_on(device)
+        self.starts = on_device(torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32), device)
+        """int32 [B + 1]: where each sequence begins, and where the last one ends."""
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Sequences of like length together."""
+        return groups_of(self.lengths, self.device, self.keys)
 
 
 def groups_of(lengths: list[int], device: torch.device, keys: Tensor | None = None) -> list[Group]:
@@ -94,6 +106,11 @@ class _Cut(torch.autograd.Function):
         return _moved(taken, None, ctx.take, ctx.size), None, None, None
 
 
+def taken(source: Tensor, places: Tensor) -> Tensor:
+    """`source[places]` of places that are all different, with a backward that knows it."""
+    return _Cut.apply(source, places, None, len(places))
+
+
 def _moved(source: Tensor, take: Tensor | None, put: Tensor | None, size: int) -> Tensor:
     """`source[take]` at the places `put` of a tensor of `size` rows; zeros elsewhere."""
     taken = source if take is None else source.index_select(0, take)
@@ -104,7 +121,7 @@ class _Join(torch.autograd.Function):
     """Blocks back into one row; backward cuts the row's gradient into the blocks'."""
 
     @staticmethod
-    def forward(ctx, groups: Groups, tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, groups: list[Group], tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
         ctx.groups, ctx.sizes = groups, [len(block) for block in blocks]
         row = blocks[0].new_empty((tokens, *blocks[0].shape[1:]))
         for group, block in zip(groups, blocks, strict=True):
@@ -126,7 +143,7 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     *,
-    groups: Groups,
+    layout: Layout,
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
@@ -134,18 +151,37 @@ def attend(
 
     `sliding_window` is FlashAttention's, as transformers passes it on: only tokens nearer than that are seen.
     """
-    rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # [T, H, D]
+    rows = [x.squeeze(0).transpose(0, 1) for x in (query, key, value)]  # [T, H, D]
+    if layout.kernel and flash.takes(query):
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        near = -1 if sliding_window is None else sliding_window - 1
+        return flash.attention(*rows, layout.starts, layout.longest, dropout, scale, near)[None], None
+    return _in_groups(module, *rows, layout, dropout, scaling, sliding_window)[None], None
+
+
+@torch.compiler.disable  # every batch has other groups
+def _in_groups(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Layout,
+    dropout: float,
+    scaling: float | None,
+    sliding_window: int | None,
+) -> Tensor:
+    """[T, H, D]: group by group."""
     blocks = []
-    for group in groups:
+    for group in layout.groups:
         n, longest = group.shape
-        q, k, v = (_block(x, group).unflatten(0, (n, longest)).transpose(1, 2) for x in rows)  # [n, H, l, D]
+        q, k, v = (_block(x, group).unflatten(0, (n, longest)).transpose(1, 2) for x in (query, key, value))
         seen = _seen(group, sliding_window, q.device)
         if dropout and group.keys is not None and q.device.type == "cpu":  # kernels of a GPU draw for themselves
             out = _dropped(q, k, v, seen, group.keys, module.place, dropout, scaling)
         else:
             out = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scaling)
         blocks.append(out.transpose(1, 2).flatten(0, 1))
-    return _Join.apply(groups, query.shape[2], *blocks)[None], None
+    return _Join.apply(layout.groups, len(query), *blocks)
 
 
 def _dropped(
@@ -171,13 +207,25 @@ def _seen(group: Group, sliding_window: int | None, device: torch.device) -> Ten
     return near if group.inside is None else near & group.inside
 
 
-def unpad(batch: dict[str, Tensor], first_position: int) -> dict[str, object]:
-    """A right-padded batch [B, L] as one row [1, T] with `position_ids`, and `groups` for `attend`."""
+def unpad(batch: dict[str, Tensor], first_position: int, device: torch.device) -> dict[str, object]:
+    """A right-padded batch [B, L] as one row [1, T] with `position_ids`, and its `layout` for `attend` on `device`.
+
+    The row is made where the batch is: on the host, nobody has to wait for a device that is still computing.
+    """
     inside = batch["attention_mask"].bool()
-    row = {name: x[inside][None] for name, x in batch.items() if name != "attention_mask"}
-    positions = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
-    groups = Groups(groups_of(inside.sum(1).tolist(), inside.device, batch.get("token_keys")))
-    return {**row, "position_ids": positions[inside][None] + first_position, "groups": groups}
+    cells = inside.flatten().nonzero()[:, 0]
+    row = {name: x.flatten()[cells][None] for name, x in batch.items() if name != "attention_mask"}
+    positions = (cells % inside.shape[1] + first_position)[None]
+    return {
+        **row,
+        "position_ids": positions,
+        "layout": Layout(inside.sum(1).tolist(), device, batch.get("token_keys")),
+    }
+
+
+def on_device(x: Tensor, device: torch.device) -> Tensor:
+    """The same on a device, which takes it when it comes to it; the host does not wait."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" and not x.is_cuda else x.to(device)
 
 
 def first_position(model: PreTrainedModel) -> int:
@@ -201,7 +249,7 @@ def can_unpad(model: PreTrainedModel) -> bool:
     with torch.no_grad():
         padded = model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask]
         with unpadded_attention(model):
-            row = unpad({"input_ids": ids, "attention_mask": mask}, first_position(model))
+            row = unpad({"input_ids": ids, "attention_mask": mask}, first_position(model), device)
             found = model.base_model(**row).last_hidden_state[0]
     model.train(training)
     return bool(torch.isfinite(padded).all()) and torch.allclose(found, padded, atol=1e-3, rtol=1e-3)
@@ -217,5 +265,5 @@ def unpadded_attention(model: PreTrainedModel) -> Iterator[None]:
         model.config._attn_implementation = before
 
 
-ALL_ATTENTION_FUNCTIONS.register(ATTENTION, torch.compiler.disable(attend))  # every batch has other groups
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)
 ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda **_: None)

@@ -31,6 +31,7 @@ SECTIONS = {
     "static": "export",
     "shown": "show",
     "agreement": "agree",
+    "ablation": "ablate",
     "predicted": "predict",
     "report": "report",
 }

@@ -12,9 +12,8 @@ writes  finetuned-<init>/     the model of the best dev seed and task.json, what
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from torch import nn
@@ -23,65 +22,22 @@ from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import PREDICTIONS_OF
 from pipeline.draws import bits
 from pipeline.finetuning import evidence
-from pipeline.finetuning.classifier import Learning, ModelConfig, inner, loss_of, new_model, save_task
+from pipeline.finetuning.classifier import inner, new_model, save_task
+from pipeline.finetuning.config import FinetuneConfig
 from pipeline.finetuning.evidence import Result, result_of, summary
-from pipeline.finetuning.heads import HeadConfig
-from pipeline.finetuning.inputs import InputConfig, Reader
+from pipeline.finetuning.inputs import Reader
 from pipeline.finetuning.labels import Labels
+from pipeline.finetuning.method import fine_tune
 from pipeline.finetuning.split import Split, cut_of
 from pipeline.finetuning.task import Answers, Row, Task
-from pipeline.finetuning.tasks import task_of
+from pipeline.finetuning.tasks import COLUMNS, task_of
 from pipeline.models import load_tokenizer, model_card, save
 from pipeline.run.artifact import SCRATCH, keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank, say, wait_for_all
 from pipeline.run.stage import run
-from pipeline.trainer import TrainerConfig, train
 
-COLUMNS = ("id", "text", "text_pair", "label", "labels", "tokens", "tags", "score")
 PARTS = ("train", "dev", "test")
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """How a task model is made and trained, the same for every checkpoint that is compared."""
-
-    max_length: int = 128
-    """Longest input in ids; what of a longer one is read, `input.long` says."""
-    seeds: tuple[int, ...] = (13, 43, 83, 181, 271)
-    """Seeds of head, order and dropout; every one is reported (the first of Train No Evil's)."""
-    keep_seeds: bool = False
-    """Keep every seed's model in seeds/<seed>/, so that make agreement can say what another seed changes. Off, as five
-    large models are five times the disk."""
-    metric: str = ""
-    """What chooses the best epoch on dev, and what reports compare; empty: accuracy of classes, kappa of ordered ones,
-    micro_f1 of labels, f1 of tags, spearman of a value."""
-    ordered: bool = False
-    """Labels are whole numbers in an order, as stars are, and to be near is better than to be far."""
-    thresholds: Literal["half", "one", "each"] = "half"
-    """Of a task of several labels: the probability from which one is given is one half, or tuned on dev, one for all
-    labels or each its own."""
-    input: InputConfig = field(default_factory=InputConfig)
-    """What is read of a row."""
-    head: HeadConfig = field(default_factory=HeadConfig)
-    """What is put on the encoder."""
-    trainer: TrainerConfig = field(
-        default_factory=lambda: TrainerConfig(
-            epochs=10, batch_size=32, learning_rate=2e-5, warmup_ratio=0.1, adam_betas=(0.9, 0.999), evaluations=10
-        )
-    )
-    """Length and pace; debiased AdamW and enough epochs for few labels (Zhang et al. 2021)."""
-
-    def __post_init__(self) -> None:
-        if not self.seeds:
-            raise ValueError("seeds must name at least one seed")
-        if self.trainer.evaluations < 1:
-            raise ValueError("trainer.evaluations must be at least 1: the best epoch is chosen on dev")
-
-    @property
-    def model(self) -> ModelConfig:
-        """How the model reads and answers."""
-        return ModelConfig(self.max_length, self.input, self.head)
 
 
 @dataclass(frozen=True)
@@ -145,8 +101,8 @@ def _seed(work: Work, seed: int, best: float) -> Result:
     model = new_model(work.init, work.task, config.model, seed).to(processes().device)
     measure = lambda: dev.measure(work.task, work.task.answers(model, dev.batches))
     trainer = replace(config.trainer, seed=int(bits(config.trainer.seed, seed)) >> 33)
-    objective = Learning(model, loss_of(model, work.task))
-    trained = train(objective, work.splits["train"].batches, trainer, f"seed {seed}", measure, best=work.metric)
+    batches, label = work.splits["train"].batches, f"seed {seed}"
+    trained = fine_tune(model, work.task, batches, config, trainer, work.init, label, measure, work.metric)
     task = _tuned(work, model)
     answers = task.answers(model, test.batches)
     result = result_of(seed, trained.evaluation[work.metric], trained.steps, task, test, answers)

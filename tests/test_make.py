@@ -54,7 +54,7 @@ class Project:
             os.utime(path, (0, 0))
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess:
-        ours = r"MAKE.*|MFLAGS|KEYMASK_CALL|RECIPE|SET|BASE|DATA|INPUT|FROM|RUNS|LAUNCH|REFERENCE|PYTHON|RECIPES"
+        ours = "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|FACTORS|LAUNCH|REFERENCE|PYTHON"
         environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
         command = ["make", "TORCH_INDEX=", *arguments]
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
@@ -93,6 +93,8 @@ def test_make_alone_lists_what_can_be_typed(project):
         "INPUT=",
         "FROM=finetuned-base",
         "RUNS=runs",
+        "INIT=base",
+        "FACTORS=",
         'LAUNCH=""',
         "BASE=",
         "REFERENCE=",
@@ -227,6 +229,35 @@ def test_a_file_is_predicted_by_the_best_adapted_model_there_is(project):
     assert [re.search(r"--model \S*/(\S+) --texts (\S+)", line).groups() for line in asked] == [
         ("finetuned-base", "my/reviews.jsonl.gz"), ("finetuned-dapt", "a.csv"), ("finetuned-base", "a.csv")
     ]  # fmt: skip
+
+
+def test_a_learning_rate_is_looked_for_from_any_checkpoint(project):
+    assert project.calls("lr-find") == [*ALL[:2], "find_rate rate-base"]
+    assert project.calls("lr-find") == []
+    assert project.calls("lr-find", "INIT=dapt")[-1] == "find_rate rate-dapt"
+
+
+def test_settings_are_tried_one_at_a_time_and_several_where_they_are_joined(project):
+    factors = "FACTORS=stabilisers.mixout=0.1+head.pooling=mean loss.terms=['focal']"
+    tried = ["ablated-base-stabilisers.mixout=0.1+head.pooling=mean", "ablated-base-loss.terms=[focal]"]
+    calls = project.calls("ablate", factors, "SET=finetuned.seeds=[1,2]")
+    assert calls[-3:] == [*(f"finetune {name}" for name in tried), "ablate ablation-base"]
+    *_, one, other, table = (project.folder / "commands").read_text().splitlines()
+    assert one.endswith("--set finetuned.seeds=[1,2] finetuned.stabilisers.mixout=0.1 finetuned.head.pooling=mean")
+    assert other.endswith("finetuned.loss.terms=['focal']")
+    assert f"--others runs/demo/{tried[0]} runs/demo/{tried[1]} --out" in table
+
+
+@pytest.mark.parametrize("given", [(), ("FACTORS=head.pooling=mean head.widths=[256]",)])
+def test_what_a_task_has_no_use_for_is_left_out_of_the_matrix_but_not_of_what_is_asked_for(project, given):
+    python = project.folder / ".venv" / "bin" / "python"
+    python.write_text(
+        python.read_text().replace('mkdir -p "$out"', '[[ "$*" == *head.pooling=mean* ]] && exit 2\nmkdir -p "$out"')
+    )
+    done = project.make("ablate", *given)
+    table = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.ablate" in line]
+    assert done.returncode == (2 if given else 0) and len(table) == (0 if given else 1)
+    assert given or ("pooling" not in table[0] and "head.widths=[256]" in table[0])
 
 
 def test_predicting_needs_a_file(project):

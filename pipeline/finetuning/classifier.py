@@ -88,9 +88,9 @@ class Windowed(nn.Module):
         return SimpleNamespace(logits=total)
 
     def cut(self, x: Tensor) -> Tensor:
-        """[B, L] -> [B, windows, size], or as long as the row where that is shorter."""
-        size = min(self.size, x.shape[1])
-        return nn.functional.pad(x, (0, -x.shape[1] % size)).unflatten(1, (-1, size))
+        """[..., L] -> [..., windows, size], or as long as the row where that is shorter."""
+        size = min(self.size, x.shape[-1])
+        return nn.functional.pad(x, (0, -x.shape[-1] % size)).unflatten(-1, (-1, size))
 
     def gradient_checkpointing_enable(self, how: dict[str, object]) -> None:
         """Of the model's layers."""

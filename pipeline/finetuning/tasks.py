@@ -18,6 +18,9 @@ from pipeline.finetuning.task import Row, Task
 from pipeline.finetuning.values import Value
 from pipeline.run.errors import InputError
 
+COLUMNS = ("id", "text", "text_pair", "label", "labels", "tokens", "tags", "score")
+"""Of the corpus: all that a task of any kind is read from."""
+
 KINDS: dict[str, type[Task]] = {kind.kind: kind for kind in (Classes, Ordered, Labels, Tags, Value)}
 
 

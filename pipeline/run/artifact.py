@@ -112,7 +112,8 @@ def open_draft(folder: Path, key: str, config: Manifest) -> Path:
     draft = draft_of(folder)
     begun = _begun(draft)
     if draft.exists() and begun.get("key") != key:
-        changed = _changes(begun.get("config", config), config)
+        pairs = changes(begun.get("config", config), config).items()
+        changed = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in pairs)
         say(f"! {draft} was begun with other {f'settings ({changed})' if changed else 'inputs'}: begun anew")
         shutil.rmtree(draft)
     draft.mkdir(parents=True, exist_ok=True)
@@ -207,10 +208,10 @@ def _begun(draft: Path) -> Manifest:
         return {}
 
 
-def _changes(before: Manifest, now: Manifest) -> str:
-    """`trainer.learning_rate 0.001 -> 0.0005` for each setting that differs."""
+def changes(before: Manifest, now: Manifest) -> dict[str, tuple[object, object]]:
+    """`trainer.learning_rate`: (0.001, 0.0005), for each setting that differs."""
     one, other = _flat(before), _flat(json.loads(json.dumps(now)))  # as JSON: a tuple is a list
-    return ", ".join(f"{n} {one.get(n)} -> {other.get(n)}" for n in sorted(one | other) if one.get(n) != other.get(n))
+    return {n: (one.get(n), other.get(n)) for n in sorted(one | other) if one.get(n) != other.get(n)}
 
 
 def _flat(config: Manifest, prefix: str = "") -> Manifest:

@@ -28,8 +28,8 @@ def graphs() -> int:
 @pytest.mark.parametrize(("kind", "again"), [("bert", False), ("bert", True), ("modernbert", False)])
 def test_compiled_layers_learn_the_same_and_keep_their_names(compiler, new_model, masked_batches, kind, again):
     config = replace(CONFIG, gradient_checkpointing=again)
-    eager, _ = learn(new_model(kind, dropout=0.0), masked_batches, config)
-    compiled, _ = learn(new_model(kind, dropout=0.0), masked_batches, replace(config, compile=True))
+    eager, _ = learn(new_model(kind, dropout=0.3), masked_batches, config)
+    compiled, _ = learn(new_model(kind, dropout=0.3), masked_batches, replace(config, compile=True))
     torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-5)
     assert list(compiled) == list(eager) and graphs() > 1
 
@@ -39,6 +39,17 @@ def test_rows_of_every_length_are_one_graph(compiler, new_model, masked_batches)
     first = graphs()
     learn(new_model(), masked_batches, replace(CONFIG, steps=8, compile=True, seed=1, per_device_batch_size=3))
     assert graphs() == first
+
+
+def test_the_kernel_of_a_gpu_is_compiled_into_the_layer(compiler, new_model, masked_batches, kernel):
+    def plain(layers: bool) -> dict[str, torch.Tensor]:
+        found, _ = learn(new_model(dropout=0.0), masked_batches, replace(CONFIG, compile=layers))
+        return found
+
+    torch.testing.assert_close(plain(True), plain(False), rtol=0, atol=1e-5)
+    first = graphs()
+    learn(new_model(dropout=0.0), masked_batches, replace(CONFIG, compile=True, seed=1, per_device_batch_size=3))
+    assert first == graphs() == 2  # the last layer gathers the targets
 
 
 def test_a_compiled_training_resumed_ends_with_the_same_bits(compiler, new_model, masked_batches, tmp_path):

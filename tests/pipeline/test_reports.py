@@ -10,6 +10,8 @@ from pipeline.reports import (
     markdown_table,
     matrix_svg,
     plus_minus,
+    rates_svg,
+    rates_text,
     reliability_svg,
     terminal_table,
 )
@@ -70,3 +72,18 @@ def test_a_matrix_is_well_formed_and_shows_every_number():
     assert set(NASTY) < set(texts(svg)) and {"1", "-.25", ".50", ".00"} < set(texts(svg)) and "<script" not in svg
     fills = [cell.get("fill") for cell in ElementTree.fromstring(svg).iter(f"{SVG}rect")]
     assert len(fills) == 16 and fills[1] != fills[0] == fills[2]
+
+
+RISING = [(10.0 ** (-6 + i / 10), 1.0 + (i - 20) ** 2 / 100, 1.0 + (i - 20) ** 2 / 100) for i in range(41)]
+
+
+def test_losses_by_rate_have_a_point_each_and_their_marks():
+    svg = rates_svg(RISING, {NASTY[0]: 1e-4}, NASTY[1])
+    assert f"{NASTY[0]} 1.0e-04" in texts(svg) and {"1e-6", "1e-4", "1e-2"} <= set(texts(svg))
+    assert len(list(ElementTree.fromstring(svg).iter(f"{SVG}circle"))) == 41 and "<script" not in svg
+
+
+def test_in_the_terminal_the_bar_of_the_lowest_loss_is_the_shortest_and_is_marked():
+    lines = rates_text(RISING, {"lowest": 1e-4}).splitlines()[1:-2]
+    shortest = min(lines, key=lambda line: line.count("█"))
+    assert len(lines) <= 20 and [line for line in lines if "lowest" in line] == [shortest]

@@ -1,0 +1,87 @@
+"""Every technique learns the same however its batches are split, whenever it is killed, and by two processes."""
+
+from functools import partial
+
+import pytest
+from technique_toys import CONFIG, Technique, apart, toy_batches
+
+from pipeline.finetuning.adversarial import RobustnessConfig, robust
+from pipeline.finetuning.classifier import Learning
+from pipeline.finetuning.losses import categorical_divergence
+from pipeline.finetuning.objective import RDrop
+from pipeline.finetuning.optimisation import OptimisationConfig, Thawing, optimizer_of
+from pipeline.finetuning.stabilisers import Mixout, reinitialise_top
+from pipeline.objectives import summed_cross_entropy
+
+LOSS = summed_cross_entropy
+
+
+@pytest.fixture
+def batches(sequences):
+    return toy_batches(sequences)
+
+
+def plain(model, **settings):
+    return Learning(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(**settings), CONFIG)}
+
+
+def attacked(model, **settings):
+    return robust(Learning(model, LOSS), RobustnessConfig(**settings)), {}
+
+
+def twice(model):
+    return RDrop(model, LOSS, 1.0, categorical_divergence), {}
+
+
+def thawing(model):
+    return Learning(model, LOSS), {"companions": [Thawing(model, 0.8)]}
+
+
+def mixed(model):
+    return Learning(model, LOSS), {"companions": [Mixout(model, 0.5, seed=7)]}
+
+
+def set_back(model):
+    fresh = reinitialise_top(model, 1, 5)
+    return Learning(model, LOSS), {"optimizer": optimizer_of(OptimisationConfig(prior_decay=0.1), CONFIG, fresh)}
+
+
+TECHNIQUES = {
+    "plain": plain,
+    "bertadam": partial(plain, optimizer="bertadam"),
+    "layer decay, head": partial(plain, layer_decay=0.5, head_learning_rate=1e-2),
+    "prior decay": partial(plain, prior_decay=50.0),
+    "ema": partial(plain, averaging="ema", average_decay=0.6),
+    "mean": partial(plain, averaging="mean", average_from=0.4),
+    "bertadam, prior, mean": partial(plain, optimizer="bertadam", prior_decay=50.0, averaging="mean"),
+    "fgm": partial(attacked, attack="fgm"),
+    "pgd": partial(attacked, attack="pgd", radius=0.5),
+    "freelb": partial(attacked, attack="freelb", radius=0.5, start=0.5),
+    "neftune": partial(attacked, noise=5.0),
+    "freelb, neftune": partial(attacked, attack="freelb", noise=5.0),
+    "r-drop": twice,
+    "thawing": thawing,
+    "mixout": mixed,
+    "set back": set_back,
+}
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_what_is_learned_does_not_depend_on_how_a_batch_is_split(name, batches):
+    """With dropout."""
+    assert Technique(TECHNIQUES[name]).holds_when_split(batches) < 1e-4
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_a_resumed_run_ends_with_the_same_bits_as_an_unbroken_one(name, batches, tmp_path):
+    assert Technique(TECHNIQUES[name]).holds_when_killed(batches, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["prior decay", "mean", "freelb, neftune", "r-drop", "thawing", "mixout"])
+def test_two_processes_learn_what_one_does(name, batches, tmp_path):
+    assert Technique(TECHNIQUES[name]).holds_for_two(batches, tmp_path) < 1e-4
+
+
+@pytest.mark.parametrize("name", set(TECHNIQUES) - {"plain"})
+def test_every_technique_learns_something_else_than_plain_training(name, batches):
+    assert apart(Technique(plain).learn(batches), Technique(TECHNIQUES[name]).learn(batches)) > 1e-3
