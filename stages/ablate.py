@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.finetuning import evidence
 from pipeline.metrics import holm, mean_sd, paired_difference, paired_p
 from pipeline.reports import dots_svg, markdown_table, plus_minus, terminal_table
-from pipeline.run.artifact import changes, read_manifest
+from pipeline.run.artifact import MANIFEST, changes, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
 from pipeline.run.stage import run
@@ -122,5 +122,10 @@ def _notes(base: Tried, config: AblationConfig) -> str:
     )
 
 
+def sources(config: AblationConfig, others: list[Path]) -> list[Path]:
+    """What tells one fine-tuning from another."""
+    return [folder / MANIFEST for folder in others]
+
+
 if __name__ == "__main__":
-    run(ablate)
+    run(ablate, sources=sources)

@@ -5,7 +5,7 @@
 reads   base/ dapt/ tapt/ …   the checkpoint to start from
         corpus/task/          train rows
         the section [finetuned] of the recipe, whose batches and methods are those of the ramp
-writes  rate-<init>/          rate.json, the loss at each rate; rate.svg, its plot; rate.txt, the same in text; prints it
+writes  rate-<init>/          rate.json, the loss at each rate; rate.svg and rate.txt, its plots; prints one
 """
 
 import json
