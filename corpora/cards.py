@@ -10,8 +10,8 @@ A card is a small TOML file, in `corpora/cards/` or anywhere:
     licence = "none stated (Stanford)"
     origin = "https://github.com/dax44/AMLM"
 
-    [fields]                       # role = column; text is required
-    text = "text"
+    [fields]                       # role = column; text is required, and like text_pair may be several columns
+    text = ["title", "text"]       # their lines one after the other
     label = "label"
 
     [files]                        # split = path, glob, folder or a list of these, relative to DATA
@@ -63,8 +63,8 @@ class Card:
     language: str
     licence: str
     origin: str
-    fields: dict[str, str]
-    """Role -> column in the files."""
+    fields: dict[str, str | list[str]]
+    """Role -> column in the files; of a text, or several."""
     files: dict[str, tuple[str, ...]]
     """Split -> paths as written in the card; empty for a generated corpus."""
     checksums: dict[str, str] = field(default_factory=dict)
@@ -83,6 +83,10 @@ class Card:
     def text_splits(self) -> tuple[str, ...]:
         """The splits to take as plain text when a recipe names none."""
         return ("unlabeled",) if "unlabeled" in self.splits else self.splits
+
+    def columns(self, role: str) -> tuple[str, ...]:
+        """The columns a role is read from."""
+        return tuple(_list(self.fields[role]))
 
     @property
     def remedy(self) -> str:
@@ -166,7 +170,7 @@ def _problems(table: Table) -> list[str]:
 
 def _field_problems(fields: Table) -> list[str]:
     found = _unknown("field", fields, FIELDS)
-    found += [f"field {role} must name a column" for role, column in fields.items() if not isinstance(column, str)]
+    found += [f"field {role} must name a column" for role, column in fields.items() if not _columns(role, column)]
     found += ["field text is missing: name the column that holds the text"] if "text" not in fields else []
     found += [f"field {role} needs field {_NEEDS[role]}" for role in fields if _NEEDS.get(role, role) not in fields]
     targets = [role for role in TARGETS if role in fields]
@@ -209,6 +213,10 @@ def _list(value: object) -> list:
 
 def _paths(value: object) -> bool:
     return bool(value) and all(isinstance(path, str) and path for path in _list(value))
+
+
+def _columns(role: str, value: object) -> bool:
+    return isinstance(value, str) or (role in ("text", "text_pair") and isinstance(value, list) and _paths(value))
 
 
 def _sha256(value: object) -> bool:

@@ -50,11 +50,20 @@ def documents(card: Card, split: str, data: Path, rejected: Reject) -> Iterator[
     labels, needed = Labels(), _needed(card, split)
     records = _generated(card, split) if card.generated else _records(card, split, data, rejected)
     for place, record in records:
-        row = {role: record.get(column) for role, column in card.fields.items()}
+        row = {role: _value(record, card.columns(role)) for role in card.fields}
         if reason := _fault(row, needed):
             rejected(place, reason, row["text"])
         else:
             yield _with_lists(row) | {"place": place} | labels.read(row, place) | _score(row, place)
+
+
+def _value(record: Row, columns: tuple[str, ...]) -> object:
+    """What stands in a column; of several, their texts one below the other, those there are."""
+    if len(columns) == 1:
+        return record.get(columns[0])
+    values = [record[column] for column in columns if record.get(column) not in (None, "")]
+    strange = [value for value in values if not isinstance(value, str)]
+    return strange[0] if strange else "\n".join(values) if values else None
 
 
 def files_of(card: Card, split: str, data: Path) -> list[Path]:
@@ -194,8 +203,8 @@ def _verify(card: Card, path: Path, data: Path) -> None:
 def _check_columns(columns: Iterable[str], card: Card, split: str, path: Path) -> None:
     """Refuse a file without a column its card names. A file without any has no rows either, and is counted later."""
     columns = list(columns)
-    for role in _needed(card, split):
-        column = card.fields[role]
+    wanted = [(role, column) for role in _needed(card, split) for column in card.columns(role)]
+    for role, column in wanted:
         if columns and column not in columns:
             raise InputError(
                 f"no column {column!r} for {role} in {path}{nearest(column, columns)}: it has {', '.join(columns)}; "
@@ -220,7 +229,7 @@ def _reader(path: Path) -> Callable[[Path, str, Card, Reject], tuple[Iterable[st
 
 
 def _read_txt(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
-    column = card.fields["text"]
+    column = card.columns("text")[0]
     return [column], ((place, {column: line}) for place, line in _text_lines(path, shown, rejected))
 
 
@@ -282,7 +291,8 @@ def _table_records(rows: "csv._reader", header: list[str], shown: str, rejected:
 
 def _read_parquet(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
     columns = open_shard(path).schema_arrow.names
-    return columns, _parquet_records(path, shown, [name for name in columns if name in card.fields.values()])
+    wanted = {column for role in card.fields for column in card.columns(role)}
+    return columns, _parquet_records(path, shown, [name for name in columns if name in wanted])
 
 
 def _parquet_records(path: Path, shown: str, columns: list[str]) -> Records:

@@ -99,11 +99,11 @@ def _seed(work: Work, seed: int, best: float) -> Result:
         return Result(**json.loads(done.read_text(encoding="utf-8")))
     config, dev, test = work.config, work.splits["dev"], work.splits["test"]
     model = new_model(work.init, work.task, config.model, seed).to(processes().device)
-    measure = lambda: dev.measure(work.task, work.task.answers(model, dev.batches))
+    measure = lambda: dev.measure(*_tuned(work, model))
     trainer = replace(config.trainer, seed=int(bits(config.trainer.seed, seed)) >> 33)
     batches, label = work.splits["train"].batches, f"seed {seed}"
     trained = fine_tune(model, work.task, batches, config, trainer, work.init, label, measure, work.metric)
-    task = _tuned(work, model)
+    task, _ = _tuned(work, model)
     answers = task.answers(model, test.batches)
     result = result_of(seed, trained.evaluation[work.metric], trained.steps, task, test, answers)
     say(f"  seed {seed}: dev {result.dev:.1f}, test {result.measured[work.metric]:.1f}")
@@ -116,13 +116,14 @@ def _seed(work: Work, seed: int, best: float) -> Result:
     return result
 
 
-def _tuned(work: Work, model: nn.Module) -> Task:
-    """The task with thresholds for what this model says of dev, where that is asked for."""
-    if not isinstance(work.task, Labels) or work.config.thresholds == "half":
-        return work.task
-    dev = work.splits["dev"]
-    scores = work.task.answers(model, dev.batches).scores
-    return work.task.tuned(dev.truth, scores, one_for_all=work.config.thresholds == "one")
+def _tuned(work: Work, model: nn.Module) -> tuple[Task, Answers]:
+    """What this model says of dev, and the task: with thresholds tuned on that, where it is asked for."""
+    task, dev, how = work.task, work.splits["dev"], work.config.thresholds
+    answers = task.answers(model, dev.batches)
+    if not isinstance(task, Labels) or how == "half":
+        return task, answers
+    tuned = task.tuned(dev.truth, answers.scores, one_for_all=how == "one")
+    return tuned, Answers(answers.scores, tuned.decide(answers.scores))
 
 
 def _keep(work: Work, task: Task, model: nn.Module, result: Result, best: float) -> None:

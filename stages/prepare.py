@@ -16,7 +16,7 @@ documents stream through is their fingerprints, and the documents held back as d
 import html
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -55,6 +55,11 @@ class CorpusConfig:
     """Cards of the text to adapt to."""
     task: str = ""
     """Card of the labelled corpus to adapt to and to be measured on."""
+    task_text: tuple[str, ...] = ()
+    """Columns of the task's files that make its text, one below the other, instead of what its card says: to see which
+    fields help."""
+    task_text_pair: tuple[str, ...] = ()
+    """The same of its second text."""
     language: str = "zh"
     """Language of all of these; decides how text is cut into words."""
     task_train_rows: int = 0
@@ -248,9 +253,16 @@ def _parts(config: CorpusConfig, corpus: str, data: Path) -> list[tuple[Card, tu
     """The cards of a corpus, each with the splits to read."""
     if corpus == "task":
         parsed = [parse_source(config.task, data)] if config.task else []
+        parsed = [(_with_columns(card, config), named) for card, named in parsed]
         return [(card, tuple(s for s in named or card.splits if s != "unlabeled")) for card, named in parsed]
     parsed = [parse_source(source, data) for source in getattr(config, corpus)]
     return [(card, named or card.text_splits) for card, named in parsed]
+
+
+def _with_columns(card: Card, config: CorpusConfig) -> Card:
+    """The task's card, its texts read from other columns where the recipe says so."""
+    others = {"text": list(config.task_text), "text_pair": list(config.task_text_pair)}
+    return replace(card, fields=card.fields | {role: columns for role, columns in others.items() if columns})
 
 
 def write_preview(path: Path, counts: dict[str, float], rejected: Rejected) -> None:

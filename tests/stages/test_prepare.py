@@ -311,3 +311,21 @@ def test_a_fraction_as_a_label_says_how_a_number_is_predicted(shop):
     task = shop.task(train=[("one text", 0.5), ("other text", 1.5)], dev=DEV, test=TEST)
     with pytest.raises(InputError, match=r"label 0.5 .* is of type float: .* a number to predict is named score"):
         shop.prepare(task=task)
+
+
+def test_a_text_may_be_made_of_several_columns_in_the_order_of_the_card_or_the_recipe(shop):
+    card = TASK.replace('text = "text"', 'text = ["title", "body"]')
+    (shop.data / "task.toml").write_text(card + "".join(f'{s} = "{s}.jsonl"\n' for s in ("train", "dev", "test")))
+    for split in ("train", "dev", "test"):
+        rows = [
+            {"title": f"{split} {i}", "body": "" if i == 1 else "more", "place": "here", "label": i % 2}
+            for i in range(4)
+        ]
+        (shop.data / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    shop.prepare(task="task.toml")
+    assert shop.texts("task/train") == {"train 0\nmore", "train 1", "train 2\nmore", "train 3\nmore"}
+    shop.prepare(task="task.toml", task_text=("place", "title"), task_text_pair=("body",))
+    found = {(row["text"], row["text_pair"]) for row in read_rows(shop.out / "task/train")}
+    assert found == {(f"here\ntrain {i}", "more") for i in (0, 2, 3)}  # a pair has two texts
+    with pytest.raises(InputError, match=r"no column 'titel' for text .*did you mean title"):
+        shop.prepare(task="task.toml", task_text=("titel",))
