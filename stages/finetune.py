@@ -130,7 +130,8 @@ def _keep(work: Work, task: Task, model: nn.Module, result: Result, best: float)
     """Save the model where it is the best so far, and where every one is kept."""
     name, score = work.metric.replace("_", " "), result.measured[work.metric]
     facts = {"labels": ", ".join(task.names), "seed": result.seed, f"test {name}": f"{score:.1f}"}
-    card = model_card("Classifier", work.init.name, "Fine-tuned by Keymask.", facts | keyed(work.config.trainer))
+    facts |= keyed(work.config.trainer) | work.config.method
+    card = model_card("Classifier", work.init.name, "Fine-tuned by Keymask.", facts)
     places = [work.out] if result.dev > best else []
     places += [work.out / "seeds" / str(result.seed)] if work.config.keep_seeds else []
     for folder in places:

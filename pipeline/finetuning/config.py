@@ -1,12 +1,13 @@
 """The settings of a fine-tuning, whoever asks for it: what is read, what is put on the encoder, how it is trained."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Literal
 
 from pipeline.finetuning.classifier import ModelConfig
 from pipeline.finetuning.heads import HeadConfig
 from pipeline.finetuning.inputs import InputConfig
 from pipeline.finetuning.method import MethodConfig
+from pipeline.run.artifact import changes
 from pipeline.trainer import TrainerConfig
 
 
@@ -46,6 +47,12 @@ class FinetuneConfig(MethodConfig):
             raise ValueError("seeds must name at least one seed")
         if self.trainer.evaluations < 1:
             raise ValueError("trainer.evaluations must be at least 1: the best epoch is chosen on dev")
+
+    @property
+    def method(self) -> dict[str, object]:
+        """What is asked for beside plain training: setting -> value."""
+        asked = {field.name: getattr(self, field.name) for field in fields(MethodConfig)}
+        return {name: now for name, (_, now) in changes(asdict(MethodConfig()), asdict(MethodConfig(**asked))).items()}
 
     @property
     def model(self) -> ModelConfig:

@@ -80,20 +80,20 @@ class LossConfig:
         return not self.terms and not self.label_smoothing and self.class_weights == "none"
 
 
-def chosen(config: LossConfig, own: Term, labels: np.ndarray) -> Loss:
-    """The loss asked for, of a task whose own is `own`; labels of all training rows, int flat or 0/1 [N, C]."""
+def chosen(config: LossConfig, own: Term, labels: np.ndarray, classes: int) -> Loss:
+    """The loss asked for, of a task whose own is `own`; labels of all training rows, int flat or 0/1 [N, classes]."""
     terms = config.terms or (own,)
     fit = OF_ONE if own in OF_ONE else OF_SEVERAL
     if wrong := sorted(set(terms) - set(fit)):
         raise InputError(f"loss.terms has {', '.join(wrong)}, and this task takes {' and '.join(fit)}")
-    losses = [_term(term, config, labels) for term in terms]
+    losses = [_term(term, config, labels, classes) for term in terms]
     return partial(weighted_sum, losses, config.weights or (1.0,) * len(terms))
 
 
-def _term(term: Term, config: LossConfig, labels: np.ndarray) -> Loss:
+def _term(term: Term, config: LossConfig, labels: np.ndarray, classes: int) -> Loss:
     weights = ()
     if config.class_weights == "balanced":
-        weights = tuple(balanced(labels) if term in OF_ONE else rarity(labels))
+        weights = tuple(balanced(labels, classes) if term in OF_ONE else rarity(labels))
     if term == "cross_entropy":
         return partial(summed_cross_entropy, weights=weights, smoothing=config.label_smoothing)
     if term == "focal":
@@ -169,10 +169,10 @@ def concurrent_softmax(logits: Tensor, labels: Tensor, together: Tensor) -> Tens
     return (totals - logits[rows, classes]).sum()
 
 
-def balanced(labels: np.ndarray) -> np.ndarray:
-    """float64 [C]: rows / (classes x rows of the class), 0 where a class has none; labels int, IGNORE left out."""
-    counts = np.bincount(labels[labels != IGNORE])
-    return np.divide(counts.sum(), len(counts) * counts, out=np.zeros(len(counts)), where=counts > 0)
+def balanced(labels: np.ndarray, classes: int) -> np.ndarray:
+    """float64 [classes]: rows / (classes that occur x rows of the class), 0 for one that does not; IGNORE left out."""
+    counts = np.bincount(labels[labels != IGNORE], minlength=classes)
+    return np.divide(counts.sum(), (counts > 0).sum() * counts, out=np.zeros(classes), where=counts > 0)
 
 
 def rarity(labels: np.ndarray) -> np.ndarray:

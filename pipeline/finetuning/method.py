@@ -169,4 +169,4 @@ def _loss(model: nn.Module, task: Task, batches: LabelledBatches, config: LossCo
             f"a task of {task.kind} has a loss of its own: leave out loss.terms, label_smoothing and class_weights"
         )
     labels = np.stack(batches.labels) if task.kind == "labels" else np.hstack(batches.labels)
-    return chosen(config, OWN[task.kind], labels)
+    return chosen(config, OWN[task.kind], labels, len(task.outputs))

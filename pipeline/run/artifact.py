@@ -210,7 +210,7 @@ def _begun(draft: Path) -> Manifest:
 
 def changes(before: Manifest, now: Manifest) -> dict[str, tuple[object, object]]:
     """`trainer.learning_rate`: (0.001, 0.0005), for each setting that differs."""
-    one, other = _flat(before), _flat(json.loads(json.dumps(now)))  # as JSON: a tuple is a list
+    one, other = (_flat(json.loads(json.dumps(config))) for config in (before, now))  # as JSON: a tuple is a list
     return {n: (one.get(n), other.get(n)) for n in sorted(one | other) if one.get(n) != other.get(n)}
 
 

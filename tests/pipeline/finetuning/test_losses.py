@@ -114,9 +114,10 @@ def test_concurrent_softmax_has_finite_gradients_where_classes_always_go_togethe
 
 def test_balanced_weights_are_one_on_average_over_rows_and_equal_over_classes():
     targets = np.array([0, 0, 0, 1, 3, IGNORE])
-    weights = losses.balanced(targets)
-    assert weights.tolist() == pytest.approx([5 / 12, 5 / 4, 0, 5 / 4])
-    found = chosen(LossConfig(class_weights="balanced"), "cross_entropy", targets)(LOGITS, ONE)
+    weights = losses.balanced(targets, 4)
+    assert weights.tolist() == pytest.approx([5 / 9, 5 / 3, 0, 5 / 3])
+    assert losses.balanced(targets, 5).tolist() == [*weights, 0]  # a tag that never occurs, beyond the last that does
+    found = chosen(LossConfig(class_weights="balanced"), "cross_entropy", targets, 4)(LOGITS, ONE)
     wanted = cross_entropy(
         LOGITS, ONE, torch.tensor(weights, dtype=torch.float32), ignore_index=IGNORE, reduction="sum"
     )
@@ -124,7 +125,7 @@ def test_balanced_weights_are_one_on_average_over_rows_and_equal_over_classes():
 
 
 def test_balanced_weights_of_several_classes_are_rows_without_for_each_with():
-    found = chosen(LossConfig(class_weights="balanced"), "bce", SEVERAL.numpy())(LOGITS, SEVERAL)
+    found = chosen(LossConfig(class_weights="balanced"), "bce", SEVERAL.numpy(), 4)(LOGITS, SEVERAL)
     weights = torch.tensor([4 / 2, 3 / 3, 2 / 4, 4 / 2])
     wanted = sum(
         -(weights[c] * math.log(sigmoid(x)) if y else math.log(1 - sigmoid(x)))
@@ -136,12 +137,12 @@ def test_balanced_weights_of_several_classes_are_rows_without_for_each_with():
 def test_a_loss_may_be_a_weighted_sum():
     config = LossConfig(terms=("bce", "zlpr"), weights=(1.0, 0.5))
     wanted = losses.bce(LOGITS, SEVERAL) + losses.zlpr(LOGITS, SEVERAL) / 2
-    torch.testing.assert_close(chosen(config, "bce", SEVERAL.numpy())(LOGITS, SEVERAL), wanted)
+    torch.testing.assert_close(chosen(config, "bce", SEVERAL.numpy(), 4)(LOGITS, SEVERAL), wanted)
 
 
 @pytest.mark.parametrize(("own", "labels"), [("cross_entropy", ONE), ("bce", SEVERAL)])
 def test_without_terms_a_task_has_its_own_loss(own, labels):
-    found = chosen(LossConfig(), own, labels.numpy())(LOGITS, labels)
+    found = chosen(LossConfig(), own, labels.numpy(), 4)(LOGITS, labels)
     wanted = {"cross_entropy": losses.summed_cross_entropy, "bce": losses.bce}[own](LOGITS, labels)
     torch.testing.assert_close(found, wanted)
 
@@ -182,4 +183,4 @@ def test_settings_that_do_not_fit_together_are_refused(settings, reason):
 @pytest.mark.parametrize(("term", "own"), [("bce", "cross_entropy"), ("cross_entropy", "bce")])
 def test_a_loss_of_another_kind_of_task_is_refused(term, own):
     with pytest.raises(ValueError, match=rf"loss.terms has {term}, and this task takes"):
-        chosen(LossConfig(terms=(term,)), own, ONE.numpy())
+        chosen(LossConfig(terms=(term,)), own, ONE.numpy(), 4)

@@ -9,6 +9,7 @@ import torch
 from pipeline.finetuning.adversarial import RobustnessConfig
 from pipeline.finetuning.classes import Classes, Ordered
 from pipeline.finetuning.classifier import Learning, ModelConfig, loss_of, new_model
+from pipeline.finetuning.config import FinetuneConfig
 from pipeline.finetuning.heads import HeadConfig
 from pipeline.finetuning.inputs import InputConfig, Reader
 from pipeline.finetuning.labels import Labels
@@ -176,6 +177,13 @@ def test_a_curriculum_is_for_classes(checkpoints):
     assert trained.skipped == 0
     with pytest.raises(InputError, match=r"robustness\.hidden counts which words speak for a class"):
         Toy("tags", checkpoints["bert"]).fine_tune(config)
+
+
+def test_what_is_asked_for_is_told_and_nothing_else():
+    config = FinetuneConfig(optimisation=OptimisationConfig(layer_decay=0.9), loss=LossConfig(("focal",)))
+    assert (
+        config.method == {"loss.terms": ["focal"], "optimisation.layer_decay": 0.9} and FinetuneConfig().method == {}
+    )
 
 
 def test_patience_ends_a_training(checkpoints):
