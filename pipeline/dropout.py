@@ -5,8 +5,8 @@ number says where. So a token is dropped the same way in any micro-batch, packin
 computed again under gradient checkpointing. On a CPU reading is also far faster than drawing.
 
 Two tokens that start at one place of the tape (one pair in a million) are dropped alike. Not keyed, and drawn by torch
-instead: what a model drops without a module of its own, compiled layers, attention on a GPU, whose kernels draw for
-themselves, and attention over padded sequences.
+instead: what a model drops without a module of its own, attention on a GPU, whose kernels draw for themselves, and
+attention over padded sequences.
 """
 
 from functools import lru_cache
@@ -32,61 +32,75 @@ def token_keys(seed: int, epochs: np.ndarray, keys: np.ndarray, length: int) -> 
 
 
 class TokenKeys:
-    """Keys of the tokens being computed, by the shape in which the model holds them: (1, T), (B, L), (M,), …"""
+    """Keys of the tokens being computed, in the shapes in which the model holds them: (1, T), (B, L), (M,), …"""
 
     def __init__(self) -> None:
-        self._by_shape: dict[tuple[int, ...], Tensor] = {}
+        self._held: list[Tensor] = []
 
     def begin(self, keys: Tensor | None) -> None:
         """A new batch; None = it has no keys."""
-        self._by_shape = {}
-        if keys is not None:
-            self.add(keys)
+        self._held = [] if keys is None else [keys]
 
     def add(self, keys: Tensor) -> None:
         """The same batch in another shape, as after gathering."""
-        self._by_shape[tuple(keys.shape)] = keys
+        self._held.append(keys)
 
     def get(self, shape: torch.Size) -> Tensor | None:
         """The keys of tokens that stand in this shape, if there are any."""
-        return self._by_shape.get(tuple(shape))
+        for keys in self._held:
+            if keys.shape == shape:
+                return keys
+        return None
 
 
 class Dropout(nn.Dropout):
     """In the place of `nn.Dropout`: drops by token keys where there are any, else as torch does."""
 
-    def __init__(self, p: float, place: int, keys: TokenKeys | None) -> None:
+    def __init__(self, p: float, place: int, keys: TokenKeys) -> None:
         super().__init__(p)
-        self.place, self.keys = place, keys
+        self.place: int | Tensor = place
+        self.keys = keys
+        self.tape: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., width] -> the same, some of it zero and the rest divided by 1 - p."""
         if not self.training or self.p == 0:
             return x
-        keys = None if self.keys is None else self.keys.get(x.shape[:-1])
-        return dropout(x, self.p) if keys is None else _Drop.apply(x, places(keys, self.place), self.p)
+        keys = self.keys.get(x.shape[:-1])
+        if keys is None:
+            return dropout(x, self.p)
+        rows = places(keys, self.place)
+        if self.tape is None:
+            return _Drop.apply(x, rows, self.p)
+        return x * self.tape[rows[..., None] + torch.arange(x.shape[-1], device=x.device)].to(x.dtype)
 
 
 def key_dropout(model: nn.Module) -> TokenKeys:
     """Replace the dropout modules of a model; returns what tells them which tokens they see."""
     keys = TokenKeys()
     for place, (name, module) in enumerate(list(model.named_modules())):
-        module.place = place  # attention asks for it: not every model gives it a module
+        module.place = _salt(place)  # attention asks for it: not every model gives it a module
         if type(module) is nn.Dropout:
-            model.set_submodule(name, Dropout(module.p, place, keys))
+            model.set_submodule(name, Dropout(module.p, _salt(place), keys))
     return keys
 
 
-def leave_to_torch(model: nn.Module) -> None:
-    """Let torch draw for the dropout modules of a model from now on."""
+def write_out(model: nn.Module, device: torch.device) -> None:
+    """Have the dropout modules of a model read the same numbers in plain operations, for a compiler to merge."""
     for module in model.modules():
         if isinstance(module, Dropout):
-            module.keys = None
+            module.tape = _tape(module.p, device, torch.float32)
+            module.place = torch.tensor(module.place, device=device)  # a number would be compiled in, layer by layer
 
 
-def places(keys: Tensor, place: int) -> Tensor:
-    """int64, of the shape of `keys`: where on the tape module `place` reads for each token."""
-    x = (keys ^ int(bits(0, DROPOUT, place).view(np.int64))) * _MIX[0]
+def _salt(place: int) -> int:
+    """What tells a module's draws from another's."""
+    return int(bits(0, DROPOUT, place).view(np.int64))
+
+
+def places(keys: Tensor, place: int | Tensor) -> Tensor:
+    """int64, of the shape of `keys`: where on the tape the module of this `place` reads for each token."""
+    x = (keys ^ place) * _MIX[0]
     return ((x ^ (x >> 31)) * _MIX[1] >> 40) & (TAPE - 1)
 
 

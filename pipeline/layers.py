@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from pipeline.dropout import leave_to_torch
+from pipeline.dropout import write_out
 from pipeline.run.processes import processes, say
 
 
@@ -19,7 +19,7 @@ def compile_layers(model: nn.Module) -> None:
         say(f"! torch.compile does not work here ({problem}): going on without")
         return
     for layer in layers_of(model):
-        leave_to_torch(layer)  # which tokens a module sees is looked up by shape: each length would be compiled anew
+        write_out(layer, processes().device)
         for part in layer.children() if layer.gradient_checkpointing else [layer]:  # no compiling through a checkpoint
             part.compile(dynamic=True)
 

@@ -1,7 +1,7 @@
 """What a model is trained to do: each objective returns a summed loss, and the trainer divides once.
 
-An objective is a module around a transformers model: `forward(**batch) -> loss summed over the targets`. How many
-targets there are is read off the labels (`IGNORE` = none), so that the trainer can count them over all processes
+An objective is a module around a transformers model: `forward(**arranged(batch)) -> loss summed over the targets`. How
+many targets there are is read off the labels (`IGNORE` = none), so that the trainer can count them over all processes
 first. `token_keys` in a batch, if there, say what dropout drops (`dropout.py`).
 """
 
@@ -16,8 +16,9 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import IGNORE
 from pipeline.dropout import key_dropout
+from pipeline.run.processes import processes
 from pipeline.scoring.importance import LEVELS
-from pipeline.unpadding import can_unpad, first_position, unpad, unpadded_attention
+from pipeline.unpadding import can_unpad, first_position, on_device, taken, unpad, unpadded_attention
 
 LOGITS_AT_ONCE = 1 << 24
 """Logits held in memory at a time, 64 MB: some 800 targets of a vocabulary of 21,128."""
@@ -29,12 +30,16 @@ def head_modules(model: PreTrainedModel) -> list[nn.Module]:
 
 
 class Objective(nn.Module):
-    """A model and what it learns: `forward(**batch)` is the loss, summed over the targets."""
+    """A model and what it learns: `forward(**arranged(batch))` is the loss, summed over the targets."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
         self.token_keys = key_dropout(model)
+
+    def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
+        """A batch from the host as `forward` takes it, on this process's device."""
+        return {name: on_device(x, processes().device) for name, x in batch.items()}
 
     def checkpoint_activations(self) -> None:
         """Compute activations again in backward instead of keeping them."""
@@ -63,18 +68,27 @@ class MaskedLM(Objective):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__(model)
         self.unpadded = can_unpad(model)
-        self._wanted: Tensor | None = None
+        self._places: Tensor | None = None
         head_modules(model)[0].register_forward_pre_hook(self._gather)
         if self.unpadded and (last := _last_feed_forward(model)):
             last.register_forward_pre_hook(self._gather_early)
 
+    def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
+        """A batch [B, L] with `labels`, as one row where that can be, with `places` and ids of the `targets`."""
+        device = processes().device
+        arranged = unpad(batch, first_position(self.model), device) if self.unpadded else dict(batch)
+        labels = arranged.pop("labels").flatten()
+        places = (labels != IGNORE).nonzero()[:, 0]
+        arranged |= {"places": places, "targets": labels[places]}
+        return {name: on_device(x, device) if isinstance(x, Tensor) else x for name, x in arranged.items()}
+
     def _gather(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """[B, L, width] -> [M, width], unless that has been done or nobody asked for it."""
-        if self._wanted is None or inputs[0].dim() != 3:
+        if self._places is None or inputs[0].dim() != 3:
             return None
-        if (keys := self.token_keys.get(self._wanted.shape)) is not None:
-            self.token_keys.add(keys[self._wanted])
-        return tuple(hidden[self._wanted] for hidden in inputs)
+        if (keys := self.token_keys.get(inputs[0].shape[:-1])) is not None:
+            self.token_keys.add(keys.flatten()[self._places])
+        return tuple(taken(hidden.flatten(0, 1), self._places) for hidden in inputs)
 
     @torch.compiler.disable  # other tokens at every step
     def _gather_early(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
@@ -84,26 +98,23 @@ class MaskedLM(Objective):
     def _computing_again(self) -> AbstractContextManager[None]:
         return unpadded_attention(self.model) if self.unpadded else nullcontext()
 
-    def logits(self, labels: Tensor, **inputs: Tensor) -> Tensor:
-        """[M, vocabulary] for the M tokens whose label is not IGNORE."""
-        inputs = {"labels": labels, **inputs}
-        if self.unpadded:
-            inputs = unpad(inputs, first_position(self.model))
-        self._wanted = inputs.pop("labels") != IGNORE
-        self.token_keys.begin(inputs.pop("token_keys", None))
+    def logits(self, places: Tensor, token_keys: Tensor | None = None, **inputs: object) -> Tensor:
+        """[M, vocabulary] of the M tokens at these places."""
+        self._places = places
+        self.token_keys.begin(token_keys)
         try:
             with self._computing_again():
                 return self.model(**inputs).logits
         finally:
-            self._wanted = None
+            self._places = None
 
-    def forward(self, labels: Tensor, **inputs: Tensor) -> Tensor:
-        """Summed loss of the tokens to predict."""
-        decoder, targets = self.model.get_output_embeddings(), labels[labels != IGNORE]
+    def forward(self, places: Tensor, targets: Tensor, **inputs: object) -> Tensor:
+        """Summed loss of the tokens to predict, int64 [M] each: where they are, and their ids."""
+        decoder = self.model.get_output_embeddings()
         if type(decoder) is not nn.Linear:
-            return cross_entropy(self.logits(labels, **inputs).float(), targets, reduction="sum")
+            return cross_entropy(self.logits(places, **inputs).float(), targets, reduction="sum")
         with _passing_through(decoder):
-            hidden = self.logits(labels, **inputs)
+            hidden = self.logits(places, **inputs)
         return linear_cross_entropy(hidden, decoder.weight, decoder.bias, targets)
 
 

@@ -83,12 +83,12 @@ def realised(batches: MaskedBatches, seed: int) -> dict[str, float]:
 
 def fixed_mask_loss(objective: MaskedLM, batches: MaskedBatches) -> dict[str, float]:
     """Mean loss over all targets of the dev set at visit 0: the same numbers to guess for every model and step."""
-    device, counts = processes().device, {"loss": 0.0, "targets": 0.0}
+    counts = {"loss": 0.0, "targets": 0.0}
     chosen = np.argsort(document_keys(batches.sequences.id))[:DEV_SEQUENCES]
     for part in share(by_length(batches.lengths(chosen), EVALUATION_TOKENS)):
         indices = chosen[part]
-        batch = {k: v.to(device) for k, v in batches.batch(indices, np.zeros_like(indices)).items()}
-        counts["loss"] += float(objective(**batch))
+        batch = batches.batch(indices, np.zeros_like(indices))
+        counts["loss"] += float(objective(**objective.arranged(batch)))
         counts["targets"] += float((batch["labels"] != IGNORE).sum())
     summed = total(counts)
     return {"loss": summed["loss"] / max(summed["targets"], 1)}

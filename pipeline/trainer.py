@@ -289,7 +289,7 @@ class _Run:
         return torch.stack(losses)
 
     def _loss(self, batch: dict[str, Tensor], model: nn.Module) -> Tensor:
-        return model(**{name: x.to(processes().device, non_blocking=True) for name, x in batch.items()})
+        return model(**self.objective.arranged(batch))
 
     def _update(self, load: Load, losses: Tensor, norm: float, rate: float) -> None:
         """Step the optimiser, or leave the step out where the gradient is not finite (every process sees one norm)."""

@@ -1,7 +1,8 @@
 """Sequences of a batch side by side in one row, without padding and without seeing each other.
 
 Everything in an encoder but attention treats tokens one by one: there the row [1, T] costs what its T real tokens
-cost. Attention runs on groups of sequences of like length, cut out of the row and put back (`attend`); that is the
+cost. Attention (`attend`) is given the row as it is where a kernel knows where sequences begin (FlashAttention 2 on a
+GPU, in half precision); elsewhere it runs on groups of sequences of like length, cut out of the row and put back, the
 only place where anything is padded. The idea is unpadding (Portes et al. 2023, MosaicBERT; Warner et al. 2024,
 ModernBERT); it wastes less than packing to a fixed length, which leaves gaps in the linear layers and computes
 attention between strangers only to mask it.
@@ -13,6 +14,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,9 @@ from pipeline.dropout import DroppedAttention, places
 
 ATTENTION = "keymask_unpadded"
 """Name of `attend` in transformers' attention interface."""
+
+flash_attention = torch.ops.aten._flash_attention_forward
+"""FlashAttention 2 as torch has it, for rows of sequences too; its public form, `varlen_attn`, has no dropout."""
 
 LIKE = 0.8
 """Sequences attend in one group while the shortest has at least this share of the tokens of the longest."""
@@ -41,14 +46,30 @@ class Group:
     keys: Tensor | None = None  # int64 [n, 1, l]: token keys, where dropout is drawn by them
 
 
-class Groups:
-    """All of a row. No list: torch.compile would make a layer anew for every number of them."""
+class Layout:
+    """Where the sequences of a row begin and end, in the form in which attention asks for it.
 
-    def __init__(self, groups: list[Group]) -> None:
-        self.groups = groups
+    No list or tuple: torch.compile would make a layer anew for every number of sequences.
+    """
 
-    def __iter__(self) -> Iterator[Group]:
-        return iter(self.groups)
+    def __init__(self, lengths: list[int], device: torch.device, keys: Tensor | None = None) -> None:
+        self.lengths, self.device, self.keys = lengths, device, keys
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Sequences of like length together."""
+        return groups_of(self.lengths, self.device, self.keys)
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """int32 [B + 1]: where each sequence begins, and where the last one ends."""
+        starts = torch.tensor([0, *self.lengths]).cumsum(0, dtype=torch.int32)
+        return on_device(starts, self.device)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(self.lengths)
 
 
 def groups_of(lengths: list[int], device: torch.device, keys: Tensor | None = None) -> list[Group]:
@@ -94,6 +115,11 @@ class _Cut(torch.autograd.Function):
         return _moved(taken, None, ctx.take, ctx.size), None, None, None
 
 
+def taken(source: Tensor, places: Tensor) -> Tensor:
+    """`source[places]` of places that are all different, with a backward that knows it."""
+    return _Cut.apply(source, places, None, len(places))
+
+
 def _moved(source: Tensor, take: Tensor | None, put: Tensor | None, size: int) -> Tensor:
     """`source[take]` at the places `put` of a tensor of `size` rows; zeros elsewhere."""
     taken = source if take is None else source.index_select(0, take)
@@ -104,7 +130,7 @@ class _Join(torch.autograd.Function):
     """Blocks back into one row; backward cuts the row's gradient into the blocks'."""
 
     @staticmethod
-    def forward(ctx, groups: Groups, tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, groups: list[Group], tokens: int, *blocks: Tensor) -> Tensor:  # noqa: ANN001
         ctx.groups, ctx.sizes = groups, [len(block) for block in blocks]
         row = blocks[0].new_empty((tokens, *blocks[0].shape[1:]))
         for group, block in zip(groups, blocks, strict=True):
@@ -126,7 +152,7 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     *,
-    groups: Groups,
+    layout: Layout,
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
@@ -134,9 +160,11 @@ def attend(
 
     `sliding_window` is FlashAttention's, as transformers passes it on: only tokens nearer than that are seen.
     """
+    if _takes_rows(query):
+        return _flash(query, key, value, layout, dropout, scaling, sliding_window), None
     rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # [T, H, D]
     blocks = []
-    for group in groups:
+    for group in layout.groups:
         n, longest = group.shape
         q, k, v = (_block(x, group).unflatten(0, (n, longest)).transpose(1, 2) for x in rows)  # [n, H, l, D]
         seen = _seen(group, sliding_window, q.device)
@@ -145,7 +173,36 @@ def attend(
         else:
             out = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scaling)
         blocks.append(out.transpose(1, 2).flatten(0, 1))
-    return _Join.apply(groups, query.shape[2], *blocks)[None], None
+    return _Join.apply(layout.groups, query.shape[2], *blocks)[None], None
+
+
+def _takes_rows(query: Tensor) -> bool:
+    """Whether FlashAttention 2 has a kernel for such heads [1, H, T, D] here."""
+    half, width = query.dtype in (torch.float16, torch.bfloat16), query.shape[-1]
+    return query.is_cuda and half and width <= 256 and width % 8 == 0 and torch.cuda.get_device_capability() >= (8, 0)
+
+
+def _flash(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Layout,
+    dropout: float,
+    scaling: float | None,
+    sliding_window: int | None,
+) -> Tensor:
+    """[1, T, H, D]: by a kernel that is told where sequences begin."""
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+    near = None if sliding_window is None else sliding_window - 1
+    out, *_ = flash_attention(
+        *(q, k, v, layout.starts, layout.starts, layout.longest, layout.longest, dropout),
+        is_causal=False,
+        return_debug_mask=False,
+        scale=scaling,
+        window_size_left=near,
+        window_size_right=near,
+    )
+    return out[None]
 
 
 def _dropped(
@@ -171,13 +228,25 @@ def _seen(group: Group, sliding_window: int | None, device: torch.device) -> Ten
     return near if group.inside is None else near & group.inside
 
 
-def unpad(batch: dict[str, Tensor], first_position: int) -> dict[str, object]:
-    """A right-padded batch [B, L] as one row [1, T] with `position_ids`, and `groups` for `attend`."""
+def unpad(batch: dict[str, Tensor], first_position: int, device: torch.device) -> dict[str, object]:
+    """A right-padded batch [B, L] as one row [1, T] with `position_ids`, and its `layout` for `attend` on `device`.
+
+    The row is made where the batch is: on the host, nobody has to wait for a device that is still computing.
+    """
     inside = batch["attention_mask"].bool()
-    row = {name: x[inside][None] for name, x in batch.items() if name != "attention_mask"}
-    positions = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
-    groups = Groups(groups_of(inside.sum(1).tolist(), inside.device, batch.get("token_keys")))
-    return {**row, "position_ids": positions[inside][None] + first_position, "groups": groups}
+    cells = inside.flatten().nonzero()[:, 0]
+    row = {name: x.flatten()[cells][None] for name, x in batch.items() if name != "attention_mask"}
+    positions = (cells % inside.shape[1] + first_position)[None]
+    return {
+        **row,
+        "position_ids": positions,
+        "layout": Layout(inside.sum(1).tolist(), device, batch.get("token_keys")),
+    }
+
+
+def on_device(x: Tensor, device: torch.device) -> Tensor:
+    """The same on a device, which takes it when it comes to it; the host does not wait."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" and not x.is_cuda else x.to(device)
 
 
 def first_position(model: PreTrainedModel) -> int:
@@ -201,7 +270,7 @@ def can_unpad(model: PreTrainedModel) -> bool:
     with torch.no_grad():
         padded = model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask]
         with unpadded_attention(model):
-            row = unpad({"input_ids": ids, "attention_mask": mask}, first_position(model))
+            row = unpad({"input_ids": ids, "attention_mask": mask}, first_position(model), device)
             found = model.base_model(**row).last_hidden_state[0]
     model.train(training)
     return bool(torch.isfinite(padded).all()) and torch.allclose(found, padded, atol=1e-3, rtol=1e-3)

@@ -71,14 +71,14 @@ class LanguageModel:
         self, batches: LabelledBatches, measure: Measure
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """(text of each masked token, its place there, its measure), all [M], in batches of like length."""
-        device = processes().device
         budget = LOGITS_AT_ONCE // self.objective.model.config.vocab_size * ROUNDS
         for indices in by_length(batches.lengths(np.arange(len(batches))), budget, PADDING):
-            batch = {name: x.to(device) for name, x in batches.batch(indices).items()}
-            wanted = batch["labels"] != IGNORE
-            logs = self.objective.logits(**batch).float().log_softmax(-1)
-            rows, places = wanted.nonzero().cpu().numpy().T
-            yield indices[rows], places, measure(logs, batch["labels"][wanted]).cpu().numpy()
+            batch = batches.batch(indices)
+            rows, places = (batch["labels"] != IGNORE).nonzero().numpy().T
+            arranged = self.objective.arranged(batch)
+            true = arranged.pop("targets")
+            logs = self.objective.logits(**arranged).float().log_softmax(-1)
+            yield indices[rows], places, measure(logs, true).cpu().numpy()
 
 
 def entropy(model: LanguageModel, documents: Sequence[Document]) -> Importances:

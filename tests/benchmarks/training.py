@@ -82,15 +82,15 @@ def measure(quick: bool) -> Found:
     return [f"{len(corpus.lengths):,} sequences; padded to 128 they fill {corpus.fill:.0%}.", *found]
 
 
-def sized(setup: Setup, corpus: Text, rounds: int) -> Found:
+def sized(setup: Setup, corpus: Text, rounds: int, more: dict[str, Callable[[int], float]] | None = None) -> Found:
     """All arms at one size, taking turns."""
-    measured = in_turns(arms(setup, corpus), rounds)
+    measured = in_turns(arms(setup, corpus) | (more or {}), rounds)
     limit = max(measured.pop("limit"))
     unit = "tokens / CPU s" if setup.device == "cpu" else "tokens / s"
     rows = rates(measured, unit, CHUNKS)
     lengths = corpus.lengths
     for row, (name, values) in zip(rows, measured.items(), strict=True):
-        attended = setup.longest if name == CHUNKS else float((lengths**2).sum() / lengths.sum())
+        attended = setup.longest if name.startswith(CHUNKS) else float((lengths**2).sum() / lengths.sum())
         row["of the limit"] = f"{statistics.median(values) * setup.flops(attended) / limit:.0%}"
     million = setup.model().num_parameters() / 1e6
     size = f"**{setup.layers} layers × {setup.width}** ({million:.1f} M parameters; {setup.micro_batches} × "
@@ -99,20 +99,24 @@ def sized(setup: Setup, corpus: Text, rounds: int) -> Found:
 
 def arms(setup: Setup, corpus: Text) -> dict[str, Callable[[int], float]]:
     """Tokens a second of each arm, and the FLOP/s of a matrix product."""
-    held = round(setup.tokens / corpus.lengths.mean())
     return {
         "limit": lambda number: matmul_limit(setup.device),
         CHUNKS: partial(transformers_rate, setup, corpus, chunks(corpus), setup.tokens // setup.longest),
-        LINES: partial(transformers_rate, setup, corpus, lines(corpus), held),
-        OURS: partial(keymask_rate, setup, corpus, held),
+        LINES: partial(transformers_rate, setup, corpus, lines(corpus), held_of(setup, corpus)),
+        OURS: partial(keymask_rate, setup, corpus),
     }
 
 
-def keymask_rate(setup: Setup, corpus: Text, held: int, number: int) -> float:
+def held_of(setup: Setup, corpus: Text) -> int:
+    """Sequences of a micro-batch."""
+    return round(setup.tokens / corpus.lengths.mean())
+
+
+def keymask_rate(setup: Setup, corpus: Text, number: int, **settings: object) -> float:
     """Tokens a second of `train`, from the end of its first step on."""
-    batches, stamps, steps = corpus.batches("whole_word"), [], 1 + setup.steps
-    size = held * setup.micro_batches
-    config = TrainerConfig(steps=steps, batch_size=size, per_device_batch_size=held, evaluations=steps, seed=number)
+    batches, stamps, steps, held = corpus.batches("whole_word"), [], 1 + setup.steps, held_of(setup, corpus)
+    size = {"batch_size": held * setup.micro_batches, "per_device_batch_size": held}
+    config = TrainerConfig(steps=steps, evaluations=steps, seed=number, **size, **settings)
 
     def stamp() -> dict[str, float]:
         """Called as an evaluation, at the end of every step."""
@@ -126,9 +130,9 @@ def keymask_rate(setup: Setup, corpus: Text, held: int, number: int) -> float:
     return (trained.tokens - int(batches.lengths(first).sum())) / (stamps[-1] - stamps[0])
 
 
-def transformers_rate(setup: Setup, corpus: Text, rows: Dataset, held: int, number: int) -> float:
+def transformers_rate(setup: Setup, corpus: Text, rows: Dataset, held: int, number: int, **settings: object) -> float:
     """Tokens a second of `Trainer`, from the end of its first step on."""
-    settings = {"max_steps": 1 + setup.steps, "per_device_train_batch_size": held, "seed": number}
+    settings |= {"max_steps": 1 + setup.steps, "per_device_train_batch_size": held, "seed": number}
     settings["gradient_accumulation_steps"] = setup.micro_batches
     with TemporaryDirectory() as folder:
         peer = trainer(setup.model(), rows, corpus, folder, setup.device, **settings)

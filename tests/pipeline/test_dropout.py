@@ -89,7 +89,7 @@ def test_a_loss_with_dropout_does_not_depend_on_what_else_is_in_the_batch(new_mo
         epochs = np.zeros_like(some)
         batch = masked_batches.batch(some, epochs)
         keys = token_keys(0, epochs, masked_batches.keys(some), batch["labels"].shape[1])
-        return float(objective(**batch, token_keys=keys))
+        return float(objective(**objective.arranged({**batch, "token_keys": keys})))
 
     whole = loss(indices)
     assert sum(loss(indices[i : i + 3]) for i in range(0, 10, 3)) == pytest.approx(whole, rel=1e-5)

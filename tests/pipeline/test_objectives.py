@@ -22,6 +22,10 @@ def batch(vocabulary: int, share: float, pad_id: int) -> dict[str, torch.Tensor]
     return {k: torch.from_numpy(v) for k, v in (("input_ids", ids), ("attention_mask", attention), ("labels", labels))}
 
 
+def loss_of(objective: MaskedLM, rows: dict[str, torch.Tensor]) -> torch.Tensor:
+    return objective(**objective.arranged(rows))
+
+
 def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
@@ -32,7 +36,7 @@ def test_the_sparse_loss_and_its_gradients_are_those_over_all_tokens(new_model, 
     rows = batch(45, 0.3, dense.config.pad_token_id)
     labels = rows.pop("labels")
     wanted = cross_entropy(dense(**rows).logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
-    found = MaskedLM(sparse)(labels=labels, **rows)
+    found = loss_of(MaskedLM(sparse), {"labels": labels, **rows})
     wanted.backward()
     found.backward()
     torch.testing.assert_close(found, wanted)
@@ -43,14 +47,17 @@ def test_the_sparse_loss_and_its_gradients_are_those_over_all_tokens(new_model, 
 def test_the_head_sees_only_the_tokens_to_predict(new_model, kind):
     model = new_model(kind)
     rows = batch(45, 0.3, model.config.pad_token_id)
-    logits = MaskedLM(model).logits(**rows)
-    assert logits.shape == (int((rows["labels"] != IGNORE).sum()), model.config.vocab_size)
+    objective = MaskedLM(model)
+    arranged = objective.arranged(rows)
+    targets = arranged.pop("targets")
+    assert objective.logits(**arranged).shape == (len(targets), model.config.vocab_size)
+    assert torch.equal(targets, rows["labels"][rows["labels"] != IGNORE])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_without_targets_has_loss_zero_and_gradients_zero(new_model, kind):
     model = new_model(kind)
-    loss = MaskedLM(model)(**batch(45, 0.0, model.config.pad_token_id))
+    loss = loss_of(MaskedLM(model), batch(45, 0.0, model.config.pad_token_id))
     loss.backward()
     assert loss.item() == 0
     assert all((gradient == 0).all() for gradient in gradients(model).values())
@@ -61,7 +68,7 @@ def test_a_wrapped_model_predicts_as_before(new_model):
     rows = batch(45, 0.3, 0)
     labels = rows.pop("labels")
     before = model(**rows).logits
-    MaskedLM(model)(labels=labels, **rows)
+    loss_of(MaskedLM(model), {"labels": labels, **rows})
     assert torch.equal(model(**rows).logits, before)
 
 
@@ -130,9 +137,9 @@ def test_the_fused_loss_survives_logits_that_overflow_an_exponential():
 def test_the_fused_loss_in_bf16_is_near_the_one_in_fp32(new_model):
     exact, rough = new_model(dropout=0.0), new_model(dropout=0.0)
     rows = batch(45, 0.3, 0)
-    wanted = MaskedLM(exact)(**rows)
+    wanted = loss_of(MaskedLM(exact), rows)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = MaskedLM(rough)(**rows)
+        found = loss_of(MaskedLM(rough), rows)
     wanted.backward()
     found.backward()
     assert found.dtype == torch.float32 and found.item() == pytest.approx(wanted.item(), rel=0.02)
@@ -145,5 +152,5 @@ def test_the_last_feed_forward_part_sees_only_the_tokens_to_predict(new_model):
     objective = MaskedLM(model)
     model.bert.encoder.layer[-1].intermediate.register_forward_hook(lambda m, i, o: seen.append(i[0].shape))
     rows = batch(45, 0.3, 0)
-    objective(**rows)
+    loss_of(objective, rows)
     assert seen == [(int((rows["labels"] != IGNORE).sum()), model.config.hidden_size)]

@@ -80,7 +80,12 @@ def test_what_is_measured_kept_and_saved_is_the_whole_model(new_model, masked_ba
 
         def measure():
             batch = masked_batches.batch(np.arange(rank(), 8), np.zeros(8 - rank(), dtype=np.int64))
-            seen.append((float(objective(**batch)), {name: t.clone() for name, t in model.state_dict().items()}))
+            seen.append(
+                (
+                    float(objective(**objective.arranged(batch))),
+                    {name: t.clone() for name, t in model.state_dict().items()},
+                )
+            )
             return {"f1": next(scores)}
 
         train(objective, masked_batches, replace(CONFIG, evaluations=3), "toy", measure, best="f1")
@@ -104,7 +109,8 @@ def test_each_process_holds_half_of_weights_and_moments(new_model, masked_batche
     def work():
         objective = MaskedLM(new_model())
         model, optimizer = prepared(objective, adamw(objective, 1e-3, (0.9, 0.98), 1e-6, 0.0))
-        model(**masked_batches.batch(np.arange(8), np.zeros(8, dtype=np.int64))).backward()
+        batch = masked_batches.batch(np.arange(8), np.zeros(8, dtype=np.int64))
+        model(**objective.arranged(batch)).backward()
         optimizer.step()
         sizes = [p.to_local().numel() for p in model.parameters()]
         moments = [state["exp_avg"].to_local().numel() for state in optimizer.state.values()]
@@ -115,7 +121,7 @@ def test_each_process_holds_half_of_weights_and_moments(new_model, masked_batche
 
 def test_what_does_not_fit_into_memory_in_shards_is_an_error_that_says_what_to_do(new_model, masked_batches, tmp_path):
     class Small(MaskedLM):
-        def forward(self, labels, **inputs):
+        def forward(self, **inputs):
             raise torch.OutOfMemoryError
 
     left = in_shards(lambda: learn(new_model(), masked_batches, CONFIG, tmp_path / "a", Small), tmp_path, codes=[2, 2])

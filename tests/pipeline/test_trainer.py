@@ -64,9 +64,9 @@ class SpoiledLoss(MaskedLM):
         super().__init__(model)
         self.spoiled, self.passes = set(spoiled), 0
 
-    def forward(self, labels, **inputs):
+    def forward(self, **inputs):
         self.passes += 1
-        loss = super().forward(labels, **inputs)
+        loss = super().forward(**inputs)
         return loss * float("nan") if self.passes - 1 in self.spoiled else loss
 
 
@@ -136,9 +136,9 @@ def test_dropout_is_another_one_at_every_step_and_micro_batch(new_model, masked_
     seen = []
 
     class Watching(MaskedLM):
-        def forward(self, labels, **inputs):
+        def forward(self, **inputs):
             seen.append(torch.nn.functional.dropout(torch.ones(64)))
-            return super().forward(labels, **inputs)
+            return super().forward(**inputs)
 
     train(Watching(new_model()), masked_batches, replace(CONFIG, per_device_batch_size=4), "toy")
     assert len({mask.numpy().tobytes() for mask in seen}) == len(seen) == 16
@@ -192,11 +192,11 @@ def test_a_signal_ends_the_training_with_a_checkpoint_and_the_next_call_ends_wit
     class Signalled(MaskedLM):
         passes = 0
 
-        def forward(self, labels, **inputs):
+        def forward(self, **inputs):
             self.passes += 1
             if self.passes == 4:
                 signal.raise_signal(signal.SIGTERM)
-            return super().forward(labels, **inputs)
+            return super().forward(**inputs)
 
     with pytest.raises(Interrupted, match="stopped by SIGTERM before step 4: the same command continues") as error:
         train(Signalled(new_model()), masked_batches, CONFIG, "toy", folder=tmp_path / "b")
@@ -209,10 +209,10 @@ def test_what_does_not_fit_into_memory_is_halved_and_the_same_is_learned(new_mod
     class Small(MaskedLM):
         """Holds three sequences."""
 
-        def forward(self, labels, **inputs):
-            if len(labels) > 3:
+        def forward(self, **inputs):
+            if len(inputs["layout"].lengths) > 3:
                 raise torch.OutOfMemoryError
-            return super().forward(labels, **inputs)
+            return super().forward(**inputs)
 
     whole, _ = learn(new_model(dropout=0.0), masked_batches)
     model = new_model(dropout=0.0)
@@ -224,7 +224,7 @@ def test_what_does_not_fit_into_memory_is_halved_and_the_same_is_learned(new_mod
 
 def test_a_single_sequence_that_does_not_fit_is_an_error_that_says_what_to_do(new_model, masked_batches):
     class Tiny(MaskedLM):
-        def forward(self, labels, **inputs):
+        def forward(self, **inputs):
             raise torch.OutOfMemoryError
 
     with pytest.raises(InputError, match="out of memory with a single sequence: set gradient_checkpointing"):
@@ -243,9 +243,9 @@ def test_a_loss_that_stands_out_is_said_and_its_documents_written_down(new_model
     class Jumping(MaskedLM):
         passes = 0
 
-        def forward(self, labels, **inputs):
+        def forward(self, **inputs):
             self.passes += 1
-            return super().forward(labels, **inputs) * (50 if self.passes == 31 else 1)
+            return super().forward(**inputs) * (50 if self.passes == 31 else 1)
 
     train(Jumping(new_model()), masked_batches, replace(CONFIG, steps=32), "toy", folder=tmp_path)
     (event,) = [json.loads(line) for line in (tmp_path / "logs" / "events.jsonl").read_text().splitlines()]

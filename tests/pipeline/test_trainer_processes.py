@@ -60,11 +60,11 @@ class Dying(MaskedLM):
 
     passes = 0
 
-    def forward(self, labels, **inputs):
+    def forward(self, **inputs):
         self.passes += 1
         if self.passes == 4:
             os._exit(9)
-        return super().forward(labels, **inputs)
+        return super().forward(**inputs)
 
 
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
@@ -96,10 +96,10 @@ def test_all_processes_take_half_where_one_has_too_little_memory(new_model, mask
     class Small(MaskedLM):
         """The second process holds one sequence."""
 
-        def forward(self, labels, **inputs):
-            if rank() == 1 and len(labels) > 1:
+        def forward(self, **inputs):
+            if rank() == 1 and len(inputs["layout"].lengths) > 1:
                 raise torch.OutOfMemoryError
-            return super().forward(labels, **inputs)
+            return super().forward(**inputs)
 
     out = tmp_path / "small"
     left = launched(lambda: learn(new_model(), masked_batches, CONFIG, out, Small), tmp_path)
@@ -111,11 +111,11 @@ def test_a_signal_to_one_process_stops_all_with_a_checkpoint(new_model, masked_b
     class Signalled(MaskedLM):
         passes = 0
 
-        def forward(self, labels, **inputs):
+        def forward(self, **inputs):
             self.passes += 1
             if rank() == 1 and self.passes == 4:  # one of them was the rehearsal
                 signal.raise_signal(signal.SIGUSR1)
-            return super().forward(labels, **inputs)
+            return super().forward(**inputs)
 
     out = tmp_path / "stopped"
     left = launched(lambda: learn(new_model(), masked_batches, CONFIG, out, Signalled), tmp_path)
@@ -129,9 +129,9 @@ def test_a_process_that_hangs_or_dies_ends_the_step_and_is_named(
     new_model, masked_batches, tmp_path, how, monkeypatch
 ):
     class Failing(MaskedLM):
-        def forward(self, labels, **inputs):
+        def forward(self, **inputs):
             faults.fault("forward")
-            return super().forward(labels, **inputs)
+            return super().forward(**inputs)
 
     monkeypatch.setattr(group, "PATIENCE", 2.0)
     monkeypatch.setattr(group, "ROLL_CALL", 1.0)

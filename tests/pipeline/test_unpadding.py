@@ -1,14 +1,18 @@
 """Sequences side by side without padding: the same numbers, and no look across."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AlbertConfig, AutoModelForMaskedLM, DebertaV2Config, ElectraConfig, PreTrainedModel
 
+from pipeline import unpadding
 from pipeline.objectives import MaskedLM
-from pipeline.unpadding import LIKE, can_unpad, first_position, groups_of, unpad, unpadded_attention
+from pipeline.unpadding import LIKE, Layout, attend, can_unpad, first_position, groups_of, unpad, unpadded_attention
 
 KINDS = ["bert", "roberta", "modernbert"]
 
@@ -23,7 +27,7 @@ def batch(lengths: list[int], pad_id: int) -> dict[str, torch.Tensor]:
 def in_one_row(model: PreTrainedModel, rows: dict[str, torch.Tensor]) -> torch.Tensor:
     """[T, width]: hidden states of the encoder without padding."""
     with unpadded_attention(model):
-        return model.base_model(**unpad(rows, first_position(model))).last_hidden_state[0]
+        return model.base_model(**unpad(rows, first_position(model), torch.device("cpu"))).last_hidden_state[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,6 +71,30 @@ def test_a_sliding_window_is_that_of_the_model(new_model):
     assert not torch.allclose(*found)  # the window was felt
 
 
+@pytest.mark.parametrize("window", [None, 3])
+def test_the_kernel_of_a_gpu_is_told_what_to_compute(monkeypatch, window):
+    def plain(q, k, v, starts, same, longest, _, dropout, *, scale, window_size_left, window_size_right, **others):
+        """What the kernel promises, a sequence after the other: q, k, v [T, H, D]."""
+        assert torch.equal(starts, same) and starts.dtype == torch.int32 and dropout == 0.1
+        assert window_size_left == window_size_right and others == {"is_causal": False, "return_debug_mask": False}
+        out = torch.empty_like(q)
+        for first, last in pairwise(starts.tolist()):
+            assert last - first <= longest
+            near = torch.arange(last - first)[:, None] - torch.arange(last - first)
+            seen = near.abs() <= (longest if window_size_left is None else window_size_left)
+            parts = (x[first:last].transpose(0, 1) for x in (q, k, v))
+            out[first:last] = scaled_dot_product_attention(*parts, attn_mask=seen, scale=scale).transpose(0, 1)
+        return out, None, None, None, None
+
+    q, k, v = torch.randn(3, 1, 2, 12, 8)
+    layout, dropless = Layout([5, 1, 6], torch.device("cpu")), {"scaling": 0.3, "sliding_window": window}
+    wanted, _ = attend(torch.nn.Identity(), q, k, v, None, 0.0, layout=layout, **dropless)
+    monkeypatch.setattr(unpadding, "_takes_rows", lambda query: True)
+    monkeypatch.setattr(unpadding, "flash_attention", plain)
+    found, _ = attend(torch.nn.Identity(), q, k, v, None, 0.1, layout=layout, **dropless)
+    torch.testing.assert_close(found, wanted)
+
+
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_groups_hold_every_token_once_and_are_of_like_length(lengths):
     groups = groups_of(lengths, torch.device("cpu"))
@@ -97,7 +125,8 @@ def test_models_that_can_do_without_padding_are_told_from_those_that_cannot():
 def test_a_model_that_cannot_is_trained_with_padding():
     objective = MaskedLM(new(DebertaV2Config))
     rows = batch([9, 4], 0)
-    assert torch.isfinite(objective(labels=torch.where(rows["attention_mask"] > 0, rows["input_ids"], -100), **rows))
+    rows["labels"] = torch.where(rows["attention_mask"] > 0, rows["input_ids"], -100)
+    assert torch.isfinite(objective(**objective.arranged(rows)))
 
 
 def test_trying_leaves_the_model_as_it_was(new_model):
