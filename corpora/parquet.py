@@ -46,10 +46,10 @@ def write_shard(path: Path, schema: pa.Schema, rows: Iterable[Row], metadata: di
     """Write one shard; the number of rows.
 
     `metadata` goes into the file's footer, readable without reading rows. It is looked at after the last row, so that
-    counts made on the way can be in it.
+    counts made on the way can be in it. What a killed run left half written is written over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = path.with_name(f".{path.name}.tmp")
     count = 0
     with pq.ParquetWriter(
         draft, schema, compression="zstd", write_page_checksum=True, use_dictionary=_repetitive(schema)

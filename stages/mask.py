@@ -12,8 +12,8 @@ reads   base/            the tokenizer, the longest sequence the model takes; th
 writes  masked/          domain/ and task/, each train/ and dev/: one row a sequence with its ids as written, word by
                          word importance, and which words visit 0 predicts; preview.md
 
-Under `accelerate launch` each process writes shards of its own; a killed run goes on with those that are missing, and
-any number of processes writes the same rows.
+Under `accelerate launch` each process takes the next shard that nobody has, the largest first, so that none waits long
+for another; a killed run goes on with those that are missing, and any number of processes writes the same rows.
 """
 
 import json
@@ -46,7 +46,7 @@ from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
-from pipeline.run.processes import main_first, progress, rank, share, total
+from pipeline.run.processes import claimed, gathered, main_first, rank, share, total, wait_for_all
 from pipeline.run.stage import run
 from pipeline.scoring.importance import Scale
 from pipeline.scoring.scorers import Score, Scorer, make_scorer
@@ -116,11 +116,11 @@ def mask(
         scale = main_first(lambda: _scale(config, corpus, tokenizer, spans, score, out))
         weigh = by_scorer(score, scale, Frame.of(tokenizer))
     marks = Marks.of(config, segmenter)
-    jobs = share([(path, out / path.relative_to(corpus)) for path in _inputs(corpus)])
-    todo = [job for job in jobs if not job[1].exists()]
-    for source, target in progress(todo, len(todo), "shards"):
-        _mask_shard(config, tokenizer, spans, weigh, marks, source, target)
-    metrics = _metrics(total(_added([json.loads(metadata_of(target)["counts"]) for _, target in jobs])))
+    targets = {path: out / path.relative_to(corpus) for path in _inputs(corpus)}
+    for source in claimed(_missing(targets), "shards"):
+        _mask_shard(config, tokenizer, spans, weigh, marks, source, targets[source])
+    wait_for_all()
+    metrics = _metrics(total(_added([json.loads(metadata_of(path)["counts"]) for path in share(targets.values())])))
     if rank() == 0:
         tokenizer.save_pretrained(out / "tokenizer")
         if config.replacement != "mask":
@@ -219,6 +219,12 @@ def _inputs(corpus: Path) -> list[Path]:
     """Shards of the domain, and of the task's train and dev text; never of its test text."""
     folders = [corpus / kind / part for kind in ("domain", "task") for part in ("train", "dev")]
     return [path for folder in folders if folder.exists() for path in shards(folder)]
+
+
+def _missing(targets: dict[Path, Path]) -> list[Path]:
+    """Shards whose target is not there, the largest first, as the first process sees it: all must mean the same."""
+    missing = [source for source, target in targets.items() if rank() == 0 and not target.exists()]
+    return gathered(sorted(missing, key=lambda path: -path.stat().st_size))
 
 
 def _mask_shard(

@@ -5,19 +5,22 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from kitchen import ARTIFACTS, Kitchen, metrics, rows
-from launcher import ended
+from launcher import ended, launched
 from safetensors.torch import load_file
 
 import stages.finetune as finetune_stage
 import stages.mask as mask_stage
+from corpora import parquet
 from corpora.parquet import read_rows
 from pipeline.run.artifact import draft_of, file_digest, open_draft, read_manifest, seal
+from pipeline.run.processes import rank
 
 
 def test_made_again_everything_is_up_to_date(kitchen, capsys):
@@ -72,6 +75,32 @@ def test_two_processes_mask_the_same_rows_as_one(kitchen):
     kitchen.by_two("mask", out, init=kitchen["base"], corpus=kitchen["corpus"], tagger=kitchen["tagger"])
     assert read_manifest(out)["metrics"] == metrics(kitchen, "masked")
     assert list(read_rows(out)) == list(read_rows(kitchen["masked"]))
+
+
+def test_a_shard_whose_process_was_killed_over_it_is_made_by_the_next_run(kitchen, tmp_path):
+    out = kitchen.runs / "masked and killed" / "runs" / "r" / "masked"
+    folders = {"init": kitchen["base"], "corpus": kitchen["corpus"], "tagger": kitchen["tagger"]}
+
+    def deadly(rows: Iterator[dict]) -> Iterator[dict]:
+        yield next(rows)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def write(path: Path, schema: object, rows: Iterator[dict], metadata: dict[str, str]) -> int:
+        while rank() == 0 and not list(out.parent.rglob(".part-*")):  # the other has one
+            time.sleep(0.01)
+        return write_shard(path, schema, deadly(rows) if rank() == 1 else rows, metadata)
+
+    def work() -> int:
+        parquet.write_shard = write
+        return kitchen.make("mask", out, **folders)
+
+    write_shard = parquet.write_shard
+    assert [left.code for left in launched(work, tmp_path)] == [1, -signal.SIGKILL]
+    kept = {path: path.stat().st_mtime_ns for path in draft_of(out).rglob("part-*.parquet")}
+    kitchen.by_two("mask", out, **folders)
+    assert len(kept) == len(list(out.rglob("part-*.parquet"))) - 1
+    assert all((out / path.relative_to(draft_of(out))).stat().st_mtime_ns == time for path, time in kept.items())
+    assert read_manifest(out)["digest"] == read_manifest(kitchen["masked"])["digest"]
 
 
 def without_dropout(kitchen: Kitchen, out: Path) -> Path:
