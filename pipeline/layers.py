@@ -18,6 +18,7 @@ def compile_layers(model: nn.Module) -> None:
     if problem := _cannot_compile():
         say(f"! torch.compile does not work here ({problem}): going on without")
         return
+    torch._dynamo.config.skip_nnmodule_hook_guards = False  # a hook tells the last layer from the others
     for layer in layers_of(model):
         write_out(layer, processes().device)
         for part in layer.children() if layer.gradient_checkpointing else [layer]:  # no compiling through a checkpoint

@@ -3,12 +3,27 @@
 import torch
 from torch import Tensor
 
+from pipeline.batches import Batches
 from pipeline.loading import Load, Plan, halves
 from pipeline.run.errors import InputError
-from pipeline.run.processes import say
+from pipeline.run.processes import processes, say
 
 REHEARSED = 20
 """Steps among which the largest micro-batch is looked for that must fit into memory."""
+
+
+HELD = 32
+"""Sequences of a micro-batch where nobody said how many."""
+
+BUSY = 1 << 16
+"""Tokens of a micro-batch on a GPU, likewise: with fewer an H100 waits for its kernels to be launched."""
+
+
+def suggested(batches: Batches) -> int:
+    """Sequences of a micro-batch for this device. In shards nothing can be tried: what surely fits."""
+    if processes().device.type == "cpu" or processes().is_fsdp2:
+        return HELD
+    return max(1, BUSY * len(batches) // batches.tokens)
 
 
 class Portions:

@@ -90,7 +90,6 @@ class MaskedLM(Objective):
             self.token_keys.add(keys.flatten()[self._places])
         return tuple(taken(hidden.flatten(0, 1), self._places) for hidden in inputs)
 
-    @torch.compiler.disable  # other tokens at every step
     def _gather_early(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """Not under gradient checkpointing: layers run again in backward, when what is wanted has been forgotten."""
         return None if self.model.is_activation_checkpointing else self._gather(module, inputs)
@@ -175,23 +174,26 @@ def _forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: 
     rows = max(1, LOGITS_AT_ONCE // len(weight))
     for first in range(0, len(hidden), rows):
         block = slice(first, first + rows)
-        logits = linear(hidden[block], weight, None if bias is None else bias.to(weight.dtype)).float()
-        aims = targets[block, None]
-        logits -= logits.amax(1, keepdim=True)
-        at_target = logits.gather(1, aims)
-        total = logits.exp_().sum(1, keepdim=True)
-        loss += (total.log() - at_target).sum()
+        logits = linear(hidden[block], weight, None if bias is None else bias.to(weight.dtype))
+        lost, grad = _softmax_loss(logits, targets[block, None])
+        loss += lost
         if wanted:
-            _add_gradients(grads, block, logits.div_(total), aims, hidden, weight)
+            _add_gradients(grads, block, grad, hidden, weight)
     ctx.save_for_backward(*grads)
     return loss
 
 
-def _add_gradients(
-    grads: list[Tensor], block: slice, probabilities: Tensor, aims: Tensor, hidden: Tensor, weight: Tensor
-) -> None:
-    """Softmax minus one at the target is the gradient of the logits."""
-    grad = probabilities.scatter_add_(1, aims, torch.full_like(aims, -1.0, dtype=probabilities.dtype))
+def _softmax_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed loss of logits [M, V] at targets [M, 1], and its gradient: softmax, minus one at the target."""
+    logits = logits.float()
+    logits -= logits.amax(1, keepdim=True)
+    at_target = logits.gather(1, targets)
+    total = logits.exp_().sum(1, keepdim=True)
+    grad = logits.div_(total).scatter_add_(1, targets, torch.full_like(targets, -1.0, dtype=logits.dtype))
+    return (total.log() - at_target).sum(), grad
+
+
+def _add_gradients(grads: list[Tensor], block: slice, grad: Tensor, hidden: Tensor, weight: Tensor) -> None:
     if len(grads) > 2:
         grads[2] += grad.sum(0)
     grad = grad.to(weight.dtype)

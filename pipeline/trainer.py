@@ -23,7 +23,7 @@ from pipeline.draws import DROPOUT, bits, visits
 from pipeline.journal import Journal
 from pipeline.layers import compile_layers
 from pipeline.loading import Load, Plan, in_background
-from pipeline.memory import Portions, heaviest, tokens_of
+from pipeline.memory import Portions, heaviest, suggested, tokens_of
 from pipeline.objectives import Objective
 from pipeline.optim import Schedule, adamw, rate_factor
 from pipeline.run.artifact import SCRATCH
@@ -55,9 +55,9 @@ class TrainerConfig:
     """Passes over the data, used where steps = 0."""
     batch_size: int = 256
     """Sequences of a step over all processes and micro-batches: part of the experiment, whatever the hardware."""
-    per_device_batch_size: int = field(default=32, metadata=HARDWARE)
-    """Sequences a process holds at once at most; the rest of its share of the batch is accumulated. Halved when memory
-    does not suffice."""
+    per_device_batch_size: int = field(default=0, metadata=HARDWARE)
+    """Sequences a process holds at once at most; the rest of its share of the batch is accumulated. 0 = 32 on a CPU,
+    and as many as keep a GPU busy, some 65,000 tokens. Halved when memory does not suffice."""
     learning_rate: float = 5e-4
     """Peak learning rate (Gururangan et al. 2020 for DAPT; 1e-4 for TAPT)."""
     warmup_ratio: float = 0.06
@@ -89,9 +89,9 @@ class TrainerConfig:
     """Seed of order and dropout."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "per_device_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
+        for name, least in (("batch_size", 1), ("per_device_batch_size", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
         for name in ("warmup_ratio", "decay_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
@@ -165,7 +165,8 @@ class _Run:
         self.config = config
         steps = config.steps_for(len(batches))
         _check_share(config)
-        self.plan = Plan(batches, config.seed, steps, config.batch_size, config.per_device_batch_size, rank(), world())
+        held = config.per_device_batch_size or suggested(batches)
+        self.plan = Plan(batches, config.seed, steps, config.batch_size, held, rank(), world())
         self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
         self.objective = objective
         park(objective)

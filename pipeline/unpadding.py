@@ -1,9 +1,9 @@
 """Sequences of a batch side by side in one row, without padding and without seeing each other.
 
 Everything in an encoder but attention treats tokens one by one: there the row [1, T] costs what its T real tokens
-cost. Attention (`attend`) is given the row as it is where a kernel knows where sequences begin (FlashAttention 2 on a
-GPU, in half precision); elsewhere it runs on groups of sequences of like length, cut out of the row and put back, the
-only place where anything is padded. The idea is unpadding (Portes et al. 2023, MosaicBERT; Warner et al. 2024,
+cost. Attention (`attend`) is given the row as it is where a kernel knows where sequences begin (`flash.py`, on a GPU
+in half precision); elsewhere it runs on groups of sequences of like length, cut out of the row and put back, the only
+place where anything is padded. The idea is unpadding (Portes et al. 2023, MosaicBERT; Warner et al. 2024,
 ModernBERT); it wastes less than packing to a fixed length, which leaves gaps in the linear layers and computes
 attention between strangers only to mask it.
 
@@ -23,13 +23,11 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from pipeline import flash
 from pipeline.dropout import DroppedAttention, places
 
 ATTENTION = "keymask_unpadded"
 """Name of `attend` in transformers' attention interface."""
-
-flash_attention = torch.ops.aten._flash_attention_forward
-"""FlashAttention 2 as torch has it, for rows of sequences too; its public form, `varlen_attn`, has no dropout."""
 
 LIKE = 0.8
 """Sequences attend in one group while the shortest has at least this share of the tokens of the longest."""
@@ -47,29 +45,22 @@ class Group:
 
 
 class Layout:
-    """Where the sequences of a row begin and end, in the form in which attention asks for it.
+    """Where the sequences of a row begin and end, in the forms in which attention asks for it.
 
     No list or tuple: torch.compile would make a layer anew for every number of sequences.
     """
 
     def __init__(self, lengths: list[int], device: torch.device, keys: Tensor | None = None) -> None:
         self.lengths, self.device, self.keys = lengths, device, keys
+        self.longest = max(lengths)
+        self.kernel = flash.runs_on(device)
+        self.starts = on_device(torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32), device)
+        """int32 [B + 1]: where each sequence begins, and where the last one ends."""
 
     @cached_property
     def groups(self) -> list[Group]:
         """Sequences of like length together."""
         return groups_of(self.lengths, self.device, self.keys)
-
-    @cached_property
-    def starts(self) -> Tensor:
-        """int32 [B + 1]: where each sequence begins, and where the last one ends."""
-        starts = torch.tensor([0, *self.lengths]).cumsum(0, dtype=torch.int32)
-        return on_device(starts, self.device)
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest sequence."""
-        return max(self.lengths)
 
 
 def groups_of(lengths: list[int], device: torch.device, keys: Tensor | None = None) -> list[Group]:
@@ -160,29 +151,17 @@ def attend(
 
     `sliding_window` is FlashAttention's, as transformers passes it on: only tokens nearer than that are seen.
     """
-    if _takes_rows(query):
-        return _flash(query, key, value, layout, dropout, scaling, sliding_window), None
-    rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # [T, H, D]
-    blocks = []
-    for group in layout.groups:
-        n, longest = group.shape
-        q, k, v = (_block(x, group).unflatten(0, (n, longest)).transpose(1, 2) for x in rows)  # [n, H, l, D]
-        seen = _seen(group, sliding_window, q.device)
-        if dropout and group.keys is not None and q.device.type == "cpu":  # kernels of a GPU draw for themselves
-            out = _dropped(q, k, v, seen, group.keys, module.place, dropout, scaling)
-        else:
-            out = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scaling)
-        blocks.append(out.transpose(1, 2).flatten(0, 1))
-    return _Join.apply(layout.groups, query.shape[2], *blocks)[None], None
+    rows = [x.squeeze(0).transpose(0, 1) for x in (query, key, value)]  # [T, H, D]
+    if layout.kernel and flash.takes(query):
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        near = -1 if sliding_window is None else sliding_window - 1
+        return flash.attention(*rows, layout.starts, layout.longest, dropout, scale, near)[None], None
+    return _in_groups(module, *rows, layout, dropout, scaling, sliding_window)[None], None
 
 
-def _takes_rows(query: Tensor) -> bool:
-    """Whether FlashAttention 2 has a kernel for such heads [1, H, T, D] here."""
-    half, width = query.dtype in (torch.float16, torch.bfloat16), query.shape[-1]
-    return query.is_cuda and half and width <= 256 and width % 8 == 0 and torch.cuda.get_device_capability() >= (8, 0)
-
-
-def _flash(
+@torch.compiler.disable  # every batch has other groups
+def _in_groups(
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -191,18 +170,18 @@ def _flash(
     scaling: float | None,
     sliding_window: int | None,
 ) -> Tensor:
-    """[1, T, H, D]: by a kernel that is told where sequences begin."""
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    near = None if sliding_window is None else sliding_window - 1
-    out, *_ = flash_attention(
-        *(q, k, v, layout.starts, layout.starts, layout.longest, layout.longest, dropout),
-        is_causal=False,
-        return_debug_mask=False,
-        scale=scaling,
-        window_size_left=near,
-        window_size_right=near,
-    )
-    return out[None]
+    """[T, H, D]: group by group."""
+    blocks = []
+    for group in layout.groups:
+        n, longest = group.shape
+        q, k, v = (_block(x, group).unflatten(0, (n, longest)).transpose(1, 2) for x in (query, key, value))
+        seen = _seen(group, sliding_window, q.device)
+        if dropout and group.keys is not None and q.device.type == "cpu":  # kernels of a GPU draw for themselves
+            out = _dropped(q, k, v, seen, group.keys, module.place, dropout, scaling)
+        else:
+            out = scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, scale=scaling)
+        blocks.append(out.transpose(1, 2).flatten(0, 1))
+    return _Join.apply(layout.groups, len(query), *blocks)
 
 
 def _dropped(
@@ -286,5 +265,5 @@ def unpadded_attention(model: PreTrainedModel) -> Iterator[None]:
         model.config._attn_implementation = before
 
 
-ALL_ATTENTION_FUNCTIONS.register(ATTENTION, torch.compiler.disable(attend))  # every batch has other groups
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)
 ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda **_: None)

@@ -1,9 +1,13 @@
 """What we are measured against: transformers' own `Trainer`, set up as its example `run_mlm.py` does."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.state import AcceleratorState
 from datasets import Dataset
 from torch import nn
 from transformers import (
@@ -43,6 +47,19 @@ def trainer(
     made = Trainer(model, arguments, DataCollatorForLanguageModeling(corpus.tokenizer), rows)
     made.remove_callback(PrinterCallback)
     return made
+
+
+@contextmanager
+def of_its_own() -> Iterator[None]:
+    """Within, what `Trainer` tells Accelerate, which every training of a process shares, is told for a while."""
+    told, shared = dict(os.environ), dict(AcceleratorState._shared_state)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(told)
+        AcceleratorState._shared_state.clear()
+        AcceleratorState._shared_state.update(shared)
 
 
 class Meter(TrainerCallback):

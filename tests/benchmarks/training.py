@@ -33,7 +33,7 @@ from pipeline.draws import visits
 from pipeline.models import ModelSize, new_bert
 from pipeline.objectives import MaskedLM
 from pipeline.trainer import TrainerConfig, train
-from tests.benchmarks.peers import Meter, chunks, lines, trainer
+from tests.benchmarks.peers import Meter, chunks, lines, of_its_own, trainer
 from tests.benchmarks.text import VOCABULARY, Text, text
 from tests.benchmarks.timing import Found, clock, in_turns, matmul_limit, rates
 
@@ -112,11 +112,16 @@ def held_of(setup: Setup, corpus: Text) -> int:
     return round(setup.tokens / corpus.lengths.mean())
 
 
+def step_of(setup: Setup, corpus: Text) -> dict[str, int]:
+    """The size of a step, as a trainer's settings."""
+    held = held_of(setup, corpus)
+    return {"batch_size": held * setup.micro_batches, "per_device_batch_size": held}
+
+
 def keymask_rate(setup: Setup, corpus: Text, number: int, **settings: object) -> float:
     """Tokens a second of `train`, from the end of its first step on."""
-    batches, stamps, steps, held = corpus.batches("whole_word"), [], 1 + setup.steps, held_of(setup, corpus)
-    size = {"batch_size": held * setup.micro_batches, "per_device_batch_size": held}
-    config = TrainerConfig(steps=steps, evaluations=steps, seed=number, **size, **settings)
+    batches, stamps, steps = corpus.batches("whole_word"), [], 1 + setup.steps
+    config = TrainerConfig(steps=steps, evaluations=steps, seed=number, **step_of(setup, corpus), **settings)
 
     def stamp() -> dict[str, float]:
         """Called as an evaluation, at the end of every step."""
@@ -134,7 +139,7 @@ def transformers_rate(setup: Setup, corpus: Text, rows: Dataset, held: int, numb
     """Tokens a second of `Trainer`, from the end of its first step on."""
     settings |= {"max_steps": 1 + setup.steps, "per_device_train_batch_size": held, "seed": number}
     settings["gradient_accumulation_steps"] = setup.micro_batches
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, of_its_own():
         peer = trainer(setup.model(), rows, corpus, folder, setup.device, **settings)
         meter = Meter(peer, setup.device)
         peer.train()

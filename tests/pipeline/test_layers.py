@@ -41,6 +41,17 @@ def test_rows_of_every_length_are_one_graph(compiler, new_model, masked_batches)
     assert graphs() == first
 
 
+def test_the_kernel_of_a_gpu_is_compiled_into_the_layer(compiler, new_model, masked_batches, kernel):
+    def plain(layers: bool) -> dict[str, torch.Tensor]:
+        found, _ = learn(new_model(dropout=0.0), masked_batches, replace(CONFIG, compile=layers))
+        return found
+
+    torch.testing.assert_close(plain(True), plain(False), rtol=0, atol=1e-5)
+    first = graphs()
+    learn(new_model(dropout=0.0), masked_batches, replace(CONFIG, compile=True, seed=1, per_device_batch_size=3))
+    assert first == graphs() == 2  # the last layer gathers the targets
+
+
 def test_a_compiled_training_resumed_ends_with_the_same_bits(compiler, new_model, masked_batches, tmp_path):
     config = replace(CONFIG, save_steps=2, compile=True)
     unbroken, _ = learn(new_model(), masked_batches, config, folder=tmp_path / "a")

@@ -1,5 +1,6 @@
 """What a step reads: the same whoever reads it, and made in the background."""
 
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.batches import IGNORE
-from pipeline.loading import Plan, halves, in_background
+from pipeline.loading import GIVE_WAY, Plan, halves, in_background
 
 
 @pytest.fixture
@@ -72,6 +73,14 @@ def test_an_error_in_the_background_is_raised_in_its_place():
     assert next(items) == 1
     with pytest.raises(OSError, match="disk"):
         next(items)
+
+
+def test_the_thread_gives_way_at_once_while_somebody_listens():
+    usual = sys.getswitchinterval()
+    items = in_background(range(3))
+    next(items)
+    assert sys.getswitchinterval() == pytest.approx(GIVE_WAY)
+    assert list(items) == [1, 2] and sys.getswitchinterval() == usual
 
 
 def test_the_thread_ends_when_nobody_listens_any_more():

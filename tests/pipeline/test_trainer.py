@@ -295,7 +295,7 @@ def test_epochs_are_turned_into_steps(sequences, epochs, steps):
     assert TrainerConfig(steps=7, epochs=epochs).steps_for(sequences) == 7
 
 
-@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"per_device_batch_size": 0}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"per_device_batch_size": -1}, {"learning_rate": 0.0}])
 def test_settings_that_cannot_train_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         TrainerConfig(**settings)

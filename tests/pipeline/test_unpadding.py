@@ -1,18 +1,14 @@
 """Sequences side by side without padding: the same numbers, and no look across."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AlbertConfig, AutoModelForMaskedLM, DebertaV2Config, ElectraConfig, PreTrainedModel
 
-from pipeline import unpadding
 from pipeline.objectives import MaskedLM
-from pipeline.unpadding import LIKE, Layout, attend, can_unpad, first_position, groups_of, unpad, unpadded_attention
+from pipeline.unpadding import LIKE, can_unpad, first_position, groups_of, unpad, unpadded_attention
 
 KINDS = ["bert", "roberta", "modernbert"]
 
@@ -69,30 +65,6 @@ def test_a_sliding_window_is_that_of_the_model(new_model):
         found.append(in_one_row(model, rows))
         torch.testing.assert_close(found[-1], padded, rtol=0, atol=1e-5)
     assert not torch.allclose(*found)  # the window was felt
-
-
-@pytest.mark.parametrize("window", [None, 3])
-def test_the_kernel_of_a_gpu_is_told_what_to_compute(monkeypatch, window):
-    def plain(q, k, v, starts, same, longest, _, dropout, *, scale, window_size_left, window_size_right, **others):
-        """What the kernel promises, a sequence after the other: q, k, v [T, H, D]."""
-        assert torch.equal(starts, same) and starts.dtype == torch.int32 and dropout == 0.1
-        assert window_size_left == window_size_right and others == {"is_causal": False, "return_debug_mask": False}
-        out = torch.empty_like(q)
-        for first, last in pairwise(starts.tolist()):
-            assert last - first <= longest
-            near = torch.arange(last - first)[:, None] - torch.arange(last - first)
-            seen = near.abs() <= (longest if window_size_left is None else window_size_left)
-            parts = (x[first:last].transpose(0, 1) for x in (q, k, v))
-            out[first:last] = scaled_dot_product_attention(*parts, attn_mask=seen, scale=scale).transpose(0, 1)
-        return out, None, None, None, None
-
-    q, k, v = torch.randn(3, 1, 2, 12, 8)
-    layout, dropless = Layout([5, 1, 6], torch.device("cpu")), {"scaling": 0.3, "sliding_window": window}
-    wanted, _ = attend(torch.nn.Identity(), q, k, v, None, 0.0, layout=layout, **dropless)
-    monkeypatch.setattr(unpadding, "_takes_rows", lambda query: True)
-    monkeypatch.setattr(unpadding, "flash_attention", plain)
-    found, _ = attend(torch.nn.Identity(), q, k, v, None, 0.1, layout=layout, **dropless)
-    torch.testing.assert_close(found, wanted)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=20))
