@@ -19,6 +19,7 @@ for another; a killed run goes on with those that are missing, and any number of
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import islice
@@ -35,6 +36,7 @@ from corpora.stop_words import stop_words
 from corpora.words import training_words
 from pipeline.batches import padded
 from pipeline.draws import document_keys
+from pipeline.loading import in_background
 from pipeline.masking.config import IMPORTANT, MaskingConfig
 from pipeline.masking.exclusion import admitted, excluded_words
 from pipeline.masking.preview import show
@@ -105,7 +107,7 @@ def mask(
 ) -> dict[str, float]:
     """Write the masked corpus; metrics with sequences, tokens and the realised mask rate."""
     tokenizer, segmenter = load_tokenizer(init, config.max_length), Segmenter.of(config)
-    spans = lru_cache(maxsize=2 * config.batch_documents)(segmenter.spans)  # asked for twice: by tokens, and by words
+    spans = lru_cache(maxsize=8 * config.batch_documents)(segmenter.spans)  # asked for by tokens, words and counts
     if config.policy != "selective":
         weigh: Weigh = alike
     elif config.scorer == "tagger":
@@ -241,15 +243,18 @@ def _mask_shard(
     masking = {field.name: getattr(config, field.name) for field in fields(MaskingConfig)}
     metadata = {"tokenizer": fingerprint(tokenizer), "masking": json.dumps(masking)}
 
-    def rows() -> Iterator[dict[str, object]]:
+    def cut() -> Iterator[tuple[dict[str, list], list[dict], Words]]:
         for batch in read_batches(source, COLUMNS, config.batch_documents):
-            sequences = list(sequence_rows(batch, tokenizer, spans, config.max_length))
-            words = _words(batch, spans)
-            for row, importance in zip(sequences, weigh(sequences, words), strict=True):
-                row["word_ids"], row["importance"] = marks.put(row["word_ids"], importance, of(words, row["id"]))
-            _choose(config, sequences)
-            _count(counts, sequences, batch, spans)
-            yield from sequences
+            yield batch, list(sequence_rows(batch, tokenizer, spans, config.max_length)), _words(batch, spans)
+
+    def rows() -> Iterator[dict[str, object]]:
+        with closing(in_background(cut())) as parts:
+            for batch, sequences, words in parts:
+                for row, importance in zip(sequences, weigh(sequences, words), strict=True):
+                    row["word_ids"], row["importance"] = marks.put(row["word_ids"], importance, of(words, row["id"]))
+                _choose(config, sequences)
+                _count(counts, sequences, batch, spans)
+                yield from sequences
         metadata["counts"] = json.dumps(counts)
 
     write_shard(target, MASKED, rows(), metadata)
