@@ -17,6 +17,7 @@ import re
 import stat
 import tempfile
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -120,7 +121,9 @@ def _plain_jieba() -> Cut:
 
 
 def _jieba_with(dictionary: Path | None) -> Cut:
-    import jieba  # 0.1 s, and not needed for other languages
+    with warnings.catch_warnings():  # its escapes, and its way of finding its files, are of another time
+        warnings.simplefilter("ignore")
+        import jieba  # 0.1 s, and not needed for other languages
 
     jieba.setLogLevel(logging.ERROR)
     tokenizer = jieba.Tokenizer()  # one of our own: words added here are not added for everybody

@@ -6,11 +6,10 @@ with the same bits. What is dropped the kernel draws itself, from the generator 
 micro-batch.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
+
+from pipeline.ordered import in_order
 
 AMPERE = (8, 0)
 """Compute capability of the first GPUs it runs on."""
@@ -70,19 +69,8 @@ def _attend_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     near = {"window_size_left": window, "window_size_right": window}
     ends = (starts, starts, longest, longest)
-    with _in_order():
+    with in_order():
         return backward(grad, q, k, v, out, sums, *ends, dropout, False, state, q.new_empty(0), scale=scale, **near)
-
-
-@contextmanager
-def _in_order() -> Iterator[None]:
-    """Within, the kernel adds up in a fixed order. For a kernel at a time: not every operation of torch can."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @_attend.register_fake

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import IGNORE
 from pipeline.dropout import key_dropout
+from pipeline.ordered import order_embeddings
 from pipeline.run.processes import processes
 from pipeline.scoring.importance import LEVELS
 from pipeline.unpadding import can_unpad, first_position, on_device, taken, unpad, unpadded_attention
@@ -36,6 +37,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.token_keys = key_dropout(model)
+        order_embeddings(model)
 
     def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
         """A batch from the host as `forward` takes it, on this process's device."""

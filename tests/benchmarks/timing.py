@@ -26,6 +26,7 @@ def in_turns(arms: dict[str, Callable[[int], float]], rounds: int) -> dict[str, 
     for number in range(rounds):
         for name, arm in arms.items():
             gc.collect()
+            torch.cuda.empty_cache()  # what one arm leaves reserved, another would have to wait for
             found[name].append(arm(number))
     return found
 
