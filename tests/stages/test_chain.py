@@ -104,6 +104,19 @@ def test_a_tagger_learns_importances_and_is_calibrated(kitchen, tmp_path):
     assert Calibration.load(tmp_path) == Tagger(tmp_path).calibration is not None
 
 
+def test_the_tagger_is_of_the_first_seed_and_its_figures_of_all(kitchen, tmp_path):
+    one = metrics(kitchen, "tagger")
+    config = kitchen.config(tagger_stage.TaggerConfig, "tagger", "tagger.trainer.seed=1")
+    other = tagger_stage.train_tagger(config, kitchen["base"], kitchen["scores"], tmp_path / "other")
+    config = kitchen.config(tagger_stage.TaggerConfig, "tagger", "tagger.seeds=2")
+    both = tagger_stage.train_tagger(config, kitchen["base"], kitchen["scores"], tmp_path / "both")
+    kept = [file_digest(folder / "model.safetensors") for folder in (tmp_path / "both", kitchen["tagger"])]
+    assert kept[0] == kept[1] and not {name for name in one if name.endswith("_sd")}
+    for name in ("precision", "recall", "f1", "average_precision", "calibration_error"):
+        assert both[name] == pytest.approx((one[name] + other[name]) / 2)
+        assert both[f"{name}_sd"] == pytest.approx(abs(one[name] - other[name]) / 2**0.5)
+
+
 def test_test_text_of_the_task_is_never_masked(kitchen):
     test = {row["text"] for row in read_rows(kitchen["corpus"] / "task" / "test")}
     tokenizer = load_tokenizer(kitchen["base"])
