@@ -39,7 +39,7 @@ from pipeline.draws import document_keys
 from pipeline.loading import in_background
 from pipeline.masking.config import IMPORTANT, MaskingConfig
 from pipeline.masking.exclusion import admitted, excluded_words
-from pipeline.masking.preview import show
+from pipeline.masking.pages import in_markdown, pieces_as_written
 from pipeline.masking.selection import choose
 from pipeline.masking.substitutes import FILE, Substitutes, Word, from_words, read_words, same_sound, similar_words
 from pipeline.masking.substitutes import words_of as token_words
@@ -324,8 +324,8 @@ def _preview(config: MaskConfig, out: Path, tokenizer: PreTrainedTokenizerBase) 
 
 
 def _shown(row: dict, tokenizer: PreTrainedTokenizerBase) -> str:
-    tokens = tokenizer.convert_ids_to_tokens(row["input_ids"])
-    return show(tokens, np.array(row["importance"]), np.array(row["masked"]))
+    ids, words, importance, masked = (np.array(row[n]) for n in ("input_ids", "word_ids", "importance", "masked"))
+    return in_markdown(pieces_as_written(ids, words, importance, tokenizer, masked))
 
 
 if __name__ == "__main__":
