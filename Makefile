@@ -196,7 +196,7 @@ setup: $(VENV)/.stamp  ## the environment alone
 test: | $(VENV)/.stamp  ## the tests
 	@$(PY) -m pytest
 
-test-slow: | $(VENV)/.stamp  ## every stage killed at every point: the same artifacts in the end (ten minutes)
+test-slow: | $(VENV)/.stamp  ## every stage killed at every point: the same artifacts in the end (two minutes)
 	@$(PY) -m pytest -m slow
 
 check: | $(VENV)/.stamp  ## format, lint, tests

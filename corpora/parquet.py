@@ -6,6 +6,7 @@ group at a time, so memory does not grow with the corpus.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -46,19 +47,34 @@ def write_shard(path: Path, schema: pa.Schema, rows: Iterable[Row], metadata: di
     """Write one shard; the number of rows.
 
     `metadata` goes into the file's footer, readable without reading rows. It is looked at after the last row, so that
-    counts made on the way can be in it.
+    counts made on the way can be in it. What a killed run left half written is written over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    count = 0
+    draft = path.with_name(f".{path.name}.tmp")
     with pq.ParquetWriter(
         draft, schema, compression="zstd", write_page_checksum=True, use_dictionary=_repetitive(schema)
     ) as writer:
-        for group in _groups(rows, ROWS_A_GROUP):
-            writer.write_table(pa.Table.from_pylist(group, schema))
-            count += len(group)
+        count = _write_groups(writer, schema, rows)
         writer.add_key_value_metadata(metadata or {})
     _publish(draft, path)
+    return count
+
+
+def _write_groups(writer: pq.ParquetWriter, schema: pa.Schema, rows: Iterable[Row]) -> int:
+    """A thread writes a group of rows while the next ones are made; the number of rows.
+
+    One group waits at most: memory does not grow. An error of the thread is raised here.
+    """
+    count, written = 0, None
+    with ThreadPoolExecutor(1) as thread:
+        for group in _groups(rows, ROWS_A_GROUP):
+            table = pa.Table.from_pylist(group, schema)
+            if written:
+                written.result()
+            written = thread.submit(writer.write_table, table)
+            count += len(group)
+        if written:
+            written.result()
     return count
 
 

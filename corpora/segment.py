@@ -111,6 +111,16 @@ def _takes_dictionary(name: str) -> None:
 
 
 def _jieba(dictionary: Path | None) -> Cut:
+    return _jieba_with(dictionary) if dictionary else _plain_jieba()
+
+
+@lru_cache(maxsize=1)
+def _plain_jieba() -> Cut:
+    """Its dictionary takes half a second: once a process, however many ask."""
+    return _jieba_with(None)
+
+
+def _jieba_with(dictionary: Path | None) -> Cut:
     with warnings.catch_warnings():  # its escapes, and its way of finding its files, are of another time
         warnings.simplefilter("ignore")
         import jieba  # 0.1 s, and not needed for other languages

@@ -85,7 +85,6 @@ class MaskedBatches:
     def __init__(self, sequences: Sequences, masking: MaskingConfig, vocabulary: Vocabulary, pad_id: int) -> None:
         self.sequences, self.masking, self.vocabulary, self.pad_id = sequences, masking, vocabulary, pad_id
         self.tokens = int(sequences.offsets[-1])
-        self._keys = np.zeros(len(sequences), dtype=np.uint64)
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -99,11 +98,8 @@ class MaskedBatches:
         return [name.decode() for name in self.sequences.id[indices]]
 
     def keys(self, indices: np.ndarray) -> np.ndarray:
-        """uint64 [B]: the keys of these sequences; an id is hashed when it is first met."""
-        new = indices[self._keys[indices] == 0]
-        if len(new):
-            self._keys[new] = document_keys(self.sequences.id[new])
-        return self._keys[indices]
+        """uint64 [B]: hashes of their ids, made anew each time in half a microsecond: kept, they would fill memory."""
+        return document_keys(self.sequences.id[indices])
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids` corrupted, `attention_mask`, `labels` (the id as written, or IGNORE), all [B, L]."""

@@ -53,6 +53,13 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
+def over_seeds(results: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of each metric; of several seeds also `<name>_sd`."""
+    found = {name: mean_sd([result[name] for result in results]) for name in results[0]}
+    means = {name: mean for name, (mean, _) in found.items()}
+    return means | ({f"{name}_sd": sd for name, (_, sd) in found.items()} if len(results) > 1 else {})
+
+
 def paired_difference(
     values: dict[int, float], base: dict[int, float], confidence: float
 ) -> tuple[float, float, float]:

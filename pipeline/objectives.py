@@ -19,7 +19,7 @@ from pipeline.dropout import key_dropout
 from pipeline.ordered import order_embeddings
 from pipeline.run.processes import processes
 from pipeline.scoring.importance import LEVELS
-from pipeline.unpadding import can_unpad, first_position, on_device, taken, unpad, unpadded_attention
+from pipeline.unpadding import batch_on_device, can_unpad, first_position, taken, unpad, unpadded_attention
 
 LOGITS_AT_ONCE = 1 << 24
 """Logits held in memory at a time, 64 MB: some 800 targets of a vocabulary of 21,128."""
@@ -41,7 +41,7 @@ class Objective(nn.Module):
 
     def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
         """A batch from the host as `forward` takes it, on this process's device."""
-        return {name: on_device(x, processes().device) for name, x in batch.items()}
+        return batch_on_device(batch, processes().device)
 
     def checkpoint_activations(self) -> None:
         """Compute activations again in backward instead of keeping them."""
@@ -81,8 +81,7 @@ class MaskedLM(Objective):
         arranged = unpad(batch, first_position(self.model), device) if self.unpadded else dict(batch)
         labels = arranged.pop("labels").flatten()
         places = (labels != IGNORE).nonzero()[:, 0]
-        arranged |= {"places": places, "targets": labels[places]}
-        return {name: on_device(x, device) if isinstance(x, Tensor) else x for name, x in arranged.items()}
+        return batch_on_device(arranged | {"places": places, "targets": labels[places]}, device)
 
     def _gather(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """[B, L, width] -> [M, width], unless that has been done or nobody asked for it."""

@@ -1,7 +1,7 @@
 """A model's probabilities for many sequences, in batches of like length."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import LabelledBatches, by_length
 from pipeline.run.processes import processes
+from pipeline.unpadding import batch_on_device, can_unpad, first_position, unpad, unpadded_attention
 
 TOKEN_BUDGET = 8192
 """Padded tokens of a batch: bounds the memory, whatever the lengths."""
@@ -19,23 +20,64 @@ TOKEN_BUDGET = 8192
 PADDING = 128
 """Tokens of padding in a batch at most: another batch costs as much as so many tokens of a small model."""
 
+ROW = 32_768
+"""Tokens of a row without padding: enough to keep a GPU busy while the next row is made ready."""
+
 
 @torch.inference_mode()
 def logits_of(model: nn.Module, batches: LabelledBatches) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
     """(indices [B], logits float32 [B, ...], labels as they stand in the batch) of all sequences, longest first."""
-    device, training = processes().device, model.training
-    model.eval()
-    for indices in by_length(batches.lengths(np.arange(len(batches))), TOKEN_BUDGET, PADDING):
-        inputs = {k: v.to(device) for k, v in batches.batch(indices).items()}
-        labels = inputs.pop("labels")
-        yield indices, model(**inputs).logits.float(), labels
-    model.train(training)
+    with _evaluating(model):
+        for indices in by_length(batches.lengths(np.arange(len(batches))), TOKEN_BUDGET, PADDING):
+            inputs = batch_on_device(batches.batch(indices), processes().device)
+            labels = inputs.pop("labels")
+            yield indices, model(**inputs).logits.float(), labels
 
 
 def predicted_batches(model: nn.Module, batches: LabelledBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(indices [B], probabilities float32 [B, classes] or [B, L, classes]) of all sequences, longest first."""
     for indices, logits, _ in logits_of(model, batches):
         yield indices, logits.softmax(-1).cpu().numpy()
+
+
+@torch.inference_mode()
+def predicted_tokens(
+    model: PreTrainedModel, batches: LabelledBatches, rows: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(indices [B], probabilities float32 [T, classes] of their tokens end to end) of all sequences, longest first.
+
+    For whole corpora: in half precision on a GPU that has it, and as `rows` without padding (see `takes_rows`).
+    """
+    lengths, start, device = batches.lengths(np.arange(len(batches))), first_position(model), processes().device
+    with _evaluating(model), unpadded_attention(model) if rows else nullcontext():
+        for indices in by_length(lengths, ROW) if rows else by_length(lengths, TOKEN_BUDGET, PADDING):
+            inputs = {name: x for name, x in batches.batch(indices).items() if name != "labels"}
+            inside = inputs["attention_mask"].bool().numpy()
+            with _half_precision():
+                there = batch_on_device(unpad(inputs, start, device) if rows else inputs, device)
+                logits = model(**there).logits
+            found = logits.float().softmax(-1).cpu().numpy()
+            yield indices, found[0] if rows else found[inside]
+
+
+def takes_rows(model: PreTrainedModel) -> bool:
+    """Whether to read without padding: on a GPU, if the model can. On a CPU batches of like length are as fast."""
+    return processes().device.type == "cuda" and can_unpad(model)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _half_precision() -> AbstractContextManager[None]:
+    """As in training on a GPU; a CPU computes in fp32."""
+    return processes().autocast() if processes().device.type == "cuda" else nullcontext()
 
 
 def predict(model: PreTrainedModel, batches: LabelledBatches) -> np.ndarray:

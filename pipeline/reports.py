@@ -28,9 +28,9 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def plus_minus(mean: float, deviation: float) -> str:
-    """Mean ± standard deviation, to one decimal."""
-    return f"{mean:.1f} ± {deviation:.1f}"
+def plus_minus(mean: float, deviation: float | None) -> str:
+    """Mean ± standard deviation, to one decimal; the mean alone where it is of one value."""
+    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
 
 STYLE = (

@@ -11,7 +11,7 @@ from pipeline.batches import IGNORE, LabelledBatches
 from pipeline.calibration import Calibration
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer, load_trained
-from pipeline.prediction import predicted_batches
+from pipeline.prediction import predicted_tokens, takes_rows
 from pipeline.run.processes import processes
 from pipeline.scoring.importance import Scale
 
@@ -44,11 +44,10 @@ def _first_pieces(word_ids: np.ndarray) -> np.ndarray:
 def tagged_tokens(model: PreTrainedModel, batches: LabelledBatches) -> tuple[np.ndarray, np.ndarray]:
     """(probabilities float32 [N, 2], truth bool [N]) of all tokens that have a label."""
     found, truth = [], []
-    for indices, probabilities in predicted_batches(model, batches):
-        for i, row in zip(indices, probabilities, strict=True):
-            labels = batches.labels[i]
-            found.append(row[: len(labels)][labels != IGNORE])
-            truth.append(labels[labels != IGNORE] == 1)
+    for indices, probabilities in predicted_tokens(model, batches, takes_rows(model)):
+        labels = np.concatenate([batches.labels[i] for i in indices])
+        found.append(probabilities[labels != IGNORE])
+        truth.append(labels[labels != IGNORE] == 1)
     return np.concatenate(found), np.concatenate(truth)
 
 
@@ -73,15 +72,17 @@ class Tagger:
     def __init__(self, folder: Path) -> None:
         self.model = load_trained(AutoModelForTokenClassification, folder).to(processes().device)
         self.tokenizer, self.calibration = load_tokenizer(folder), Calibration.load(folder)
+        self.rows = takes_rows(self.model)
 
     def probabilities(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
         """float32 [L] for each sequence of ids [L]."""
         result: list[np.ndarray] = [np.array([])] * len(sequences)
         batches = LabelledBatches(list(sequences), [0] * len(sequences), self.tokenizer.pad_token_id)
-        for indices, probabilities in predicted_batches(self.model, batches):
+        for indices, probabilities in predicted_tokens(self.model, batches, self.rows):
             believed = self.calibration(probabilities) if self.calibration else probabilities
-            for i, row in zip(indices, believed[..., 1], strict=True):
-                result[i] = row[: len(sequences[i])]
+            ends = np.cumsum(batches.lengths(indices))
+            for i, row in zip(indices, np.split(believed[:, 1], ends[:-1]), strict=True):
+                result[i] = row
         return result
 
 

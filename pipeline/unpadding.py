@@ -228,6 +228,11 @@ def on_device(x: Tensor, device: torch.device) -> Tensor:
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" and not x.is_cuda else x.to(device)
 
 
+def batch_on_device(batch: dict[str, object], device: torch.device) -> dict[str, object]:
+    """The same for the tensors of a batch."""
+    return {name: on_device(x, device) if isinstance(x, Tensor) else x for name, x in batch.items()}
+
+
 def first_position(model: PreTrainedModel) -> int:
     """The position id of a sequence's first token: 0, or past the padding's where the model counts as RoBERTa does."""
     embeddings = getattr(model.base_model, "embeddings", None)

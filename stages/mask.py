@@ -12,13 +12,14 @@ reads   base/            the tokenizer, the longest sequence the model takes; th
 writes  masked/          domain/ and task/, each train/ and dev/: one row a sequence with its ids as written, word by
                          word importance, and which words visit 0 predicts; preview.md
 
-Under `accelerate launch` each process writes shards of its own; a killed run goes on with those that are missing, and
-any number of processes writes the same rows.
+Under `accelerate launch` each process takes the next shard that nobody has, the largest first, so that none waits long
+for another; a killed run goes on with those that are missing, and any number of processes writes the same rows.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import islice
@@ -35,9 +36,10 @@ from corpora.stop_words import stop_words
 from corpora.words import training_words
 from pipeline.batches import padded
 from pipeline.draws import document_keys
+from pipeline.loading import in_background
 from pipeline.masking.config import IMPORTANT, MaskingConfig
 from pipeline.masking.exclusion import admitted, excluded_words
-from pipeline.masking.preview import show
+from pipeline.masking.pages import in_markdown, pieces_as_written
 from pipeline.masking.selection import choose
 from pipeline.masking.substitutes import FILE, Substitutes, Word, from_words, read_words, same_sound, similar_words
 from pipeline.masking.substitutes import words_of as token_words
@@ -46,7 +48,7 @@ from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
-from pipeline.run.processes import main_first, progress, rank, share, total
+from pipeline.run.processes import claimed, gathered, main_first, rank, share, total, wait_for_all
 from pipeline.run.stage import run
 from pipeline.scoring.importance import Scale
 from pipeline.scoring.scorers import Score, Scorer, make_scorer
@@ -105,7 +107,7 @@ def mask(
 ) -> dict[str, float]:
     """Write the masked corpus; metrics with sequences, tokens and the realised mask rate."""
     tokenizer, segmenter = load_tokenizer(init, config.max_length), Segmenter.of(config)
-    spans = lru_cache(maxsize=2 * config.batch_documents)(segmenter.spans)  # asked for twice: by tokens, and by words
+    spans = lru_cache(maxsize=8 * config.batch_documents)(segmenter.spans)  # asked for by tokens, words and counts
     if config.policy != "selective":
         weigh: Weigh = alike
     elif config.scorer == "tagger":
@@ -116,11 +118,11 @@ def mask(
         scale = main_first(lambda: _scale(config, corpus, tokenizer, spans, score, out))
         weigh = by_scorer(score, scale, Frame.of(tokenizer))
     marks = Marks.of(config, segmenter)
-    jobs = share([(path, out / path.relative_to(corpus)) for path in _inputs(corpus)])
-    todo = [job for job in jobs if not job[1].exists()]
-    for source, target in progress(todo, len(todo), "shards"):
-        _mask_shard(config, tokenizer, spans, weigh, marks, source, target)
-    metrics = _metrics(total(_added([json.loads(metadata_of(target)["counts"]) for _, target in jobs])))
+    targets = {path: out / path.relative_to(corpus) for path in _inputs(corpus)}
+    for source in claimed(_missing(targets), "shards"):
+        _mask_shard(config, tokenizer, spans, weigh, marks, source, targets[source])
+    wait_for_all()
+    metrics = _metrics(total(_added([json.loads(metadata_of(path)["counts"]) for path in share(targets.values())])))
     if rank() == 0:
         tokenizer.save_pretrained(out / "tokenizer")
         if config.replacement != "mask":
@@ -221,6 +223,12 @@ def _inputs(corpus: Path) -> list[Path]:
     return [path for folder in folders if folder.exists() for path in shards(folder)]
 
 
+def _missing(targets: dict[Path, Path]) -> list[Path]:
+    """Shards whose target is not there, the largest first, as the first process sees it: all must mean the same."""
+    missing = [source for source, target in targets.items() if rank() == 0 and not target.exists()]
+    return gathered(sorted(missing, key=lambda path: -path.stat().st_size))
+
+
 def _mask_shard(
     config: MaskConfig,
     tokenizer: PreTrainedTokenizerBase,
@@ -235,15 +243,18 @@ def _mask_shard(
     masking = {field.name: getattr(config, field.name) for field in fields(MaskingConfig)}
     metadata = {"tokenizer": fingerprint(tokenizer), "masking": json.dumps(masking)}
 
-    def rows() -> Iterator[dict[str, object]]:
+    def cut() -> Iterator[tuple[dict[str, list], list[dict], Words]]:
         for batch in read_batches(source, COLUMNS, config.batch_documents):
-            sequences = list(sequence_rows(batch, tokenizer, spans, config.max_length))
-            words = _words(batch, spans)
-            for row, importance in zip(sequences, weigh(sequences, words), strict=True):
-                row["word_ids"], row["importance"] = marks.put(row["word_ids"], importance, of(words, row["id"]))
-            _choose(config, sequences)
-            _count(counts, sequences, batch, spans)
-            yield from sequences
+            yield batch, list(sequence_rows(batch, tokenizer, spans, config.max_length)), _words(batch, spans)
+
+    def rows() -> Iterator[dict[str, object]]:
+        with closing(in_background(cut())) as parts:
+            for batch, sequences, words in parts:
+                for row, importance in zip(sequences, weigh(sequences, words), strict=True):
+                    row["word_ids"], row["importance"] = marks.put(row["word_ids"], importance, of(words, row["id"]))
+                _choose(config, sequences)
+                _count(counts, sequences, batch, spans)
+                yield from sequences
         metadata["counts"] = json.dumps(counts)
 
     write_shard(target, MASKED, rows(), metadata)
@@ -313,8 +324,8 @@ def _preview(config: MaskConfig, out: Path, tokenizer: PreTrainedTokenizerBase) 
 
 
 def _shown(row: dict, tokenizer: PreTrainedTokenizerBase) -> str:
-    tokens = tokenizer.convert_ids_to_tokens(row["input_ids"])
-    return show(tokens, np.array(row["importance"]), np.array(row["masked"]))
+    ids, words, importance, masked = (np.array(row[n]) for n in ("input_ids", "word_ids", "importance", "masked"))
+    return in_markdown(pieces_as_written(ids, words, importance, tokenizer, masked))
 
 
 if __name__ == "__main__":

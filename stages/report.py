@@ -240,19 +240,20 @@ def _reliability(runs: list[Path], out: Path) -> list[str]:
     taggers = {folder.name: folder / "tagger" for folder in runs if (folder / "tagger" / RELIABILITY).exists()}
     if not taggers:
         return []
-    series, rows = {}, []
+    series, rows, measures = {}, [], ("precision", "recall", "f1", "average_precision", "calibration_error")
     for name, folder in taggers.items():
         bins = json.loads((folder / RELIABILITY).read_text(encoding="utf-8"))
         series[name] = [(one["predicted"], one["true"], one["count"]) for one in bins]
         metrics = read_manifest(folder)["metrics"]
-        rows.append([name, *(f"{metrics[m]:.1f}" for m in ("precision", "recall", "f1", "calibration_error"))])
+        rows.append([name, *(plus_minus(metrics[m], metrics.get(f"{m}_sd")) for m in measures)])
     title = "tagger on dev documents: share of keywords by predicted probability"
     (out / "reliability.svg").write_text(reliability_svg(series, title), encoding="utf-8")
-    head = ["tagger", "precision", "recall", "F1", "calibration error"]
+    head = ["tagger", "precision", "recall", "F1", "average precision", "calibration error"]
     said = (
         "Against the scorer's keywords, on task documents the tagger did not learn from, in percent of tokens. "
         "*Calibration error*: how far its probabilities are from the share of keywords among tokens of like "
-        "probability, on average; below the diagonal it calls more words important than are."
+        "probability, on average; below the diagonal it calls more words important than are. *±*: standard deviation "
+        "over taggers of other seeds, where `[tagger] seeds` asks for several; the picture is of the first."
     )
     return ["## Can the tagger be believed?", markdown_table(head, rows), said, "![reliability](reliability.svg)"]
 

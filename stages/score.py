@@ -21,7 +21,7 @@ from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import SCORES
 from corpora.segment import Segmenter, WordsConfig
 from corpora.words import labelled_words_of, training_words
-from pipeline.masking.preview import show
+from pipeline.masking.pages import in_markdown, pieces_as_written
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer
 from pipeline.run.errors import InputError
@@ -148,8 +148,8 @@ def _nothing_found(config: ScoresConfig) -> str:
 def _preview(config: ScoresConfig, rows: list[dict], tokenizer: PreTrainedTokenizerBase) -> str:
     lines = ["# Scores", "", f"**Bold** words are keywords to scorer = {config.scorer}.", ""]
     for row in rows[:20]:
-        tokens = tokenizer.convert_ids_to_tokens(row["input_ids"].tolist())
-        lines.append(f"- {show(tokens, row['keyword'] * np.uint8(255), np.zeros(len(tokens), dtype=bool))}")
+        importance = row["keyword"] * np.uint8(255)
+        lines.append(f"- {in_markdown(pieces_as_written(row['input_ids'], row['word_ids'], importance, tokenizer))}")
     return "\n".join([*lines, ""])
 
 

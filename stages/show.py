@@ -19,9 +19,19 @@ from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import metadata_of, read_batches, read_rows
 from corpora.segment import Segmenter
-from pipeline.batches import MaskedBatches, Sequences, Visit
+from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
-from pipeline.masking.pages import Drawn, Piece, in_terminal, page, pieces, sequences_html, table_html, text_of
+from pipeline.masking.pages import (
+    Drawn,
+    Piece,
+    in_terminal,
+    page,
+    pieces,
+    pieces_as_written,
+    sequences_html,
+    table_html,
+    text_of,
+)
 from pipeline.masking.replacement import Vocabulary
 from pipeline.masking.substitutes import FILE, Substitutes, Word, similar_words, words_of
 from pipeline.metrics import telling
@@ -85,7 +95,7 @@ def _drawn(
         batches = MaskedBatches(sequences, masking, offered, tokenizer.pad_token_id)
         visits += [(f"{label} {n + 1}", batches.visit(every, np.full(len(rows), n))) for n in range(config.visits)]
     return [
-        Drawn(row["id"], _plain(visits[0][1], i, tokenizer), [(name, pieces(v, i, tokenizer)) for name, v in visits])
+        Drawn(row["id"], _as_written(row, tokenizer), [(name, pieces(v, i, tokenizer)) for name, v in visits])
         for i, row in enumerate(rows)
     ]
 
@@ -100,12 +110,9 @@ def _policies(recipe: MaskingConfig) -> dict[str, MaskingConfig]:
     }
 
 
-def _plain(visit: Visit, row: int, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
-    """A sequence as written."""
-    ids = visit.input_ids.copy()
-    ids[visit.targets] = visit.written
-    none = {name: getattr(visit, name)[:0] for name in ("targets", "written", "fates")}
-    return pieces(replace(visit, input_ids=ids, **none), row, tokenizer)
+def _as_written(row: dict, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
+    columns = (np.array(row[name]) for name in ("input_ids", "word_ids", "importance"))
+    return pieces_as_written(*columns, tokenizer)
 
 
 def _sequences(rows: list[dict]) -> Sequences:

@@ -10,22 +10,23 @@ writes  tagger/  a token classifier and its tokenizer; reliability.json, how oft
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from corpora.parquet import read_rows
 from corpora.splits import split_of
 from pipeline.batches import LabelledBatches
-from pipeline.calibration import Calibration, calibration_error, reliability
+from pipeline.calibration import Bin, Calibration, calibration_error, reliability
+from pipeline.metrics import over_seeds
 from pipeline.models import load_token_classifier, load_tokenizer, model_card, save
 from pipeline.objectives import Labelling, Objective, soft_cross_entropy, summed_cross_entropy
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, rank
+from pipeline.run.processes import processes, rank, say
 from pipeline.run.stage import run
 from pipeline.tagging import (
     LABELS,
@@ -59,6 +60,9 @@ class TaggerConfig:
     calibrate: bool = False
     """Fit scale and shift of the logits on the dev documents (Platt scaling), so that importance is a probability. Off
     as in the reference: its keyword_weight calls more words important than are, and published figures rest on that."""
+    seeds: int = 1
+    """How many are trained, with seeds trainer.seed, trainer.seed + 1, …; the first is the tagger, the others tell how
+    much of its figures is luck."""
     dev_share: float = 0.1
     """Share of the documents kept to choose the best epoch: by F1; of importances by average precision, how well they
     rank keywords."""
@@ -69,32 +73,61 @@ class TaggerConfig:
     )
     """Length and pace."""
 
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"seeds = {self.seeds} must be at least 1")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A tagger and what it says of documents it did not learn from."""
+
+    model: PreTrainedModel
+    calibration: Calibration | None
+    bins: list[Bin]
+    metrics: dict[str, float]
+
 
 def train_tagger(config: TaggerConfig, init: Path, scores: Path, out: Path) -> dict[str, float]:
-    """Train from `init`; metrics with precision, recall, F1 and calibration error on dev tokens."""
-    tokenizer = load_tokenizer(init)
-    parts = _split(config, scores)
-    model = load_token_classifier(init, LABELS, config.trainer.seed).to(processes().device)
+    """Train from `init`; metrics with precision, recall, F1 and calibration error on dev tokens, mean over seeds."""
+    tokenizer, parts, results = load_tokenizer(init), _split(config, scores), []
+    for seed in range(config.trainer.seed, config.trainer.seed + config.seeds):
+        trained = _trained(config, init, parts, tokenizer.pad_token_id, seed)
+        results.append(trained.metrics)
+        if config.seeds > 1:
+            say(f"  seed {seed}: F1 {trained.metrics['f1']:.1f}")
+        if rank() == 0 and len(results) == 1:
+            _save(config, trained, tokenizer, init, out)
+    return over_seeds(results) | {f"{part}_documents": len(rows) for part, rows in parts.items()}
+
+
+def _trained(config: TaggerConfig, init: Path, parts: dict[str, list[Row]], pad_id: int, seed: int) -> Trained:
+    """One tagger, at its best epoch, calibrated where asked for."""
+    model = load_token_classifier(init, LABELS, seed).to(processes().device)
     objective, taught = _lesson(config, model, [row for rows in parts.values() for row in rows])
-    learned, dev = (
-        _batches(parts[n], of, tokenizer.pad_token_id) for n, of in (("train", taught), ("dev", _decision))
-    )
+    learned, dev = (_batches(parts[n], of, pad_id) for n, of in (("train", taught), ("dev", _decision)))
     measure = lambda: evaluate_tagger(model, dev)
     best = "f1" if config.target == "keyword" else "average_precision"  # importances need not reach one half
-    train(objective, learned, config.trainer, "tagger", measure, best=best)
+    train(objective, learned, replace(config.trainer, seed=seed), "tagger", measure, best=best)
     found, truth = tagged_tokens(model, dev)
     calibration = Calibration.fit(found, truth) if config.calibrate else None
     found = calibration(found) if calibration else found
     bins = reliability(found[:, 1], truth)
-    metrics = {**tagger_metrics(found, truth), "calibration_error": calibration_error(bins)}
-    metrics |= {f"{part}_documents": len(rows) for part, rows in parts.items()}
-    if rank() == 0:
-        card = model_card("Keyword tagger", init.name, "Finds the words a task needs.", {**metrics, **asdict(config)})
-        save(model, tokenizer, out, card)
-        (out / "reliability.json").write_text(json.dumps([asdict(one) for one in bins], indent=1), encoding="utf-8")
-        if calibration:
-            calibration.save(out)
-    return metrics
+    return Trained(
+        model, calibration, bins, {**tagger_metrics(found, truth), "calibration_error": calibration_error(bins)}
+    )
+
+
+def _save(config: TaggerConfig, trained: Trained, tokenizer: PreTrainedTokenizerBase, init: Path, out: Path) -> None:
+    facts = {**trained.metrics, **asdict(config)}
+    save(
+        trained.model, tokenizer, out, model_card("Keyword tagger", init.name, "Finds the words a task needs.", facts)
+    )
+    (out / "reliability.json").write_text(
+        json.dumps([asdict(one) for one in trained.bins], indent=1), encoding="utf-8"
+    )
+    if trained.calibration:
+        trained.calibration.save(out)
 
 
 def _split(config: TaggerConfig, scores: Path) -> dict[str, list[Row]]:

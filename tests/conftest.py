@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 from kernel import kernel  # noqa: F401  a fixture
+from kitchen import ARTIFACTS, Kitchen
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -204,3 +205,14 @@ def sequences() -> Sequences:
 def masked_batches(sequences, vocabulary) -> MaskedBatches:
     """The sequences, a third of their words masked anew at every visit."""
     return MaskedBatches(sequences, MaskingConfig(policy="whole_word", mask_rate=0.3), vocabulary, pad_id=0)
+
+
+@pytest.fixture(scope="session")
+def kitchen(tmp_path_factory) -> Kitchen:
+    """Everything of the toy recipe, made once."""
+    torch.set_num_threads(1)
+    it = Kitchen(tmp_path_factory.mktemp("chain"))
+    for artifact in ARTIFACTS:
+        stage, folders = it.made_from(artifact)
+        assert it.make(stage, artifact, **folders) == 0
+    return it

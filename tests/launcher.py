@@ -24,37 +24,59 @@ class Left:
     said: str
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A process at work."""
+
+    process: multiprocessing.Process
+    said: Path
+    store: TCPStore
+    """Where processes find each other: there as long as this is."""
+
+
 def launched(work: Callable[[], object], folder: Path, world: int = 2, seconds: float = 180) -> list[Left]:
     """Run `work` in each of `world` processes; what is still there after `seconds` is killed."""
+    return ended(begun(work, folder, world), seconds)
+
+
+def begun(work: Callable[[], object], folder: Path, world: int = 1) -> list[Begun]:
+    """`world` processes that run `work`, which may return an exit code; one alone is no group."""
     store, context = TCPStore("127.0.0.1", 0, is_master=True), multiprocessing.get_context("fork")
-    said = [folder / f"rank-{rank}.txt" for rank in range(world)]
-    started = [
-        context.Process(target=_run, args=(work, said[r], r, world, store.port), daemon=True) for r in range(world)
-    ]
-    for process in started:
+    started = []
+    for rank in range(world):
+        said = folder / f"rank-{rank}.txt"
+        process = context.Process(target=_run, args=(work, said, rank, world, store.port), daemon=True)
         process.start()
+        started.append(Begun(process, said, store))
+    return started
+
+
+def ended(started: list[Begun], seconds: float = 180) -> list[Left]:
+    """How they ended; what is still there after `seconds` is killed."""
     end = time.monotonic() + seconds
-    for process in started:
+    for process in (one.process for one in started):
         process.join(max(0.0, end - time.monotonic()))
         if process.exitcode is None:
             process.kill()
             process.join()
-    return [Left(p.exitcode, path.read_text(encoding="utf-8")) for p, path in zip(started, said, strict=True)]
+    return [Left(one.process.exitcode, one.said.read_text(encoding="utf-8")) for one in started]
 
 
 def _run(work: Callable[[], object], said: Path, rank: int, world: int, port: int) -> None:
     sys.stdout = sys.stderr = open(said, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in told.items()})
-    os.environ.update(TORCHELASTIC_USE_AGENT_STORE="True", TORCHELASTIC_RESTART_COUNT="0")
-    os.environ.update(MASTER_ADDR="127.0.0.1", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
+    if world > 1:
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in told.items()})
+        os.environ.update(TORCHELASTIC_USE_AGENT_STORE="True", TORCHELASTIC_RESTART_COUNT="0")
+        os.environ.update(MASTER_ADDR="127.0.0.1", GLOO_SOCKET_IFNAME="lo")
+    os.environ.update(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
     torch.set_num_threads(1)  # the threads of the process that forked are not there
     processes.cache_clear()
     AcceleratorState._reset_state(reset_partial_state=True)
     try:
-        work()
+        code = work()
     except Exception as error:
         traceback.print_exc()
-        os._exit(getattr(error, "exit_code", 1))
+        code = getattr(error, "exit_code", 1)
     sys.stdout.flush()
-    os._exit(0)
+    os._exit(code or 0)

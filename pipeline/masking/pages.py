@@ -1,4 +1,5 @@
-"""Masked sequences side by side for human eyes: in a terminal, and as one HTML page that needs nothing beside it.
+"""Masked sequences for human eyes: in Markdown; and many side by side, in a terminal or as one HTML page that needs
+nothing beside it.
 
 What comes from a corpus is escaped, and characters that would turn, hide or overwrite text (control, bidirectional,
 zero-width) are spelled out.
@@ -44,7 +45,7 @@ class Drawn:
 
 
 def pieces(visit: Visit, row: int, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
-    """The pieces of a sequence, special tokens left out."""
+    """The pieces of a sequence as it is drawn, special tokens left out."""
     begin, end = visit.rows.offsets[row : row + 2]
     ids, words, scores = (x[begin:end] for x in (visit.input_ids, visit.word_ids, visit.importance))
     written, state = ids.copy(), np.full(len(ids), UNTOUCHED)
@@ -52,9 +53,32 @@ def pieces(visit: Visit, row: int, tokenizer: PreTrainedTokenizerBase) -> list[P
     places = visit.targets[mine] - begin
     written[places], state[places] = visit.written[mine], visit.fates[mine]
     state[(state == REPLACED) & (ids == tokenizer.mask_token_id)] = MASKED
+    return _pieces(ids, written, words, scores, state, tokenizer)
+
+
+def pieces_as_written(
+    ids: np.ndarray,
+    word_ids: np.ndarray,
+    importance: np.ndarray,
+    tokenizer: PreTrainedTokenizerBase,
+    masked: np.ndarray | None = None,
+) -> list[Piece]:
+    """The same of a sequence as it is written, all [L]; `masked` says which tokens are predicted."""
+    state = np.full(len(ids), UNTOUCHED) if masked is None else np.where(masked, MASKED, UNTOUCHED)
+    return _pieces(ids, ids, word_ids, importance, state, tokenizer)
+
+
+def _pieces(
+    ids: np.ndarray,
+    written: np.ndarray,
+    words: np.ndarray,
+    scores: np.ndarray,
+    state: np.ndarray,
+    tokenizer: PreTrainedTokenizerBase,
+) -> list[Piece]:
     shown = ~np.isin(written, (tokenizer.cls_token_id, tokenizer.sep_token_id))
     ids, written, words, scores, state = (x[shown] for x in (ids, written, words, scores, state))
-    cuts = np.flatnonzero((np.diff(words) != 0) | (np.diff(state) != 0)) + 1
+    cuts = np.flatnonzero((np.diff(words) != 0) | (np.diff(state) != 0) | (np.diff(scores) != 0)) + 1
     goes_on = [False, *(words[cuts] == words[cuts - 1]).tolist()]
     read = lambda some: text_of(some, tokenizer)
     return [
@@ -77,6 +101,18 @@ def visible(text: str) -> str:
 def _acts(char: str) -> bool:
     """Control, format, surrogate, private and unassigned characters, and the separators of lines."""
     return unicodedata.category(char)[0] == "C" or char in "\u2028\u2029"
+
+
+def in_markdown(line: Sequence[Piece]) -> str:
+    """**important**, `[predicted]`, **`[both]`**; blanks between all, or bold words side by side would not be read."""
+    return " ".join(_in_markdown(piece) for piece in line if piece.written)
+
+
+def _in_markdown(piece: Piece) -> str:
+    text = visible(piece.written)
+    plain = "".join(f"\\{c}" if c in "\\`*_{}[]<>|#" else c for c in text)
+    shown = plain if piece.state == UNTOUCHED else f"`[{text.replace('`', chr(39))}]`"
+    return f"**{shown}**" if piece.importance >= IMPORTANT else shown
 
 
 def in_terminal(sequences: Sequence[Drawn], colour: bool) -> str:

@@ -22,7 +22,7 @@ from pipeline.run.errors import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator, FullyShardedDataParallelPlugin
-    from torch.distributed import ProcessGroup
+    from torch.distributed import ProcessGroup, Store
 
 PATIENCE = 60.0
 """Seconds an exchange between processes may take: the step of a training that hangs ends after so many."""
@@ -84,9 +84,7 @@ def name_missing(place: str) -> str:
     """
     if world() == 1:
         return ""
-    import torch
-
-    store = torch.distributed.distributed_c10d._get_default_store()
+    store = _store()
     names = [f"{place}/{number}" for number in range(world())]
     store.set(names[rank()], "here")
     time.sleep(ROLL_CALL)
@@ -110,6 +108,29 @@ def share(items: Sequence[Item]) -> list[Item]:
     return list(items)[rank() :: world()]
 
 
+def claimed(items: Sequence[Item], label: str) -> Iterator[Item]:
+    """The next item that no process has, again and again, with a progress line: who is done early takes more.
+
+    Every process gives the same items, those that take longest first, and a label of their own. Claims are counted in
+    the store by which processes find each other, which dies with them: nobody waits for what a dead process claimed.
+    """
+    line = Progress(len(items), label)
+    for number in _claims(len(items), label):
+        yield items[number]
+        line.reach(number + 1)
+    line.close()
+
+
+def _claims(count: int, label: str) -> Iterator[int]:
+    """Numbers below `count`, each for one process."""
+    if world() == 1:
+        yield from range(count)
+        return
+    processes()
+    while (number := _store().add(f"claimed/{label}", 1) - 1) < count:
+        yield number
+
+
 def total(numbers: dict[str, float]) -> dict[str, float]:
     """Numbers counted by each process, added up over all of them."""
     parts = gathered([numbers])
@@ -125,6 +146,13 @@ def gathered(items: Sequence[Item]) -> list[Item]:
 
     wait_for_all()
     return gather_object(list(items))
+
+
+def _store() -> "Store":
+    """Where processes find each other; every process can count there, and leave word."""
+    from torch.distributed.distributed_c10d import _get_default_store
+
+    return _get_default_store()
 
 
 @lru_cache(maxsize=1)
@@ -236,7 +264,11 @@ class Progress:
 
     def step(self, note: str = "") -> None:
         """One more is done."""
-        self.done += 1
+        self.reach(self.done + 1, note)
+
+    def reach(self, done: int, note: str = "") -> None:
+        """So many are done."""
+        self.done = done
         now = time.monotonic()
         if rank() == 0 and now - self.shown >= (0.2 if self.terminal else 15):
             self.shown = now

@@ -2,9 +2,8 @@
 
 Two batches, from stored ids to tensors, beside `DataCollatorForLanguageModeling`, which is given the lists that
 `datasets` returns. Ours masks whole words to an exact budget of 15 %, drawn anew at every visit; word numbers and
-importance were stored with the ids, and the ids of documents were hashed at the first visit. Theirs masks single
-tokens, with the column `special_tokens_mask` and without it (`Trainer` drops it by default, and the collator asks the
-tokenizer row by row).
+importance were stored with the ids. Theirs masks single tokens, with the column `special_tokens_mask` and without it
+(`Trainer` drops it by default, and the collator asks the tokenizer row by row).
 
 Their `whole_word_mask=True` takes neighbouring tokens whose offsets touch for one word. Chinese has no blanks: a
 clause, here the whole sequence, is one word, and is masked entirely or not at all. Its time is shown; its masks are of

@@ -1,9 +1,17 @@
-"""A corpus as flat arrays on disk: every row as it was written, whatever the shards."""
+"""A corpus on disk, in shards and as flat arrays: every row as it was written."""
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from corpora.parquet import flat_columns, read_rows, write_corpus
+from corpora import parquet
+from corpora.parquet import flat_columns, read_rows, write_corpus, write_shard
 from corpora.schemas import MASKED
 
 COLUMNS = ("id", "input_ids", "word_ids", "importance")
@@ -39,3 +47,56 @@ def test_flat_columns_are_written_once_and_mapped(tmp_path):
     again = flat_columns(tmp_path / "corpus", COLUMNS, tmp_path / "flat")
     assert isinstance(first["input_ids"], np.memmap) and again["input_ids"].tolist() == [2, 3]
     assert (tmp_path / "flat" / "input_ids.npy").stat().st_mtime_ns == written
+
+
+NUMBERS = pa.schema([("number", pa.int64())])
+
+
+@pytest.fixture
+def writes(monkeypatch) -> Callable[[Callable[[], None]], None]:
+    """Groups of two rows; what is to happen before each of them is written."""
+    monkeypatch.setattr(parquet, "ROWS_A_GROUP", 2)
+    write = pq.ParquetWriter.write_table
+
+    def before(happens: Callable[[], None]) -> None:
+        monkeypatch.setattr(pq.ParquetWriter, "write_table", lambda self, table: (happens(), write(self, table)))
+
+    return before
+
+
+def test_a_group_is_written_while_the_rows_of_the_next_are_made(tmp_path, writes):
+    third_row = threading.Event()
+    seen = []
+    writes(lambda: seen.append(third_row.wait(60)))
+
+    def rows() -> Iterator[dict[str, int]]:
+        for number in range(7):
+            if number == 2:
+                third_row.set()
+            yield {"number": number}
+
+    assert write_shard(tmp_path / "part-00000.parquet", NUMBERS, rows()) == 7 and seen == [True] * 4
+    assert [row["number"] for row in read_rows(tmp_path)] == list(range(7))
+
+
+def test_one_group_waits_at_most_however_slow_the_disk_is(tmp_path, writes):
+    made, ahead = [], []
+
+    def slowly() -> None:
+        time.sleep(0.05)
+        ahead.append(len(made) - 2 * len(ahead))
+
+    writes(slowly)
+    write_shard(tmp_path / "part-00000.parquet", NUMBERS, (made.append(i) or {"number": i} for i in range(12)))
+    assert len(ahead) == 6 and max(ahead) <= 4  # two rows being written, two in hand
+
+
+def test_what_cannot_be_written_is_raised_and_leaves_no_shard(tmp_path, writes):
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writes(full)
+    path = tmp_path / "part-00000.parquet"
+    with pytest.raises(OSError, match="No space left"):
+        write_shard(path, NUMBERS, ({"number": i} for i in range(5)))
+    assert not path.exists()

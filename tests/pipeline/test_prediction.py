@@ -1,13 +1,23 @@
 """Probabilities come back in the order asked for, whatever the batches were."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 from conftest import WORDS
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from pipeline import prediction
 from pipeline.batches import LabelledBatches
-from pipeline.prediction import first_row_suffices, only_first_row, predict, predicted_batches
+from pipeline.prediction import (
+    first_row_suffices,
+    only_first_row,
+    predict,
+    predicted_batches,
+    predicted_tokens,
+    takes_rows,
+)
 
 
 @pytest.fixture
@@ -40,6 +50,36 @@ def test_token_probabilities_come_with_the_indices_of_their_rows(checkpoints, ro
         assert probabilities.shape == (len(indices), max(len(rows[i]) for i in indices), 2)
         seen += indices.tolist()
     assert sorted(seen) == list(range(len(rows)))
+
+
+@pytest.mark.parametrize("unpadded", [True, False])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
+def test_tokens_are_predicted_as_if_each_sequence_were_alone(checkpoints, rows, kind, unpadded, monkeypatch):
+    monkeypatch.setattr(prediction, "ROW", 60)
+    model = AutoModelForTokenClassification.from_pretrained(checkpoints[kind], num_labels=2).eval()
+    model.classifier.weight.data.normal_(std=5)
+    batches = LabelledBatches(rows, [0] * len(rows), model.config.pad_token_id)
+    for row, found in zip(rows, tokens_of(rows, predicted_tokens(model, batches, unpadded)), strict=True):
+        alone = model(input_ids=torch.from_numpy(row)[None]).logits[0].softmax(-1)
+        np.testing.assert_allclose(found, alone.detach(), atol=1e-5)
+
+
+def tokens_of(rows: list[np.ndarray], predicted: Iterator[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """What was predicted of each row."""
+    found = {}
+    for indices, probabilities in predicted:
+        parts = np.split(probabilities, np.cumsum([len(rows[i]) for i in indices])[:-1])
+        found |= dict(zip(indices.tolist(), parts, strict=True))
+    return [found[i] for i in range(len(rows))]
+
+
+def test_a_cpu_reads_with_padding_and_in_full_precision(checkpoints):
+    model = AutoModelForTokenClassification.from_pretrained(checkpoints["bert"])
+    kinds = []
+    model.classifier.register_forward_hook(lambda module, inputs, output: kinds.append(output.dtype))
+    batches = LabelledBatches([np.array([2, 7, 3])], [0], 0)
+    list(predicted_tokens(model, batches, takes_rows(model)))
+    assert not takes_rows(model) and kinds == [torch.float32]
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])

@@ -29,8 +29,8 @@ def test_columns_line_up_with_wide_characters_in_them():
     assert table.splitlines() == ["名字      F1", "──────  ────", "a       10.0", "适应后   9.5"]
 
 
-def test_a_mean_is_shown_with_its_deviation():
-    assert plus_minus(81.25, 1.449) == "81.2 ± 1.4"
+def test_a_mean_is_shown_with_its_deviation_where_it_has_one():
+    assert [plus_minus(81.25, 1.449), plus_minus(81.25, None)] == ["81.2 ± 1.4", "81.2"]
 
 
 def texts(svg: str) -> list[str]:

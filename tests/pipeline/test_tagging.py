@@ -74,12 +74,12 @@ def test_importances_become_labels_of_which_half_and_more_is_as_frequent_as_keyw
 
 def test_the_tagger_is_measured_by_counting_keyword_tokens(monkeypatch):
     labels = [np.array([IGNORE, 1, 0, 1, IGNORE]), np.array([IGNORE, 0, 1, IGNORE])]
-    guesses = [[1, 1, 1, 0, 1], [0, 0, 1, 1, 1]]  # the last of the second row is padding
+    guesses = [[1, 1, 1, 0, 1], [0, 0, 1, 1]]
 
-    def told(model: None, batches: LabelledBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield np.array([1, 0]), np.eye(2)[np.array(guesses[::-1])]
+    def told(model: None, batches: LabelledBatches, rows: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield np.array([1, 0]), np.eye(2)[guesses[1] + guesses[0]]
 
-    monkeypatch.setattr(tagging, "predicted_batches", told)
+    monkeypatch.setattr(tagging, "predicted_tokens", told)
     measured = evaluate_tagger(None, LabelledBatches([np.zeros(5), np.zeros(4)], labels, 0))
     assert measured == {
         "precision": pytest.approx(200 / 3),

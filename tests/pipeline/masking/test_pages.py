@@ -5,7 +5,20 @@ import pytest
 
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
-from pipeline.masking.pages import UNTOUCHED, Drawn, in_terminal, page, pieces, sequences_html, table_html, visible
+from pipeline.masking.pages import (
+    MASKED,
+    UNTOUCHED,
+    Drawn,
+    Piece,
+    in_markdown,
+    in_terminal,
+    page,
+    pieces,
+    pieces_as_written,
+    sequences_html,
+    table_html,
+    visible,
+)
 from pipeline.masking.replacement import Vocabulary
 from pipeline.tokens import Frame, encode, framed, replaceable_ids
 
@@ -38,6 +51,26 @@ def test_pieces_are_the_text_and_say_what_was_predicted(drawn, tokenizer):
         assert sum(piece.state != UNTOUCHED for piece in found) >= 1
         assert all(piece.text == piece.written for piece in found if piece.state == UNTOUCHED)
         assert not {"[CLS]", "[SEP]"} & {piece.written for piece in found}
+
+
+def test_a_sequence_as_written_is_cut_where_words_importance_or_choice_change(tokenizer):
+    ids = np.array(tokenizer("我爱很好吃。")["input_ids"])
+    words, importance = np.array([-1, 0, 1, 2, 2, 2, 3, -1]), np.array([0, 1, 200, 200, 9, 9, 1, 0])
+    found = pieces_as_written(ids, words, importance, tokenizer, np.array([0, 0, 1, 0, 0, 1, 1, 0], dtype=bool))
+    assert [(one.text, one.importance, one.state == MASKED, one.goes_on) for one in found] == [
+        ("我", 1, False, False),
+        ("爱", 200, True, False),
+        ("很", 200, False, False),
+        ("好", 9, False, True),
+        ("吃", 9, True, True),
+        ("[UNK]", 1, True, False),
+    ]
+
+
+def test_markdown_marks_what_is_important_and_what_is_predicted_and_escapes_the_rest():
+    line = [("*好", 200, UNTOUCHED), ("吃", 255, MASKED), ("`的`", 0, MASKED), ("|\u202e", 0, UNTOUCHED)]
+    shown = in_markdown([Piece(text, text, importance, state) for text, importance, state in line])
+    assert shown == r"**\*好** **`[吃]`** `['的']` \|⟨202E⟩"
 
 
 def test_what_acts_instead_of_being_seen_is_spelled_out():

@@ -16,6 +16,7 @@ from pipeline.run.errors import InputError
 from pipeline.run.processes import (
     Progress,
     _precision,
+    claimed,
     clock,
     gathered,
     main_first,
@@ -56,6 +57,24 @@ def test_shares_are_all_items_once(world, monkeypatch):
         monkeypatch.setenv("RANK", str(number))
         parts.append(share("abcde"))
     assert sorted("".join(map("".join, parts))) == list("abcde") and max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_one_process_claims_everything_in_order():
+    assert list(claimed("abc", "letters")) == list("abc")
+
+
+def test_a_process_with_much_to_do_stalls_nobody(tmp_path):
+    """The long item is done when all others are: dealt out evenly, some of them would wait for it."""
+    done = tmp_path / "done"
+    done.mkdir()
+
+    def work():
+        for item in claimed(["long", *"abcdefg"], "items"):
+            assert item != "long" or until(lambda: len(list(done.iterdir())) == 7, seconds=60)
+            (done / item).touch(exist_ok=False)
+
+    assert [left.code for left in launched(work, tmp_path)] == [0, 0]
+    assert sorted(path.name for path in done.iterdir()) == [*"abcdefg", "long"]
 
 
 def test_only_the_first_process_speaks(monkeypatch, capsys):
