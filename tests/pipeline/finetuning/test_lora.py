@@ -1,4 +1,4 @@
-"""Adapters learn beside weights that stay, and leave a plain model; peft does not come with every environment."""
+"""Adapters learn beside weights that stay, and leave a plain model."""
 
 import pytest
 import torch
@@ -10,7 +10,6 @@ from pipeline.finetuning.optimisation import OptimisationConfig, parameter_group
 from pipeline.objectives import summed_cross_entropy
 from pipeline.trainer import train
 
-pytest.importorskip("peft")
 KINDS = ["bert", "modernbert"]
 
 
