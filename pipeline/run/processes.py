@@ -7,6 +7,7 @@ length goes before a `wait_for_all()`, which waits as long as it takes.
 """
 
 import ctypes
+import itertools
 import os
 import signal
 import sys
@@ -31,6 +32,9 @@ ROLL_CALL = 5.0
 CPUINFO = Path("/proc/cpuinfo")
 DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of <sys/prctl.h>."""
+
+_calls = itertools.count()
+"""Numbers of the calls of `claimed`, which every process makes in the same order."""
 
 Item = TypeVar("Item")
 
@@ -111,23 +115,24 @@ def share(items: Sequence[Item]) -> list[Item]:
 def claimed(items: Sequence[Item], label: str) -> Iterator[Item]:
     """The next item that no process has, again and again, with a progress line: who is done early takes more.
 
-    Every process gives the same items, those that take longest first, and a label of their own. Claims are counted in
-    the store by which processes find each other, which dies with them: nobody waits for what a dead process claimed.
+    Every process gives the same items, those that take longest first. Claims are counted in the store by which
+    processes find each other, which dies with them: nobody waits for what a dead process claimed.
     """
     line = Progress(len(items), label)
-    for number in _claims(len(items), label):
+    for number in _claims(len(items)):
         yield items[number]
         line.reach(number + 1)
     line.close()
 
 
-def _claims(count: int, label: str) -> Iterator[int]:
+def _claims(count: int) -> Iterator[int]:
     """Numbers below `count`, each for one process."""
     if world() == 1:
         yield from range(count)
         return
     processes()
-    while (number := _store().add(f"claimed/{label}", 1) - 1) < count:
+    counter = f"claims of call {next(_calls)}"
+    while (number := _store().add(counter, 1) - 1) < count:
         yield number
 
 

@@ -77,6 +77,14 @@ def test_a_process_with_much_to_do_stalls_nobody(tmp_path):
     assert sorted(path.name for path in done.iterdir()) == [*"abcdefg", "long"]
 
 
+def test_what_is_claimed_a_second_time_is_claimed_anew(tmp_path):
+    def work():
+        for _ in range(2):
+            assert sorted(gathered(list(claimed("abc", "letters")))) == list("abc")
+
+    assert [left.code for left in launched(work, tmp_path)] == [0, 0]
+
+
 def test_only_the_first_process_speaks(monkeypatch, capsys):
     say("one")
     monkeypatch.setenv("RANK", "1")
