@@ -48,11 +48,8 @@ class Tried:
         here, there = read_manifest(folder), read_manifest(baseline)
         if any(here["inputs"][name] != there["inputs"][name] for name in ("init", "task")):
             raise InputError(f"{folder} was made from another checkpoint or task than {baseline}: make it again")
-        pairs = changes(there["config"], here["config"]).items()
-        known = [
-            f"{name} = {now}" for name, (before, now) in pairs if before is not None
-        ]  # not newer than the baseline
-        changed = ", ".join(known) or "baseline"
+        pairs = changes(there["config"], here["config"]).items()  # without settings newer than the baseline
+        changed = ", ".join(f"{name} = {now}" for name, (before, now) in pairs if before is not None) or "baseline"
         results = {one["seed"]: one for one in told["seeds"]}
         return cls(changed, told["metric"], results, here["provenance"]["seconds"])
 
