@@ -13,7 +13,7 @@ import json
 import sys
 import types
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -118,7 +118,8 @@ def _value(text: str) -> object:
         return text
 
 
-def _build(cls: type, table: Table, place: str, problems: list[str]) -> object:
+def _build(cls: type, table: Table, place: str, problems: list[str], usual: object = None) -> object:
+    """A `cls` of what the table says; what it does not say is as in `usual`, else the class's own default."""
     if not isinstance(table, dict):
         problems.append(f"{place} must be a section [{place}], not {table!r}")
         return None
@@ -128,24 +129,29 @@ def _build(cls: type, table: Table, place: str, problems: list[str]) -> object:
             problems.append(f"unknown setting {place}.{name}{nearest(name, known)}; known: {', '.join(known)}")
     hints = get_type_hints(cls)
     sound = len(problems)
-    values = {n: _typed(hints[n], table[n], f"{place}.{n}", problems) for n in known if n in table}
+    usually = {name: getattr(usual, name) if usual is not None else _default(field) for name, field in known.items()}
+    values = {n: _typed(hints[n], table[n], f"{place}.{n}", problems, usually[n]) for n in known if n in table}
     if len(problems) > sound:  # the checks of the dataclass itself trust the types
         return None
-    for name, field in known.items():
-        if name not in values and field.default is MISSING and field.default_factory is MISSING:
-            problems.append(f"{place}.{name} is not set and has no default")
-            return None
+    if unset := [name for name, value in usually.items() if name not in values and value is MISSING]:
+        problems.append(f"{place}.{unset[0]} is not set and has no default")
+        return None
     try:
-        return cls(**values)
+        return cls(**usually | values)
     except ValueError as error:  # a check of the dataclass itself
         problems.append(f"{place}: {error}")
         return None
 
 
-def _typed(hint: object, value: object, place: str, problems: list[str]) -> object:
+def _default(field: Field) -> object:
+    """The default of a setting, or MISSING."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _typed(hint: object, value: object, place: str, problems: list[str], usual: object = MISSING) -> object:
     """`value` as the annotated type, or a problem noted. An int serves as a float; nothing else is converted."""
     if is_dataclass(hint):
-        return _build(hint, value, place, problems)
+        return _build(hint, value, place, problems, None if usual is MISSING else usual)
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         ok, wanted = value in args, "one of " + ", ".join(map(str, args))

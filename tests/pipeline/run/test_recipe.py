@@ -50,6 +50,14 @@ def test_sections_become_dataclasses_and_lists_tuples():
     assert build(Toy, table, "toy") == Toy(names=("a",), trainer=Inner(5, (0.5, 1.0)))
 
 
+def test_a_section_set_in_part_keeps_the_rest_as_the_one_around_it_has_it():
+    @dataclass(frozen=True)
+    class Outer:
+        trainer: Inner = field(default_factory=lambda: Inner(steps=3, betas=(0.5, 0.6)))
+
+    assert build(Outer, {"trainer": {"steps": 5}}, "outer").trainer == Inner(5, (0.5, 0.6))
+
+
 def test_a_whole_number_serves_as_a_number():
     found = build(Toy, {"learning_rate": 1}, "toy").learning_rate
     assert found == 1.0 and type(found) is float
