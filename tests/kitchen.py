@@ -62,6 +62,8 @@ epochs = 6          # a classifier that is sure of everything tells no word from
 batch_size = 16
 learning_rate = 3e-3
 evaluations = 1
+warmup_ratio = 0.06
+adam_betas = [0.9, 0.98]
 
 [scores]
 max_length = 24
@@ -72,6 +74,8 @@ epochs = 8
 batch_size = 16
 learning_rate = 5e-3
 evaluations = 3
+warmup_ratio = 0.06
+adam_betas = [0.9, 0.98]
 
 [masked]
 max_length = 24
