@@ -26,7 +26,7 @@ from transformers import (
 from transformers.utils import logging
 
 from pipeline.draws import bits
-from pipeline.objectives import head_modules
+from pipeline.objectives.objective import head_modules
 from pipeline.run.errors import InputError
 from pipeline.run.processes import say
 from pipeline.tokens import check_tokenizer

@@ -12,7 +12,7 @@ from pipeline.draws import document_keys, visits
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
 from pipeline.masking.substitutes import Substitutes
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.processes import processes, share, total
 from pipeline.tokens import replaceable_ids
 from pipeline.trainer import Evaluate, TrainerConfig, train

@@ -26,7 +26,7 @@ from pipeline.journal import Journal
 from pipeline.layers import compile_layers
 from pipeline.loading import Load, Plan, in_background
 from pipeline.memory import Portions, heaviest, suggested, tokens_of
-from pipeline.objectives import Objective
+from pipeline.objectives.objective import Objective
 from pipeline.optim import Schedule, adamw, averaged, rate_factor, swap_averages
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import Diverged, InputError, Interrupted

@@ -24,7 +24,9 @@ from pipeline.batches import LabelledBatches
 from pipeline.calibration import Bin, Calibration, calibration_error, reliability
 from pipeline.metrics import over_seeds
 from pipeline.models import load_token_classifier, load_tokenizer, model_card, save
-from pipeline.objectives import Labelling, Objective, soft_cross_entropy, summed_cross_entropy
+from pipeline.objectives.cross_entropy import soft_cross_entropy, summed_cross_entropy
+from pipeline.objectives.labelling import Labelling
+from pipeline.objectives.objective import Objective
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank, say
 from pipeline.run.stage import run

@@ -32,7 +32,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.processes import processes, rank
 from pipeline.trainer import TrainerConfig, train
 from pipeline.unpadding import first_position, unpad, unpadded_attention

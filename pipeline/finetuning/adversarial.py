@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pipeline.draws import NOISE, bits
 from pipeline.finetuning.classifier import Windowed, encoder_of
 from pipeline.finetuning.objective import Around
-from pipeline.objectives import Objective
+from pipeline.objectives.objective import Objective
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 

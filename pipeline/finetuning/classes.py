@@ -12,7 +12,7 @@ from torch.nn.functional import logsigmoid
 from pipeline.calibration import calibration_error, reliability
 from pipeline.finetuning.task import Answers, Counts, Row, Task
 from pipeline.metrics import classification, mean_auc
-from pipeline.objectives import summed_cross_entropy
+from pipeline.objectives.cross_entropy import summed_cross_entropy
 from pipeline.run.errors import InputError
 
 

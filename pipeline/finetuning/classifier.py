@@ -24,7 +24,8 @@ from pipeline.finetuning.tags import Tags
 from pipeline.finetuning.task import Task
 from pipeline.finetuning.tasks import task_from
 from pipeline.models import load_classifier, load_encoder, load_token_classifier, load_trained
-from pipeline.objectives import Labelling, Loss, head_modules
+from pipeline.objectives.labelling import Labelling, Loss
+from pipeline.objectives.objective import head_modules
 from pipeline.run.errors import InputError
 
 TASK, HEAD, HEAD_WEIGHTS = "task.json", "head.json", "head.safetensors"

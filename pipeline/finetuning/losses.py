@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.batches import IGNORE
-from pipeline.objectives import Loss, summed_cross_entropy
+from pipeline.objectives.cross_entropy import summed_cross_entropy
+from pipeline.objectives.labelling import Loss
 from pipeline.run.errors import InputError
 
 Divergence = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -12,7 +12,7 @@ from pipeline.finetuning.classifier import encoder_of
 from pipeline.finetuning.objective import SECOND, Around
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
-from pipeline.objectives import Objective, head_modules
+from pipeline.objectives.objective import Objective, head_modules
 from pipeline.tokens import replaceable_ids
 
 

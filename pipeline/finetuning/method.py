@@ -30,7 +30,8 @@ from pipeline.finetuning.stabilisers import Mixout, StabiliserConfig, reinitiali
 from pipeline.finetuning.task import Task
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_masked_lm, load_tokenizer
-from pipeline.objectives import Loss, Objective
+from pipeline.objectives.labelling import Loss
+from pipeline.objectives.objective import Objective
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.trainer import Companion, Evaluate, Trained, TrainerConfig, train

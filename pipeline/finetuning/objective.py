@@ -10,7 +10,8 @@ from pipeline.draws import DROPOUT, bits
 from pipeline.dropout import TokenKeys
 from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.losses import Divergence
-from pipeline.objectives import Loss, Objective
+from pipeline.objectives.labelling import Loss
+from pipeline.objectives.objective import Objective
 
 SECOND = int(bits(0, DROPOUT, 1 << 40).view("i8"))
 """What makes of the keys of tokens those of their second time."""

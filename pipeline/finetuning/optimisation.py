@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from pipeline.finetuning.classifier import encoder_of, head_of
 from pipeline.finetuning.optimisers import Group, SteadyAdamW, SteadyBertAdam
 from pipeline.layers import layers_of
-from pipeline.objectives import Objective
+from pipeline.objectives.objective import Objective
 from pipeline.trainer import MakeOptimizer, TrainerConfig
 
 

@@ -14,7 +14,7 @@ from pipeline.finetuning.inputs import TaggedBatches
 from pipeline.finetuning.spans import allowed, count_spans, tags_of_scheme
 from pipeline.finetuning.task import Answers, Counts, Row, Task
 from pipeline.metrics import mean_f1, precision_recall_f1
-from pipeline.objectives import summed_cross_entropy
+from pipeline.objectives.cross_entropy import summed_cross_entropy
 from pipeline.prediction import logits_of
 
 

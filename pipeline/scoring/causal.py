@@ -17,7 +17,7 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.batches import IGNORE, LabelledBatches
 from pipeline.models import load_token_classifier
-from pipeline.objectives import Labelling
+from pipeline.objectives.labelling import Labelling
 from pipeline.prediction import predicted_batches
 from pipeline.run.processes import processes
 from pipeline.scoring.documents import Document, Importances

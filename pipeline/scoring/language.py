@@ -17,7 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.batches import IGNORE, LabelledBatches, by_length
 from pipeline.models import load_masked_lm, load_tokenizer
-from pipeline.objectives import LOGITS_AT_ONCE, MaskedLM
+from pipeline.objectives.cross_entropy import LOGITS_AT_ONCE
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.prediction import PADDING
 from pipeline.run.processes import processes
 from pipeline.scoring.documents import Document, Importances

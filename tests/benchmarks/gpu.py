@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.trainer import TrainerConfig, train
 from tests.benchmarks.peers import chunks, lines
 from tests.benchmarks.text import Text, text

@@ -26,7 +26,7 @@ from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
 from pipeline.models import ModelSize, new_bert
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.tokens import replaceable_ids
 from pipeline.trainer import TrainerConfig, train
 from tests.benchmarks.text import VOCABULARY, Text, text, tokenizer

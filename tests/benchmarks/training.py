@@ -31,7 +31,7 @@ from transformers import PreTrainedModel
 
 from pipeline.draws import visits
 from pipeline.models import ModelSize, new_bert
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.trainer import TrainerConfig, train
 from tests.benchmarks.peers import Meter, chunks, lines, of_its_own, trainer
 from tests.benchmarks.text import VOCABULARY, Text, text

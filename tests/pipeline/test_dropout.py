@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.dropout import TAPE, Dropout, DroppedAttention, TokenKeys, kept, key_dropout, places, token_keys
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 
 KINDS = ["bert", "roberta", "modernbert"]
 

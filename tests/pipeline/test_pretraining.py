@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from pipeline import pretraining
 from pipeline.batches import IGNORE, MaskedBatches
 from pipeline.masking.config import MaskingConfig
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.pretraining import FIXED_MASKS, fixed_mask_loss, pretrain_mlm, unscored
 from pipeline.trainer import TrainerConfig
 

@@ -12,7 +12,7 @@ from launcher import Left, launched
 from safetensors.torch import load_file
 from test_trainer_processes import CONFIG, Dying, apart, learn, losses
 
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.optim import adamw
 from pipeline.run.processes import rank
 from pipeline.sharding import prepared

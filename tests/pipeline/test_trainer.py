@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.batches import IGNORE
 from pipeline.draws import visits
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.run.processes import processes
 from pipeline.trainer import STOP_AFTER, TrainerConfig, evaluation_steps, train

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.batches import MaskedBatches
 from pipeline.masking.config import MaskingConfig
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run import faults
 from pipeline.run import processes as group
 from pipeline.run.processes import rank

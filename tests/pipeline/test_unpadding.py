@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AlbertConfig, AutoModelForMaskedLM, DebertaV2Config, ElectraConfig, PreTrainedModel
 
-from pipeline.objectives import MaskedLM
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.unpadding import LIKE, can_unpad, first_position, groups_of, unpad, unpadded_attention
 
 KINDS = ["bert", "roberta", "modernbert"]

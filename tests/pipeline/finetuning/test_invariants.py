@@ -12,7 +12,7 @@ from pipeline.finetuning.losses import categorical_divergence
 from pipeline.finetuning.objective import RDrop
 from pipeline.finetuning.optimisation import OptimisationConfig, Thawing, optimizer_of
 from pipeline.finetuning.stabilisers import Mixout, reinitialise_top
-from pipeline.objectives import summed_cross_entropy
+from pipeline.objectives.cross_entropy import summed_cross_entropy
 
 LOSS = summed_cross_entropy
 

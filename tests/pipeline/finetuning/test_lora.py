@@ -7,7 +7,7 @@ from technique_toys import CONFIG, Technique, toy_batches, toy_classifier
 from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.finetuning.optimisation import OptimisationConfig, parameter_groups
-from pipeline.objectives import summed_cross_entropy
+from pipeline.objectives.cross_entropy import summed_cross_entropy
 from pipeline.trainer import train
 
 KINDS = ["bert", "modernbert"]

@@ -14,7 +14,7 @@ from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.masked_words import MaskedBeside, WithMaskedWords
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_masked_lm
-from pipeline.objectives import summed_cross_entropy as cross_entropy
+from pipeline.objectives.cross_entropy import summed_cross_entropy as cross_entropy
 
 KINDS = ["bert", "roberta", "modernbert"]
 MASKING = MaskingConfig(policy="random", mask_rate=0.3, seed=5)

@@ -17,7 +17,7 @@ from pipeline.finetuning.optimisation import (
     parameter_groups,
 )
 from pipeline.finetuning.stabilisers import reinitialise_top
-from pipeline.objectives import summed_cross_entropy as cross_entropy
+from pipeline.objectives.cross_entropy import summed_cross_entropy as cross_entropy
 from pipeline.optim import averaged
 from pipeline.trainer import train
 

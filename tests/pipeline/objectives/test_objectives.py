@@ -7,16 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from pipeline import objectives
 from pipeline.batches import IGNORE
-from pipeline.objectives import (
-    Labelling,
-    MaskedLM,
-    head_modules,
-    linear_cross_entropy,
-    soft_cross_entropy,
-    summed_cross_entropy,
-)
+from pipeline.objectives import cross_entropy as cross_entropies
+from pipeline.objectives.cross_entropy import linear_cross_entropy, soft_cross_entropy, summed_cross_entropy
+from pipeline.objectives.labelling import Labelling
+from pipeline.objectives.masked_lm import MaskedLM
+from pipeline.objectives.objective import head_modules
 
 KINDS = ["bert", "roberta", "modernbert"]
 
@@ -126,7 +122,7 @@ def test_heads_are_what_stands_beside_the_encoder(new_model, kind, names):
 @pytest.mark.parametrize("at_once", [1, 45 * 7, 1 << 20])
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_the_fused_loss_and_its_gradients_are_those_of_the_two_steps(at_once, with_bias, monkeypatch):
-    monkeypatch.setattr(objectives, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(cross_entropies, "LOGITS_AT_ONCE", at_once)
     torch.manual_seed(0)
     tensors = [torch.randn(20, 8) * 3, torch.randn(45, 8), *([torch.randn(45)] if with_bias else [])]
     fused, plain = ([t.clone().requires_grad_() for t in tensors] for _ in range(2))

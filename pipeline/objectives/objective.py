@@ -1,0 +1,44 @@
+"""What a model is trained to do: each objective returns a summed loss, and the trainer divides once.
+
+An objective is a module around a transformers model: `forward(**arranged(batch)) -> loss summed over the targets`. How
+many targets there are is read off the labels (`IGNORE` = none), so that the trainer can count them over all processes
+first. `token_keys` in a batch, if there, say what dropout drops (`dropout.py`).
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from pipeline.dropout import key_dropout
+from pipeline.ordered import order_embeddings
+from pipeline.run.processes import processes
+from pipeline.unpadding import batch_on_device
+
+
+def head_modules(model: PreTrainedModel) -> list[nn.Module]:
+    """The modules of a model beside its encoder: what a task adds, in the order in which they are used."""
+    return [module for module in model.children() if module is not model.base_model]
+
+
+class Objective(nn.Module):
+    """A model and what it learns: `forward(**arranged(batch))` is the loss, summed over the targets."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.token_keys = key_dropout(model)
+        order_embeddings(model)
+
+    def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
+        """A batch from the host as `forward` takes it, on this process's device."""
+        return batch_on_device(batch, processes().device)
+
+    def checkpoint_activations(self) -> None:
+        """Compute activations again in backward instead of keeping them."""
+        again = lambda: (nullcontext(), self._computing_again())
+        self.model.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": again})
+
+    def _computing_again(self) -> AbstractContextManager[None]:
+        """What must hold while a layer is computed again in backward as it held in forward."""
+        return self.token_keys.remembered()
