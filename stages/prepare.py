@@ -6,43 +6,37 @@ reads   the files that the recipe's corpus cards name, under DATA
 writes  corpus/general/  train, dev         everyday text, to build a base model from
         corpus/domain/   train, dev         text of the domain, for DAPT
         corpus/task/     train, dev, test   labelled documents, for TAPT and fine-tuning
+        corpus/beside/<card>/   the same    other tasks, to learn beside this one
+        corpus/elsewhere/<card>/    test    rows of another source with the same labels, to be tested on as well
         corpus/rejected/ preview.md         what was dropped and why; a look at the rest
         corpus/sources.mk                   the raw files, for make
 
-Task dev and test are read first. No text of theirs is left in task train, domain or general. The state kept while
-documents stream through is their fingerprints, and the documents held back as dev.
+Dev and test of all labelled corpora are read first. No text of theirs is left in any train, domain or general. The
+state kept while documents stream through is their fingerprints, and the documents held back as dev.
 """
 
 import html
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 from corpora.cards import TARGETS, Card, parse_source
 from corpora.cleaning import Reject, Rejected, cleaned, in_silence, with_target
-from corpora.dedup import (
-    Seen,
-    document_id,
-    fingerprint,
-    identified,
-    numbered,
-    remembered,
-    survey,
-    unique,
-    without,
-    without_sides,
-)
+from corpora.dedup import Seen, identified, numbered, remembered, unique, without_sides
+from corpora.labelled import Labelled, noting_labels, refuse_unknown
 from corpora.parquet import Row, read_batches, write_corpus
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of
-from corpora.splits import HoldOut, sample, split_of
+from corpora.splits import HoldOut
+from corpora.templates import templates, without_templates
 from pipeline.run.processes import progress
 from pipeline.run.stage import run
 
-CUT = {"test": 0.2, "dev": 0.1, "train": 0.7}
-"""Shares cut from a task's train split in place of an official dev or test it does not have."""
+CORPORA = ("general", "domain", "task", "beside", "elsewhere")
+"""Sections of what is prepared, as a recipe names them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,14 @@ class CorpusConfig:
     fields help."""
     task_text_pair: tuple[str, ...] = ()
     """The same of its second text."""
+    task_templates: float = 0.0
+    """Sentences that stand in at least this share of the task's training rows are taken out of its text: templates of
+    the page they come from; 0 = none are. 0.02 to begin with."""
+    beside: tuple[str, ...] = ()
+    """Cards of labelled corpora that `make finetuned-multitask` learns beside the task."""
+    elsewhere: tuple[str, ...] = ()
+    """Cards with the task's labels from another source, whose test rows every fine-tuned model is tested on as well:
+    does what was learned hold there?"""
     language: str = "zh"
     """Language of all of these; decides how text is cut into words."""
     task_train_rows: int = 0
@@ -80,24 +82,30 @@ class CorpusConfig:
             raise ValueError(f"dev_share = {self.dev_share} must be at least 0 and less than 1")
         if self.shard_rows < 1 or min(self.task_train_rows, self.min_chars, self.dev_documents) < 0:
             raise ValueError("shard_rows must be at least 1; task_train_rows, min_chars, dev_documents at least 0")
+        if not 0 <= self.task_templates <= 1:
+            raise ValueError(f"task_templates = {self.task_templates} is a share of rows: 0 to 1")
+        if (self.beside or self.elsewhere or self.task_templates) and not self.task:
+            raise ValueError("beside, elsewhere and task_templates are about a task: set task")
 
 
 def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     """Write the corpora of the recipe; documents by corpus and split, and dropped ones by reason."""
     _check(config, data)
     work = Work(config, data, out, Rejected(out / "rejected"))
-    counts = _task(work) if config.task else {}
+    counts = _tasks(work) if config.task else {}
     for corpus in ("domain", "general"):
         counts |= _text(corpus, work) if getattr(config, corpus) else {}
     work.rejected.flush()
-    write_preview(out / "preview.md", counts, work.rejected)
+    taken = work.templates if config.task_templates else ()
+    counts |= {"task/templates": len(taken)} if taken else {}
+    write_preview(out / "preview.md", counts, work.rejected, sorted(taken))
     write_dependencies(out / "sources.mk", sources(config, data))
     return counts | {f"rejected/{reason}": count for reason, count in work.rejected.reasons().most_common()}
 
 
 def sources(config: CorpusConfig, data: Path) -> list[Path]:
     """Every file the documents depend on: the cards, and the raw files these name."""
-    parts = [part for corpus in ("general", "domain", "task") for part in _parts(config, corpus, data)]
+    parts = [part for corpus in CORPORA for part in _parts(config, corpus, data)]
     cards = [_near(card.path) for card, _ in parts]
     files = [file for card, splits in parts for split in splits for file in files_of(card, split, data)]
     return list(dict.fromkeys(cards + files))
@@ -118,6 +126,18 @@ class Work:
         """Usable documents of a split, with their ids."""
         rows = cleaned(documents(card, split, self.data, reject), self.config.min_chars, reject)
         return identified(rows, card.name, f"{card.name}:{split}")
+
+    def task_documents(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
+        """The same of the task, without the sentences that stand around all of its text."""
+        rows = cleaned(documents(card, split, self.data, reject), self.config.min_chars, reject)
+        return identified(without_templates(rows, self.templates, reject), card.name, f"{card.name}:{split}")
+
+    @cached_property
+    def templates(self) -> frozenset[str]:
+        """Sentences that stand in many training rows of the task."""
+        [(card, _)] = _parts(self.config, "task", self.data)
+        rows = cleaned(documents(card, "train", self.data, in_silence), self.config.min_chars, in_silence)
+        return templates(rows, self.config.task_templates)
 
     def write(self, name: str, rows: Iterable[Row]) -> int:
         """Write a split of a corpus; the number of its documents."""
@@ -141,91 +161,58 @@ def _text(corpus: str, work: Work) -> dict[str, float]:
     return {f"{corpus}/train": train, f"{corpus}/dev": dev}
 
 
-class Task:
-    """The labelled corpus, split by split; what a split is when the card does not have it."""
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        [(self.card, self.splits)] = _parts(work.config, "task", work.data)
-        self.shares = {split: share for split, share in CUT.items() if split == "train" or split not in self.splits}
-        self.not_sampled = 0
-
-    def rows(self, split: str) -> Iterator[Row]:
-        """Official dev and test as they are; else the rows of train that belong here, each text once."""
-        if split in self.splits and split != "train":
-            return numbered(self._usable(split, self.reject(split)))
-        texts, contradictory = survey(self._part(split, in_silence), self.card.target)
-        reject = self.reject("train")
-        rows = self._part(split, reject if split == "train" else in_silence)  # the unreadable is told once
-        rows = unique(without(rows, contradictory, "conflicting_label", reject), Seen(), reject)
-        rows = without(rows, self.work.held_out, "in_dev_or_test", reject)
-        return self._sampled(rows, texts - contradictory - self.work.held_out) if split == "train" else rows
-
-    def reject(self, split: str) -> Reject:
-        """The function to tell of what is dropped from a split."""
-        return self.work.rejected.of("task", f"{self.card.name}:{split}")
-
-    def _usable(self, split: str, reject: Reject) -> Iterator[Row]:
-        return with_target(self.work.documents(self.card, split, reject), self.card.target, reject)
-
-    def _part(self, split: str, reject: Reject) -> Iterator[Row]:
-        """The rows of train whose first text is given to `split`: two pairs that share it stay together."""
-        for row in self._usable("train", reject):
-            if len(self.shares) == 1 or split_of(f"{fingerprint(row['text']):016x}", self.shares) == split:
-                yield row
-
-    def _sampled(self, rows: Iterable[Row], texts: set[int]) -> Iterable[Row]:
-        size = self.work.config.task_train_rows
-        if not 0 < size < len(texts):
-            return rows
-        self.not_sampled = len(texts) - size
-        chosen = set(sample((document_id(self.card.name, number) for number in texts), size, self.work.config.seed))
-        return (row for row in rows if row["id"] in chosen)
+def _tasks(work: Work) -> dict[str, float]:
+    """Write the labelled corpora; all dev and test text first, so that no train row is part of it."""
+    tasks = [_labelled(work, name, card, splits) for name, card, splits in _named(work)]
+    elsewhere: dict[str, dict[str, str]] = {}
+    counts = _elsewhere(work, tasks[0].card.target, elsewhere)
+    for task in tasks:
+        for split in ("test", "dev"):
+            counts = _split(work, task, split) | counts
+    for task in tasks:
+        counts = _split(work, task, "train") | counts
+        task.check_labels()
+        counts |= {f"{task.name}/classes": len(task.labels["train"])} if task.labels["train"] else {}
+        counts |= {f"{task.name}/not_sampled": task.not_sampled} if task.not_sampled else {}
+    for name, labels in elsewhere.items():
+        refuse_unknown(labels, tasks[0].labels["train"], name, "task", "name another card, or other splits of it")
+    return counts
 
 
-def _task(work: Work) -> dict[str, float]:
-    """Write the labelled corpus; dev and test first, so that train can be kept clear of them."""
-    task = Task(work)
+def _named(work: Work) -> Iterator[tuple[str, Card, tuple[str, ...]]]:
+    """Folder, card and splits of the task, and of what is learned beside it."""
+    for corpus in ("task", "beside"):
+        for card, splits in _parts(work.config, corpus, work.data):
+            yield corpus if corpus == "task" else f"{corpus}/{card.name}", card, splits
+
+
+def _labelled(work: Work, name: str, card: Card, splits: tuple[str, ...]) -> Labelled:
+    own = name == "task"
+    rows = work.task_documents if own and work.config.task_templates else work.documents
+    train_rows = work.config.task_train_rows if own else 0
+    return Labelled(name, card, splits, rows, work.rejected, work.held_out, train_rows, work.config.seed)
+
+
+def _split(work: Work, task: Labelled, split: str) -> dict[str, float]:
+    """Write a split of a labelled corpus; how many rows it has."""
+    rows = task.rows(split)
+    count = work.write(f"{task.name}/{split}", rows if split == "train" else remembered(rows, work.held_out))
+    _some_left(f"{task.name} {split}", count, count, work.rejected.reasons(task.name))
+    return {f"{task.name}/{split}": count}
+
+
+def _elsewhere(work: Work, target: str, labels: dict[str, dict[str, str]]) -> dict[str, float]:
+    """Write the rows of other sources, as they are, and note which labels they have."""
     counts: dict[str, float] = {}
-    labels: dict[str, dict[str, str]] = {}
-    for split in ("test", "dev", "train"):
-        rows = _noting_labels(task.rows(split), labels.setdefault(split, {}))
-        count = work.write(f"task/{split}", rows if split == "train" else remembered(rows, work.held_out))
-        _some_left(f"task {split}", count, count, work.rejected.reasons("task"))
-        counts = {f"task/{split}": count} | counts
-    _check_labels(task, labels)
-    counts |= {"task/classes": len(labels["train"])} if labels["train"] else {}
-    return counts | ({"task/not_sampled": task.not_sampled} if task.not_sampled else {})
-
-
-def _noting_labels(rows: Iterable[Row], labels: dict[str, str]) -> Iterator[Row]:
-    """The rows unchanged; into `labels` goes each label and the place where it first stood."""
-    for row in rows:
-        for label in _labels_of(row):
-            labels.setdefault(label, row["place"])
-        yield row
-
-
-def _labels_of(row: Row) -> Iterable[str]:
-    """What a model has to know of a row: its label or labels, or the types of its tags (PER of B-PER)."""
-    kinds = {tag.partition("-")[2] for tag in row.get("tags") or ()}
-    return filter(None, [*(row.get("labels") or ()), row.get("label"), *sorted(kinds)])
-
-
-def _check_labels(task: Task, labels: dict[str, dict[str, str]]) -> None:
-    """A model needs two classes, or a type of span, and cannot be measured on one it never saw."""
-    known, target = labels["train"], task.card.target
-    if target not in ("label", "labels", "tags"):
-        return
-    remedy = "raise corpus.task_train_rows" if task.not_sampled else f"correct the files of {task.card.path}"
-    if target == "tags" and not known:
-        raise InputError(f"every tag in task train of card {task.card.name} is O: {remedy}")
-    if target != "tags" and len(known) < 2:
-        raise InputError(f"only one class in task train of card {task.card.name} ({', '.join(known)}): {remedy}")
-    for split in ("dev", "test"):
-        for label, place in labels[split].items():
-            if label not in known:
-                raise InputError(f"label {label!r} of task {split} ({place}) never occurs in task train: {remedy}")
+    for card, splits in _parts(work.config, "elsewhere", work.data):
+        name = f"elsewhere/{card.name}"
+        reject = lambda split, name=name, card=card: work.rejected.of(name, f"{card.name}:{split}")
+        found = (work.documents(card, split, reject(split)) for split in splits)
+        rows = numbered(with_target(chain.from_iterable(found), target, reject(splits[0])))
+        rows = remembered(noting_labels(rows, labels.setdefault(name, {})), work.held_out)
+        counts[f"{name}/test"] = count = work.write(f"{name}/test", rows)
+        _some_left(name, count, count, work.rejected.reasons(name))
+    return counts
 
 
 def _some_left(what: str, train: int, kept: int, reasons: Counter[str]) -> None:
@@ -237,26 +224,40 @@ def _some_left(what: str, train: int, kept: int, reasons: Counter[str]) -> None:
 
 def _check(config: CorpusConfig, data: Path) -> None:
     """All that is wrong with the cards of a recipe, before the first file is read."""
-    parts = [part for corpus in ("general", "domain", "task") for part in _parts(config, corpus, data)]
+    parts = [part for corpus in CORPORA for part in _parts(config, corpus, data)]
     if not parts:
         raise InputError("the recipe names no corpus: set corpus.general, corpus.domain or corpus.task")
     if other := [f"{card.name} ({card.language})" for card, _ in parts if card.language != config.language]:
         raise InputError(f"corpus.language is {config.language}, but not that of {', '.join(other)}: set one language")
-    for card, splits in _parts(config, "task", data):
+    tasks = [*_parts(config, "task", data), *_parts(config, "beside", data)]
+    for card, splits in tasks:
         if card.target is None or "train" not in splits:
             raise InputError(
                 f"card {card.name} cannot be a task: it needs a train split and one of {', '.join(TARGETS)}"
             )
+    for card, splits in _parts(config, "elsewhere", data):
+        if card.target != tasks[0][0].target or not splits:
+            raise InputError(
+                f"card {card.name} cannot be tested on elsewhere: it needs a test split and, as {tasks[0][0].name}, "
+                f"a {tasks[0][0].target} (name splits as in {card.name}:dev+test)"
+            )
+    if config.task_templates and tasks[0][0].target in ("tags", "target"):
+        raise InputError(f"corpus.task_templates would part text from {tasks[0][0].target}: leave it out")
+    names = [card.name for card, _ in tasks]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"corpus.beside names {', '.join(sorted(twice))} again: name each labelled corpus once")
 
 
 def _parts(config: CorpusConfig, corpus: str, data: Path) -> list[tuple[Card, tuple[str, ...]]]:
     """The cards of a corpus, each with the splits to read."""
-    if corpus == "task":
-        parsed = [parse_source(config.task, data)] if config.task else []
-        parsed = [(_with_columns(card, config), named) for card, named in parsed]
-        return [(card, tuple(s for s in named or card.splits if s != "unlabeled")) for card, named in parsed]
-    parsed = [parse_source(source, data) for source in getattr(config, corpus)]
-    return [(card, named or card.text_splits) for card, named in parsed]
+    named = getattr(config, corpus)
+    parsed = [parse_source(source, data) for source in ([named] if isinstance(named, str) else named) if source]
+    if corpus == "elsewhere":
+        return [(card, splits or tuple(s for s in card.splits if s == "test")) for card, splits in parsed]
+    if corpus in ("task", "beside"):
+        parsed = [(_with_columns(card, config) if corpus == "task" else card, splits) for card, splits in parsed]
+        return [(card, splits or tuple(s for s in card.splits if s != "unlabeled")) for card, splits in parsed]
+    return [(card, splits or card.text_splits) for card, splits in parsed]
 
 
 def _with_columns(card: Card, config: CorpusConfig) -> Card:
@@ -265,12 +266,15 @@ def _with_columns(card: Card, config: CorpusConfig) -> Card:
     return replace(card, fields=card.fields | {role: columns for role, columns in others.items() if columns})
 
 
-def write_preview(path: Path, counts: dict[str, float], rejected: Rejected) -> None:
-    """A page to look at: how many documents, the first few of each, how many were dropped and why."""
+def write_preview(path: Path, counts: dict[str, float], rejected: Rejected, taken: Sequence[str] = ()) -> None:
+    """A page to look at: how many documents, the first few of each, what was dropped and why, what was taken out."""
     parts = [name for name in counts if name.endswith(("/train", "/dev", "/test"))]
     lines = ["# Corpus", "", "| documents | |", "|---|---:|", *(f"| {name} | {counts[name]:,} |" for name in parts)]
     lines += ["", "| dropped from | because | |", "|---|---|---:|"]
     lines += [f"| {corpus} | {reason} | {count:,} |" for (corpus, reason), count in sorted(rejected.counts.items())]
+    lines += (
+        ["", "Templates taken out of the task's text:", "", *(f"- {_inert(one)}" for one in taken)] if taken else []
+    )
     for name in parts:
         lines += ["", f"## {name}", "", *_preview_rows(path.parent / name)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -45,6 +45,15 @@ class Workshop:
         (self.data / "task.toml").write_text(TASK + files)
         return "task.toml"
 
+    def card(self, name: str, **splits: list[tuple[str, object]]) -> str:
+        """Another labelled corpus."""
+        for split, rows in splits.items():
+            lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
+            (self.data / f"{name}-{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        files = "".join(f'{split} = "{name}-{split}.jsonl"\n' for split in splits)
+        (self.data / f"{name}.toml").write_text(TASK.replace("toy_task", name) + files)
+        return f"{name}.toml"
+
     def text(self, *lines: str) -> tuple[str]:
         (self.data / "text.txt").write_text("\n".join(lines), encoding="utf-8")
         (self.data / "text.toml").write_text(TEXT)
@@ -329,3 +338,52 @@ def test_a_text_may_be_made_of_several_columns_in_the_order_of_the_card_or_the_r
     assert found == {(f"here\ntrain {i}", "more") for i in (0, 2, 3)}  # a pair has two texts
     with pytest.raises(InputError, match=r"no column 'titel' for text .*did you mean title"):
         shop.prepare(task="task.toml", task_text=("titel",))
+
+
+def test_other_labelled_corpora_are_kept_apart_and_no_train_row_is_in_anybodys_dev_or_test(shop):
+    task = shop.task(train=[*TRAIN, ("fine there", "1"), ("poor beside", "0")], dev=DEV, test=TEST)
+    away = shop.card("away", test=[("fine there", "1"), ("poor there", "0")])
+    learned = [("a", "x"), ("ok", "x"), ("no", "y"), ("fine test", "x")]
+    other = shop.card("other", train=learned, dev=[("poor beside", "x")], test=[("yes", "y")])
+    counts = shop.prepare(
+        task=task,
+        beside=(other,),
+        elsewhere=(away,),
+        domain=shop.text("poor there", "free", "loose", "light"),
+        min_chars=1,
+    )
+    assert shop.texts("elsewhere/away/test") == {"fine there", "poor there"}
+    assert shop.texts("beside/other/train") == {"a", "ok", "no"}
+    assert shop.texts("task/train") == {text for text, _ in TRAIN}
+    assert shop.texts("domain/train") | shop.texts("domain/dev") == {"free", "loose", "light"}
+    assert counts["beside/other/classes"] == 2 and counts["elsewhere/away/test"] == 2
+
+
+def test_what_is_tested_elsewhere_has_the_labels_of_the_task(shop):
+    away = shop.card("away", test=[("grand there", "2")])
+    with pytest.raises(
+        InputError, match=r"label '2' of elsewhere/away .*never occurs in task train: name another card"
+    ):
+        shop.prepare(task=shop.task(train=TRAIN, dev=DEV, test=TEST), elsewhere=(away,))
+    with pytest.raises(InputError, match="card away cannot be tested on elsewhere: it needs a test split"):
+        shop.prepare(task="task.toml", elsewhere=(shop.card("away", train=TRAIN),))
+    with pytest.raises(InputError, match=r"corpus\.beside names toy_task again"):
+        shop.prepare(task="task.toml", beside=("task.toml",))
+    with pytest.raises(ValueError, match="are about a task: set task"):
+        CorpusConfig(domain=("x",), beside=("y",))
+
+
+def test_templates_are_found_in_train_and_taken_out_of_all_splits(shop):
+    around = lambda rows: [(f"Bought here. {text}. Thanks!", label) for text, label in rows]
+    task = shop.task(train=[*around(TRAIN), ("Bought here.", "1")], dev=around(DEV), test=TEST)
+    counts = shop.prepare(task=task, task_templates=0.5)
+    assert shop.texts("task/train") == {f"{text}." for text, _ in TRAIN}
+    assert shop.texts("task/dev") == {f"{text}." for text, _ in DEV}
+    assert counts["task/templates"] == 2 and ("only_template", "Bought here.") in shop.rejected()
+    assert "- Bought here." in (shop.out / "preview.md").read_text()
+    assert "task/templates" not in shop.prepare(task=task)
+
+
+def test_templates_of_tagged_text_are_refused(shop):
+    with pytest.raises(InputError, match="task_templates would part text from tags"):
+        shop.prepare(task=tagged(shop, train=["B-X O"], dev=["B-X O"], test=["B-X O"]), task_templates=0.1)
