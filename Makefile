@@ -54,8 +54,10 @@ $(RUN)/corpus/manifest.json: $(S)/corpus.json $(S)/data $(wildcard corpora/cards
 $(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
 	@$(TENSORS) stages.start $(ARGS) $$(test -d $(RUN)/corpus/general && echo --general $(RUN)/corpus/general)
 
+TASK_ROWS = --task $(RUN)/corpus/task $$(test -d $(RUN)/corpus/elsewhere && echo --elsewhere $(RUN)/corpus/elsewhere)
+
 $(RUN)/finetuned-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
-	@$(TENSORS) stages.finetune $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
+	@$(TENSORS) stages.finetune $(ARGS) --init $(RUN)/$* $(TASK_ROWS)
 
 $(RUN)/rate-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
 	@$(TENSORS) stages.find_rate $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
@@ -169,7 +171,7 @@ MATRIX := optimisation.optimizer=bertadam trainer.epochs=20.0 trainer.learning_r
 
 ablate: $(RUN)/finetuned-$(INIT)/manifest.json  ## fine-tuning settings one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"
 	@set -f; others=(); for factor in $(foreach f,$(FACTORS),"$f"); do out="$(RUN)/ablated-$(INIT)-$${factor//[\'\"]/}"; \
-	  if $(TENSORS) stages.finetune --recipe '$(RECIPE)' --init $(RUN)/$(INIT) --task $(RUN)/corpus/task --out "$$out" \
+	  if $(TENSORS) stages.finetune --recipe '$(RECIPE)' --init $(RUN)/$(INIT) $(TASK_ROWS) --out "$$out" \
 	    --set $(OVERRIDES) finetuned.$${factor//+/ finetuned.}; then others+=("$$out"); \
 	  else code=$$?; test "$(origin FACTORS)-$$code" = file-2 || exit $$code; fi; done; \
 	$(ROWS) stages.ablate --recipe '$(RECIPE)' --set $(OVERRIDES) --baseline $(RUN)/finetuned-$(INIT) --others "$${others[@]}" \

@@ -22,6 +22,7 @@ from pipeline.run.processes import clock
 from pipeline.run.stage import run
 
 HEAD = ["setting", "dev", "test", "against baseline", "p", "min", "max", "failed", "time"]
+"""Of the table; before the time come a column for every other source, and one for what is lost there."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Tried:
         """From its artifact."""
         told = json.loads((folder / evidence.FILE).read_text(encoding="utf-8"))
         here, there = read_manifest(folder), read_manifest(baseline)
-        if any(here["inputs"][name] != there["inputs"][name] for name in ("init", "task")):
+        if any(here["inputs"].get(name) != there["inputs"].get(name) for name in ("init", "task", "elsewhere")):
             raise InputError(f"{folder} was made from another checkpoint or task than {baseline}: make it again")
         pairs = changes(there["config"], here["config"]).items()  # without settings newer than the baseline
         changed = ", ".join(f"{name} = {now}" for name, (before, now) in pairs if before is not None) or "baseline"
@@ -58,6 +59,11 @@ class Tried:
         """Of every seed, on test."""
         return {seed: one["measured"][self.metric] for seed, one in self.results.items()}
 
+    @property
+    def elsewhere(self) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+        """Of every other source: how good answers are there, and what is lost on the way."""
+        return evidence.at_home_and_elsewhere(list(self.results.values()), self.metric)
+
 
 def ablate(config: AblationConfig, baseline: Path, others: list[Path], out: Path) -> dict[str, float]:
     """Write the table; metrics with the mean difference of every setting."""
@@ -68,18 +74,19 @@ def ablate(config: AblationConfig, baseline: Path, others: list[Path], out: Path
     ranked = sorted(tried, key=lambda one: -paired_difference(one.scores, base.scores, config.confidence)[0])
     rows = [_row(base, base, config, ""), *(_row(one, base, config, f"{ps[one.name]:.3f}") for one in ranked)]
     verdict = _verdict([one for one in ranked if ps[one.name] < 1 - config.confidence], base)
+    head = [*HEAD[:-1], *(part for name in base.elsewhere for part in (f"on {name}", "lost")), HEAD[-1]]
     title = f"test {base.metric.replace('_', ' ')}"
     scores = {one.name: list(one.scores.values()) for one in (base, *ranked)}
     (out / "scores.svg").write_text(dots_svg(scores, title), encoding="utf-8")
     parts = [
         "# One setting at a time",
         verdict,
-        markdown_table(HEAD, rows),
+        markdown_table(head, rows),
         _notes(base, config),
         "![scores](scores.svg)",
     ]
     (out / "ablation.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print(f"\n{terminal_table(HEAD, rows)}\n\n{verdict}\n")
+    print(f"\n{terminal_table(head, rows)}\n\n{verdict}\n")
     return {one.name: paired_difference(one.scores, base.scores, config.confidence)[0] for one in ranked}
 
 
@@ -95,6 +102,7 @@ def _row(one: Tried, base: Tried, config: AblationConfig, p: str) -> list[str]:
         f"{min(values):.1f}",
         f"{max(values):.1f}",
         str(sum(result["degenerate"] for result in one.results.values())),
+        *(plus_minus(*pair) for name in base.elsewhere for pair in one.elsewhere[name]),
         clock(one.seconds),
     ]
 
@@ -119,6 +127,7 @@ def _notes(base: Tried, config: AblationConfig) -> str:
         "t-interval for this setting alone. *p*: of the paired t-test, corrected for all settings of the table (Holm "
         "1979); with few seeds it is small only where a difference is large and steady. *Failed*: seeds whose answers "
         "are all the same; they count in every number. To choose among settings, read dev."
+        + (" *Lost*: from the task's test rows to those of another source, seed by seed." if base.elsewhere else "")
     )
 
 

@@ -4,6 +4,7 @@
 
 reads   base/ dapt/ tapt/ …   the checkpoint to start from
         corpus/task/          train, dev and test rows
+        corpus/elsewhere/     test rows of other sources, where the recipe names any
 writes  finetuned-<init>/     the model of the best dev seed and task.json, what its answers mean; evidence.json, the
                               results of every seed; predictions/ of every test row; seeds/<seed>/, every model, where
                               asked for
@@ -49,17 +50,24 @@ class Work:
     task: Task
     metric: str
     splits: dict[str, Split]
+    elsewhere: dict[str, Split]
     out: Path
 
 
-def finetune(config: FinetuneConfig, init: Path, task: Path, out: Path) -> dict[str, float]:
+def finetune(
+    config: FinetuneConfig, init: Path, task: Path, out: Path, elsewhere: Path | None = None
+) -> dict[str, float]:
     """Train one model a seed; metrics with mean and standard deviation over seeds."""
     reader = Reader(load_tokenizer(init, config.max_length), config.max_length, config.input)
     rows = {part: list(read_rows(task / part, COLUMNS)) for part in PARTS}
     kind = task_of(rows["train"], config.ordered)
     metric = _metric(config, kind)
     _warn_of_rare(kind, rows["train"])
-    work = Work(config, init, kind, metric, {part: Split.of(rows[part], reader, kind) for part in PARTS}, out)
+    splits = {part: Split.of(rows[part], reader, kind) for part in PARTS}
+    others = {
+        path.name: Split.of(list(read_rows(path / "test", COLUMNS)), reader, kind) for path in _folders(elsewhere)
+    }
+    work = Work(config, init, kind, metric, splits, others, out)
     say(f"  {cut_of(work.splits)}")
     results: list[Result] = []
     for seed in config.seeds:
@@ -72,6 +80,10 @@ def finetune(config: FinetuneConfig, init: Path, task: Path, out: Path) -> dict[
     counted = {f"{part}_rows": len(split.rows) for part, split in work.splits.items()}
     cut = sum(int((split.lost > 0).sum()) for split in work.splits.values())
     return {**summary(kind, metric, results), **counted, "steps": results[0].steps, "cut": cut}
+
+
+def _folders(elsewhere: Path | None) -> list[Path]:
+    return sorted(path for path in elsewhere.iterdir() if path.is_dir()) if elsewhere else []
 
 
 def _metric(config: FinetuneConfig, task: Task) -> str:
@@ -106,6 +118,8 @@ def _seed(work: Work, seed: int, best: float) -> Result:
     task, _ = _tuned(work, model)
     answers = task.answers(model, test.batches)
     result = result_of(seed, trained.evaluation[work.metric], trained.steps, task, test, answers)
+    others = {name: split.measure(task, task.answers(model, split.batches)) for name, split in work.elsewhere.items()}
+    result = replace(result, elsewhere=others)
     say(f"  seed {seed}: dev {result.dev:.1f}, test {result.measured[work.metric]:.1f}")
     if rank() == 0:
         _keep(work, task, model, result, best)

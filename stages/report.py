@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.finetuning import evidence
-from pipeline.finetuning.pages import class_table, confusions, measures_table, title_of
+from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
 from pipeline.metrics import paired_difference
 from pipeline.reports import (
     dots_svg,
@@ -98,7 +98,7 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
         "![scores](scores.svg)",
         "![losses](losses.svg)",
     ]
-    parts += ["## All measures", _measures(arms), *_classes(arms, out)]
+    parts += ["## All measures", _measures(arms), *_elsewhere(arms), *_classes(arms, out)]
     keywords = _keywords(runs)
     if keywords:
         parts += ["## Keywords against planted truth", markdown_table(["", "precision", "recall", "F1"], keywords)]
@@ -132,7 +132,9 @@ def _comparable(arms: list[Arm]) -> tuple[list[Arm], list[str]]:
     kept, lines, seen = [], [], set()
     for arm in arms:
         same = all(arm.result[part] == arms[0].result[part] for part in ("config", "version"))
-        same = same and arm.result["inputs"]["task"] == arms[0].result["inputs"]["task"]
+        same = same and all(
+            arm.result["inputs"].get(name) == arms[0].result["inputs"].get(name) for name in ("task", "elsewhere")
+        )
         current = arm.result["inputs"]["init"] == arm.pretrained["digest"]
         if not (same and current):
             lines.append(f"{arm.name} is left out: it is not up to date with this task and recipe; make it again.")
@@ -198,6 +200,13 @@ def _measures(arms: list[Arm]) -> str:
     """Everything that was measured on the test rows."""
     names = list(arms[0].evidence["seeds"][0]["measured"])
     return measures_table({arm.name: arm.result["metrics"] for arm in arms}, names, arms[0].metric)
+
+
+def _elsewhere(arms: list[Arm]) -> list[str]:
+    """How every arm does on rows of another source, where there are any."""
+    table = elsewhere_table({arm.name: arm.evidence["seeds"] for arm in arms}, arms[0].metric)
+    said = f"{title_of(arms[0].metric)}; *lost*: from the task's own test rows to the others, seed by seed."
+    return ["## On rows of another source", table, said] if table else []
 
 
 def _classes(arms: list[Arm], out: Path) -> list[str]:

@@ -3,8 +3,8 @@
 No seed is dropped. A run whose answers are all the same learned nothing; it stays in the mean, and is counted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Result:
     confusion: list[list[int]]
     """Rows: true class, columns: predicted; empty where a row has no class."""
     degenerate: bool
+    elsewhere: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The same measures on the rows of other sources, by card."""
 
 
 def result_of(seed: int, dev: float, steps: int, task: Task, test: Split, answers: Answers) -> Result:
@@ -53,8 +55,23 @@ def summary(task: Task, metric: str, results: Sequence[Result]) -> dict[str, flo
     found["dev"], found["dev_sd"] = mean_sd([result.dev for result in results])
     scores = {result.seed: result.measured[metric] for result in results}
     found |= {f"{metric}_min": min(scores.values()), f"{metric}_max": max(scores.values())}
+    for name in results[0].elsewhere:
+        there = [result.elsewhere[name][metric] for result in results]
+        found[f"{metric}_on_{name}"], found[f"{metric}_on_{name}_sd"] = mean_sd(there)
     found["degenerate"] = sum(result.degenerate for result in results)
     return found | {f"{metric}_seed_{seed}": score for seed, score in scores.items()}
+
+
+def at_home_and_elsewhere(
+    seeds: Sequence[Mapping[str, object]], metric: str
+) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+    """Other source -> (mean, deviation) of a measure there over seeds, and of what is lost on the way."""
+    found = {}
+    for name in seeds[0]["elsewhere"] if seeds and "elsewhere" in seeds[0] else ():
+        there = [one["elsewhere"][name][metric] for one in seeds]
+        lost = [one["measured"][metric] - value for one, value in zip(seeds, there, strict=True)]
+        found[name] = (mean_sd(there), mean_sd(lost))
+    return found
 
 
 def most_confused(shares: np.ndarray, count: int = 10) -> list[tuple[int, int, float]]:

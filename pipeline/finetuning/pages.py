@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.finetuning.evidence import class_rows, confused, most_confused
+from pipeline.finetuning.evidence import at_home_and_elsewhere, class_rows, confused, most_confused
+from pipeline.metrics import mean_sd
 from pipeline.reports import markdown_table, matrix_svg, plus_minus
 
 TITLES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "mcc": "MCC", "auc": "AUC"}
@@ -27,6 +28,20 @@ def measures_table(found: Mapping[str, Mapping[str, float]], measures: Sequence[
     for arm, values in found.items():
         cells = [plus_minus(values[name], values[f"{name}_sd"]) for name in measures]
         rows.append([arm, *cells, f"{values[f'{metric}_min']:.1f} – {values[f'{metric}_max']:.1f}"])
+    return markdown_table(head, rows)
+
+
+def elsewhere_table(found: Mapping[str, Seeds], metric: str) -> str:
+    """A row an arm: its measure on the test rows, on those of other sources, and what is lost on the way."""
+    others = at_home_and_elsewhere(next(iter(found.values())), metric)
+    if not others:
+        return ""
+    head = ["arm", "test", *(part for name in others for part in (f"on {name}", "lost"))]
+    rows = []
+    for arm, seeds in found.items():
+        home = mean_sd([one["measured"][metric] for one in seeds])
+        there = at_home_and_elsewhere(seeds, metric)
+        rows.append([arm, plus_minus(*home), *(plus_minus(*pair) for name in others for pair in there[name])])
     return markdown_table(head, rows)
 
 

@@ -12,13 +12,14 @@ from stages.ablate import AblationConfig, ablate
 SEEDS = (1, 2, 3, 4, 5)
 
 
-def made(folder: Path, scores, config: dict, init: str = "a") -> Path:
+def made(folder: Path, scores, config: dict, init: str = "a", lost: float = 0) -> Path:
     """A fine-tuning as it lies on disk, as far as it is read."""
     folder.mkdir()
     seeds = [
-        {"seed": seed, "dev": score + 1, "measured": {"f1": score}, "degenerate": score == 0}
+        {"seed": seed, "dev": score + 1, "measured": {"f1": score}, "degenerate": score == 0,
+         "elsewhere": {"away": {"f1": score - lost}} if lost else {}}
         for seed, score in zip(SEEDS, scores, strict=True)
-    ]
+    ]  # fmt: skip
     (folder / "evidence.json").write_text(json.dumps({"metric": "f1", "seeds": seeds}))
     manifest = {"config": config, "inputs": {"init": init, "task": "t"}, "provenance": {"seconds": 61}}
     (folder / MANIFEST).write_text(json.dumps({"digest": "", "files": {}, **manifest}))
@@ -68,3 +69,13 @@ def test_another_checkpoint_cannot_be_compared(tmp_path, baseline):
     stranger = made(tmp_path / "b", (70, 72, 71, 73, 69), {"epochs": 3}, init="b")
     with pytest.raises(InputError, match="another checkpoint or task"):
         written(tmp_path, baseline, stranger)
+
+
+def test_what_is_lost_on_rows_of_another_source_stands_beside_each_setting(tmp_path):
+    """Two settings, two sources: the four numbers of the generalisation experiment."""
+    baseline = made(tmp_path / "finetuned-base", (70, 72, 71, 73, 69), {"frozen": False}, lost=20)
+    frozen = made(tmp_path / "b", (60, 61, 59, 62, 60), {"frozen": True}, lost=5)
+    _, text = written(tmp_path, baseline, frozen)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert "| on away" in lines[0] and "| lost" in lines[0]
+    assert "| 51.0 ± 1.6 | 20.0 ± 0.0 |" in lines[2] and "| 55.4 ± 1.1 | 5.0 ± 0.0 |" in lines[3]

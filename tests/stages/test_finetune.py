@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +61,10 @@ def made(request, checkpoints, tmp_path_factory) -> tuple[str, Path, Path, dict[
     """Kind, task, artifact, metrics."""
     folder = tmp_path_factory.mktemp(request.param)
     task = task_of(folder / "task", request.param)
-    metrics = finetune(KINDS[request.param][1], checkpoints["bert"], task, folder / "finetuned")
+    shutil.copytree(task / "test", folder / "elsewhere" / "same" / "test")
+    shutil.copytree(task / "train", folder / "elsewhere" / "seen" / "test")
+    config, out = KINDS[request.param][1], folder / "finetuned"
+    metrics = finetune(config, checkpoints["bert"], task, out, folder / "elsewhere")
     return request.param, task, folder / "finetuned", metrics
 
 
@@ -71,6 +75,21 @@ def test_every_kind_of_task_is_learned_and_every_seed_is_reported(made):
     assert metrics[metric] == pytest.approx(np.mean(seeds)) and metrics[metric] > 60
     assert (metrics[f"{metric}_min"], metrics[f"{metric}_max"]) == (min(seeds), max(seeds))
     assert metrics["degenerate"] == 0 and metrics["test_rows"] == 16
+
+
+def test_rows_of_other_sources_are_answered_by_the_same_model(made):
+    _, _, out, metrics = made
+    evidence = json.loads((out / "evidence.json").read_text())
+    for seed in evidence["seeds"]:
+        assert seed["elsewhere"]["same"] == pytest.approx(seed["measured"]) and set(seed["elsewhere"]) == {
+            "same",
+            "seen",
+        }
+    metric = evidence["metric"]
+    assert metrics[f"{metric}_on_same"] == pytest.approx(metrics[metric])
+    assert metrics[f"{metric}_on_seen_sd"] == pytest.approx(
+        np.std([seed["elsewhere"]["seen"][metric] for seed in evidence["seeds"]], ddof=1)
+    )
 
 
 def test_predictions_of_every_row_by_every_seed_say_how_sure_they_are(made):

@@ -8,7 +8,7 @@ from finetuning_toys import numbered
 
 from pipeline.finetuning.classes import Classes
 from pipeline.finetuning.evidence import Result, class_rows, confused, most_confused, result_of, summary
-from pipeline.finetuning.pages import class_table, confusions, measures_table
+from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table
 from pipeline.finetuning.split import Split
 from pipeline.finetuning.task import Answers
 
@@ -70,3 +70,11 @@ def test_confusions_are_told_and_pictured_where_they_can_be_read():
 def test_a_task_without_classes_has_no_tables_of_them():
     values = [{"confusion": [], "counts": {}}]
     assert class_table({"base": values}, "base") == "" and confusions("base", values, ["score"]) == ([], "")
+
+
+def test_what_is_lost_elsewhere_is_counted_seed_by_seed():
+    away = [one | {"elsewhere": {"away": {"accuracy": value}}} for one, value in zip(TOLD, (50.0, 40.0), strict=True)]
+    table = elsewhere_table({"base": away}, "accuracy").splitlines()
+    assert table[0] == "| arm | test | on away | lost |"
+    assert table[2] == "| base | 66.7 ± 23.6 | 45.0 ± 7.1 | 21.7 ± 16.5 |"
+    assert elsewhere_table({"base": TOLD}, "accuracy") == ""
