@@ -59,6 +59,10 @@ TASK_ROWS = --task $(RUN)/corpus/task $$(test -d $(RUN)/corpus/elsewhere && echo
 $(RUN)/finetuned-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
 	@$(TENSORS) stages.finetune $(ARGS) --init $(RUN)/$* $(TASK_ROWS)
 
+$(RUN)/multitask/manifest.json: $(S)/multitask.json $(RUN)/$(INIT)/manifest.json $(RUN)/corpus/manifest.json
+	@$(TENSORS) stages.train_multitask $(ARGS) --init $(RUN)/$(INIT) --task $(RUN)/corpus/task \
+	  $$(test -d $(RUN)/corpus/beside && echo --beside $(RUN)/corpus/beside)
+
 $(RUN)/rate-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
 	@$(TENSORS) stages.find_rate $(ARGS) --init $(RUN)/$* --task $(RUN)/corpus/task
 
@@ -114,7 +118,7 @@ $(RUN)/agreement/manifest.json: $(S)/agreement.json $(RUN)/base/manifest.json $(
 	@$(ROWS) stages.agree $(ARGS) --corpus $(RUN)/corpus --init $(RUN)/base --classifier $(RUN)/finetuned-base $(REFERENCE:%=--reference %)
 
 # The report waits for the arms asked for, and shows every arm that is there.
-ARMS := $(or $(filter dapt tapt dapt-tapt,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
+ARMS := $(or $(filter dapt tapt dapt-tapt multitask,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
 
 $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.json $(ARMS:%=$(RUN)/finetuned-%/manifest.json)
 	@$(ROWS) stages.report $(ARGS) --runs $(RUN)
@@ -124,7 +128,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt corpus base finetuned-base scores tagger masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt multitask corpus base finetuned-base scores tagger masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -135,7 +139,7 @@ help:  ## what can be typed
 	  'INPUT=$(INPUT)' 'a file of texts, for predict: txt, jsonl, csv, tsv, parquet' \
 	  'FROM=$(FROM)' 'the model that predicts' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
-	  'INIT=$(INIT)' 'checkpoint that lr-find and ablate fine-tune: INIT=dapt' \
+	  'INIT=$(INIT)' 'checkpoint that lr-find, ablate and multitask start from: INIT=dapt' \
 	  'FACTORS=…' 'settings that ablate tries, one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
@@ -147,6 +151,8 @@ dapt: $(RUN)/finetuned-dapt/manifest.json $(RUN)/report/manifest.json  ## adapt 
 tapt: $(RUN)/finetuned-tapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare with base
 	@echo "report: $(RUN)/report/report.md"
 dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json  ## first the domain, then the task text
+	@echo "report: $(RUN)/report/report.md"
+multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.md"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
 base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from

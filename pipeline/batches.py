@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.draws import document_keys
+from pipeline.draws import document_keys, visits
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import FATES, Vocabulary, replaced
 from pipeline.masking.rows import Rows, ranges
@@ -39,6 +39,10 @@ class Batches(Protocol):
 
     def __len__(self) -> int:
         """How many sequences there are."""
+
+    def visits(self, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """The global batch of a step: (index, epoch) of each of its sequences, both int64 [batch_size]."""
+        return visits(seed, step, batch_size, len(self))
 
     def lengths(self, indices: np.ndarray) -> np.ndarray:
         """int [B]: tokens of these sequences."""
@@ -79,7 +83,7 @@ class Sequences:
         return ranges(np.asarray(self.offsets)[indices], self.lengths(indices))
 
 
-class MaskedBatches:
+class MaskedBatches(Batches):
     """Sequences as masked-language-modelling batches."""
 
     def __init__(self, sequences: Sequences, masking: MaskingConfig, vocabulary: Vocabulary, pad_id: int) -> None:
@@ -154,7 +158,7 @@ class Visit:
         }
 
 
-class LabelledBatches:
+class LabelledBatches(Batches):
     """Sequences with a label each, one a token, or numbers of their own (float32 arrays): the same at every visit."""
 
     def __init__(

@@ -15,7 +15,6 @@ import numpy as np
 from torch import Tensor
 
 from pipeline.batches import Batches, targets_in
-from pipeline.draws import visits
 from pipeline.dropout import token_keys
 
 Item = TypeVar("Item")
@@ -66,7 +65,7 @@ class Plan:
 
     def load(self, step: int, tokens_before: int) -> Load:
         """The load of a step, given the tokens of the steps before it: a function, so that a run resumes anywhere."""
-        indices, epochs = visits(self.seed, step, self.batch_size, len(self.batches))
+        indices, epochs = self.batches.visits(self.seed, step, self.batch_size)
         lengths = self.batches.lengths(indices)
         elapsed = min((tokens_before + int(lengths.sum()) / 2) / self.all_tokens, 1.0)
         mine = np.argsort(-lengths, kind="stable")[self.rank :: self.world]

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from pipeline.batches import Batches
 from pipeline.checkpoints import Checkpoints
-from pipeline.draws import DROPOUT, bits, visits
+from pipeline.draws import DROPOUT, bits
 from pipeline.journal import Journal
 from pipeline.layers import compile_layers
 from pipeline.loading import Load, Plan, in_background
@@ -205,7 +205,7 @@ class _Run:
         self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
         self.objective = objective
         if companions and processes().is_fsdp2:
-            raise InputError("mixout and unfreeze_ratio hold the whole model: launch without FSDP")
+            raise InputError("mixout, unfreeze_ratio and several tasks hold the whole model: launch without FSDP")
         park(objective)
         optimizer = make(objective) if make else self._adamw()
         self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})
@@ -368,7 +368,7 @@ class _Run:
     def _documents(self, step: int) -> list[str]:
         """Ids of all documents of a step."""
         batches = self.plan.batches
-        return batches.names(visits(self.config.seed, step, self.config.batch_size, len(batches))[0])
+        return batches.names(batches.visits(self.config.seed, step, self.config.batch_size)[0])
 
     def _sum(self, numbers: Tensor) -> Tensor:
         """Added up over all processes."""

@@ -23,6 +23,7 @@ SECTIONS = {
     "corpus": "prepare",
     "base": "start",
     "finetuned": "finetune",
+    "multitask": "train_multitask",
     "scores": "score",
     "tagger": "train_tagger",
     "masked": "mask",

@@ -29,7 +29,7 @@ from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
 from pipeline.run.stage import run
 
-ORDER = ["base", "dapt", "tapt", "dapt-tapt"]
+ORDER = ["base", "dapt", "tapt", "dapt-tapt", "multitask"]
 RELIABILITY = "reliability.json"
 
 

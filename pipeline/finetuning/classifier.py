@@ -150,13 +150,13 @@ def new_model(init: Path, task: Task, config: ModelConfig, seed: int) -> nn.Modu
         model = load(init, task.outputs, seed)
     else:
         encoder = load_encoder(init)
-        with _drawing_from(seed):
+        with drawing_from(seed):
             model = TaskModel(encoder, config.head, task)
     return Windowed(model, config.max_length, config.input.pooled) if windows else model
 
 
 @contextmanager
-def _drawing_from(seed: int) -> Iterator[None]:
+def drawing_from(seed: int) -> Iterator[None]:
     """Within, modules draw their first weights from a stream of their own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

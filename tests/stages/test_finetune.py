@@ -16,10 +16,12 @@ from corpora.schemas import DOCUMENTS, PREDICTIONS_OF, predicted_schema
 from pipeline.finetuning.classifier import open_task
 from pipeline.finetuning.heads import HeadConfig
 from pipeline.finetuning.inputs import InputConfig
+from pipeline.finetuning.optimisation import OptimisationConfig
 from pipeline.run.errors import InputError
 from pipeline.trainer import TrainerConfig
 from stages.finetune import FinetuneConfig, finetune
 from stages.predict import PredictConfig, predict
+from stages.train_multitask import MultitaskConfig, train_multitask
 
 WORDS = ["good", "bad", "film", "the", "and", "play"]
 TRAINER = TrainerConfig(steps=50, batch_size=16, learning_rate=1e-2, adam_betas=(0.9, 0.999), evaluations=2)
@@ -233,3 +235,30 @@ def test_classes_of_one_row_are_told(checkpoints, tmp_path, capsys):
     metrics = finetune(config, checkpoints["bert"], task, tmp_path / "out")
     assert "! 1 of 3 classes stand in a single training row (rare): are they classes?" in capsys.readouterr().err
     assert metrics["degenerate"] in (0, 1)
+
+
+def test_an_encoder_that_learned_several_tasks_at_once_is_a_better_start_for_one_of_them(checkpoints, tmp_path):
+    """Of three kinds, beside each other; then the first, head alone: only what the encoder knows counts."""
+    task = task_of(tmp_path / "task", "classes")
+    for kind in ("tags", "labels"):
+        task_of(tmp_path / "beside" / kind, kind)
+    config = MultitaskConfig(max_length=30, temperature=5.0, trainer=replace(TRAINER, steps=120))
+    metrics = train_multitask(config, checkpoints["bert"], task, tmp_path / "multitask", tmp_path / "beside")
+    assert metrics["tags/f1"] > 60 and metrics["task/steps"] == pytest.approx(1 / 3)
+    assert metrics["mean"] == pytest.approx(
+        np.mean([metrics[name] for name in ("task/accuracy", "labels/micro_f1", "tags/f1")])
+    )
+    frozen = replace(CONFIG, optimisation=OptimisationConfig(frozen=True))
+    scores = [
+        finetune(frozen, init, task, tmp_path / init.name / "finetuned")["accuracy"]
+        for init in (checkpoints["bert"], tmp_path / "multitask")
+    ]
+    assert scores[1] > scores[0]
+
+
+def test_several_tasks_need_a_second_one_and_read_a_text_at_once(checkpoints, tmp_path):
+    with pytest.raises(InputError, match=r"name cards in corpus\.beside"):
+        train_multitask(MultitaskConfig(), checkpoints["bert"], tmp_path, tmp_path)
+    for wrong in ({"temperature": 0.5}, {"input": InputConfig(long="windows")}):
+        with pytest.raises(ValueError, match=r"temperature|windows"):
+            MultitaskConfig(**wrong)
