@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,18 @@ class Begun:
     said: Path
     store: TCPStore
     """Where processes find each other: there as long as this is."""
+
+
+def in_shards(work: Callable[[], object], folder: Path, codes: Sequence[int] = (0, 0)) -> list[Left]:
+    """Two processes as `accelerate launch` starts them with fsdp2.yaml, and the codes they must end with."""
+
+    def sharded() -> None:
+        os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_VERSION="2")
+        work()
+
+    left = launched(sharded, folder)
+    assert [one.code for one in left] == list(codes), left
+    return left
 
 
 def launched(work: Callable[[], object], folder: Path, world: int = 2, seconds: float = 180) -> list[Left]:

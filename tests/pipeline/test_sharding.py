@@ -1,14 +1,12 @@
 """Weights in shards (FSDP2) are one training with whole ones: they learn, stop and go on together."""
 
-import os
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from launcher import Left, launched
+from launcher import in_shards, launched
 from safetensors.torch import load_file
 from test_trainer_processes import CONFIG, Dying, apart, learn, losses
 
@@ -17,18 +15,6 @@ from pipeline.optim import adamw
 from pipeline.run.processes import rank
 from pipeline.sharding import prepared
 from pipeline.trainer import train
-
-
-def in_shards(work: Callable[[], object], folder: Path, codes: Sequence[int] = (0, 0)) -> list[Left]:
-    """Two processes as `accelerate launch` starts them with fsdp2.yaml, and the codes they must end with."""
-
-    def sharded() -> None:
-        os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_VERSION="2")
-        work()
-
-    left = launched(sharded, folder)
-    assert [one.code for one in left] == list(codes), left
-    return left
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])

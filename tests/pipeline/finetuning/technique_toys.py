@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from launcher import launched
+from launcher import Left, launched
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
@@ -115,14 +115,14 @@ class Technique:
         resumed = self.learn(batches, config, folder / "broken")
         return apart(unbroken, resumed) == 0
 
-    def holds_for_two(self, batches, folder: Path) -> float:
-        """How far two processes end from where one does."""
+    def holds_for_two(self, batches, folder: Path, launch: Callable[..., list[Left]] = launched) -> float:
+        """How far two processes, whole or in shards, end from where one does."""
 
         def work() -> None:
             model = self.learn(batches)
             save_file(weights(model), folder / f"weights-{rank()}")
 
-        left = launched(work, folder)
+        left = launch(work, folder)
         assert [one.code for one in left] == [0, 0], left
         alone, both = weights(self.learn(batches)), [load_file(folder / f"weights-{r}") for r in (0, 1)]
         assert all(torch.equal(both[0][name], both[1][name]) for name in alone)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from launcher import in_shards
 from technique_toys import CONFIG, Technique, apart, toy_batches
 
 from pipeline.finetuning.adversarial import RobustnessConfig, robust
@@ -81,6 +82,17 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_unbroken_one(name, batches,
 @pytest.mark.parametrize("name", ["prior decay", "mean", "freelb, neftune", "r-drop", "thawing", "mixout"])
 def test_two_processes_learn_what_one_does(name, batches, tmp_path):
     assert Technique(TECHNIQUES[name]).holds_for_two(batches, tmp_path) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["layer decay, head", "prior decay", "ema", "neftune", "r-drop"])
+def test_shards_learn_what_a_whole_model_does(name, batches, tmp_path):
+    assert Technique(TECHNIQUES[name]).holds_for_two(batches, tmp_path, in_shards) < 1e-4
+
+
+@pytest.mark.parametrize(("name", "told"), [("fgm", "attack"), ("mixout", "mixout, unfreeze_ratio")])
+def test_what_shards_cannot_do_is_refused_with_the_reason(name, told, batches, tmp_path):
+    left = in_shards(lambda: Technique(TECHNIQUES[name]).learn(batches), tmp_path, codes=[2, 2])
+    assert told in left[0].said and "launch without FSDP" in left[0].said
 
 
 @pytest.mark.parametrize("name", ["freelb, neftune", "r-drop", "mixout"])
