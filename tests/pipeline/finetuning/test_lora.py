@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from launcher import in_shards
 from technique_toys import CONFIG, Technique, toy_batches, toy_classifier
 
 from pipeline.finetuning.classifier import Learning
@@ -58,6 +59,7 @@ def test_what_is_learned_does_not_depend_on_splits_kills_or_processes(sequences,
     assert technique.holds_when_split(batches) < 1e-4
     assert technique.holds_when_killed(batches, tmp_path)
     assert technique.holds_for_two(batches, tmp_path) < 1e-4
+    assert technique.holds_for_two(batches, tmp_path, in_shards) < 1e-4
 
 
 @pytest.mark.parametrize("settings", [{"rank": -1}, {"alpha": 0.0}, {"dropout": 1.0}])
