@@ -7,7 +7,7 @@ about the same number of tokens, and each process takes its share in micro-batch
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,8 +36,8 @@ class Load:
     """The sequences of each micro-batch."""
     micro_batches: list[dict[str, Tensor]]
     """The longest sequences first: what does not fit into memory shows at once."""
-    targets: int
-    """Targets in this process's share."""
+    targets: list[int]
+    """Targets of each loss in this process's share."""
     tokens: int
     """Tokens of the whole step, without padding, over all processes."""
     elapsed: float
@@ -57,6 +57,8 @@ class Plan:
     """Sequences of a micro-batch."""
     rank: int = 0
     world: int = 1
+    targets: Callable[[dict[str, Tensor]], list[int]] = lambda batch: [targets_in(batch["labels"])]
+    """Counts the targets of each loss in a batch (`Objective.targets`)."""
 
     @property
     def all_tokens(self) -> float:
@@ -71,7 +73,7 @@ class Plan:
         mine = np.argsort(-lengths, kind="stable")[self.rank :: self.world]
         share = self._share(indices[mine], epochs[mine], elapsed)
         parts = [indices[mine[i : i + self.held]] for i in range(0, len(mine), self.held)]
-        return Load(step, parts, cut(share, self.held), targets_in(share["labels"]), int(lengths.sum()), elapsed)
+        return Load(step, parts, cut(share, self.held), self.targets(share), int(lengths.sum()), elapsed)
 
     def _share(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float) -> dict[str, Tensor]:
         """At once: masking is faster on more rows."""

@@ -2,6 +2,7 @@
 
     loss = sum over targets / number of targets, over all micro-batches and processes of a step
 
+(of an objective with several losses the weighted sum of such means, each over its own targets)
 so that accumulation and the number of processes do not change what is learned. Which sequences a step sees is a
 function of (seed, step), dropout of (seed, epoch, document, position): nothing has to be restored but weights, moments
 and counters. What the hardware can hold (`per_device_batch_size`) is no part of an experiment.
@@ -201,7 +202,7 @@ class _Run:
         steps = config.steps_for(len(batches))
         _check_share(config)
         held = config.per_device_batch_size or suggested(batches)
-        self.plan = Plan(batches, config.seed, steps, config.batch_size, held, rank(), world())
+        self.plan = Plan(batches, config.seed, steps, config.batch_size, held, rank(), world(), objective.targets)
         self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
         self.objective = objective
         if companions and processes().is_fsdp2:
@@ -245,7 +246,7 @@ class _Run:
         """Whether the largest micro-batch can be computed by this process alone."""
         batch = max(self.portions.of(load), key=tokens_of)
         try:
-            processes().backward(self._loss(batch, self.objective) * 0)
+            processes().backward(self._losses(batch, self.objective).sum() * 0)
         except torch.OutOfMemoryError:
             return False
         finally:
@@ -268,7 +269,8 @@ class _Run:
         losses = self._backward(load, targets)
         for companion in self.companions:
             companion.after_backward()
-        loss = float(self._sum(losses.sum())) / max(targets, 1)
+        means = [each / max(n, 1) for each, n in zip(self._sum(losses.sum(0)).tolist(), targets, strict=True)]
+        loss = sum(w * mean for w, mean in zip(self.objective.losses.values(), means, strict=True))
         norm = float(processes().clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm))
         rate = self.config.learning_rate_at(load.elapsed)
         self._update(load, losses, norm, rate)
@@ -276,8 +278,10 @@ class _Run:
         if (load.step + 1) % GIVE_BACK_EVERY == 0 and processes().device.type == "cpu":
             give_back_memory()
         speed = (self.tokens - self.tokens_before) / (time.time() - self.started)
-        values = {"loss": loss, "learning_rate": rate, "grad_norm": norm, "targets": targets, "tokens": self.tokens}
-        self.journal.write(load.step, {**values, "tokens_per_second": speed})
+        values = {"loss": loss, "learning_rate": rate, "grad_norm": norm, "targets": targets[0], "tokens": self.tokens}
+        parts = {f"loss/{name}": mean for name, mean in zip(self.objective.losses, means, strict=True)}
+        more = parts if len(parts) > 1 else {}
+        self.journal.write(load.step, {**values, "tokens_per_second": speed, **more})
         if self.journal.is_spike(loss):
             say(f"! step {load.step}: loss {loss:.3f} stands out (documents in logs/events.jsonl)")
             self.journal.odd(load.step, f"loss {loss:.3f}", self._documents(load.step))
@@ -296,17 +300,17 @@ class _Run:
         with interruptible() if self.checkpoints else nullcontext(lambda: "") as self.asked:
             yield
 
-    def _agree(self, load: Load) -> int:
-        """Targets of the step over all processes; all of them stop here when one was asked to."""
+    def _agree(self, load: Load) -> list[int]:
+        """Targets of each loss of the step over all processes; all of them stop here when one was asked to."""
         asked = self.asked()
-        targets, stop = self._sum(torch.tensor([load.targets, bool(asked)], dtype=torch.float64)).tolist()
+        *targets, stop = self._sum(torch.tensor([*load.targets, bool(asked)], dtype=torch.float64)).tolist()
         if stop:
             self._save(load.step)
             raise Interrupted(f"stopped by {asked or 'a signal'} before step {load.step}: the same command continues")
-        return int(targets)
+        return [int(n) for n in targets]
 
-    def _backward(self, load: Load, targets: int) -> Tensor:
-        """Gradients of the mean loss over all targets; the summed loss of each micro-batch that fitted."""
+    def _backward(self, load: Load, targets: list[int]) -> Tensor:
+        """Gradients of the weighted mean losses; the summed losses of each micro-batch that fitted, [n, K]."""
         while True:
             try:
                 return self._accumulate(load.step, self.portions.of(load), targets)
@@ -319,24 +323,27 @@ class _Run:
                 self.optimizer.zero_grad(set_to_none=True)
                 self.portions.halve(load)
 
-    def _accumulate(self, step: int, parts: list[dict[str, Tensor]], targets: int) -> Tensor:
+    def _accumulate(self, step: int, parts: list[dict[str, Tensor]], targets: list[int]) -> Tensor:
         """Forward and backward of each part.
 
         Gradients are exchanged once, at the last; shards at every one, or each process would add up whole gradients.
         """
         accelerator, losses = processes(), []
-        scale = world() / max(targets, 1)  # processes average their gradients: undo that, then divide by all targets
+        # processes average their gradients: undo that, then divide by all targets
+        scales = [w * world() / max(n, 1) for w, n in zip(self.objective.losses.values(), targets, strict=True)]
+        scale = torch.tensor(scales, device=accelerator.device)
         for number, batch in enumerate(parts):
             torch.manual_seed(int(bits(self.config.seed, DROPOUT, step, rank(), number)) >> 1)
             exchange = number == len(parts) - 1 or accelerator.is_fsdp2
             with nullcontext() if exchange else accelerator.no_sync(self.model):
-                loss = self._loss(batch, self.model)
-                accelerator.backward(loss * scale)
-            losses.append(loss.detach())
+                sums = self._losses(batch, self.model)
+                accelerator.backward((sums * scale).sum())
+            losses.append(sums.detach())
         return torch.stack(losses)
 
-    def _loss(self, batch: dict[str, Tensor], model: nn.Module) -> Tensor:
-        return model(**self.objective.arranged(batch))
+    def _losses(self, batch: dict[str, Tensor], model: nn.Module) -> Tensor:
+        """[K]: the summed losses of a micro-batch."""
+        return model(**self.objective.arranged(batch)).view(-1)
 
     def _update(self, load: Load, losses: Tensor, norm: float, rate: float) -> None:
         """Step the optimiser, or leave the step out where the gradient is not finite (every process sees one norm)."""
@@ -361,7 +368,7 @@ class _Run:
 
     def _suspects(self, load: Load, losses: Tensor) -> list[str]:
         """Documents whose micro-batch has no finite loss, over all processes; where each has one, all of the step."""
-        finite = losses.isfinite().tolist() if len(losses) == len(load.indices) else [False] * len(load.indices)
+        finite = losses.isfinite().all(1).tolist() if len(losses) == len(load.indices) else [False] * len(load.indices)
         mine = [i for part, good in zip(load.indices, finite, strict=True) if not good for i in part]
         return gathered(self.plan.batches.names(np.array(mine, dtype=np.int64))) or self._documents(load.step)
 

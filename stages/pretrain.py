@@ -22,8 +22,9 @@ from pipeline.batches import Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.substitutes import FILE as SUBSTITUTES
 from pipeline.masking.substitutes import Substitutes
-from pipeline.models import load_masked_lm, load_tokenizer, model_card, save
-from pipeline.pretraining import pretrain_mlm
+from pipeline.models import load_tokenizer, model_card, save
+from pipeline.objectives.methods import MASKED_LM
+from pipeline.pretraining import learn
 from pipeline.run.artifact import SCRATCH, keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
@@ -51,10 +52,11 @@ def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dic
     masking = MaskingConfig(**json.loads(footer["masking"]))
     train, dev = main_first(lambda: [_sequences(masked / part, out / SCRATCH / part) for part in ("train", "dev")])
     substitutes = None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES)
-    model = load_masked_lm(init)
-    metrics = pretrain_mlm(model, tokenizer, train, dev, masking, config.trainer, out, masked.name, substitutes)
+    method = MASKED_LM
+    model = method.open(init)
+    metrics = learn(model, tokenizer, train, dev, masking, config.trainer, out, masked.name, method, substitutes)
     if rank() == 0:
-        text = f"`{init.name}` continued on {masked.name} text by masked language modelling, {masking.policy} masking."
+        text = f"`{init.name}` continued on {masked.name} text by {method.called}, {masking.policy} masking."
         save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))
     return metrics
 

@@ -20,8 +20,9 @@ from corpora.schemas import MASKED
 from corpora.segment import Segmenter, WordsConfig
 from pipeline.batches import Sequences
 from pipeline.masking.config import MaskingConfig
-from pipeline.models import ModelSize, load_masked_lm, load_tokenizer, model_card, new_bert, save
-from pipeline.pretraining import pretrain_mlm
+from pipeline.models import ModelSize, load_tokenizer, model_card, save
+from pipeline.objectives.methods import MASKED_LM
+from pipeline.pretraining import learn
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank, say
@@ -72,7 +73,7 @@ def start(config: BaseConfig, general: Path | None, out: Path) -> dict[str, floa
 
 
 def _named(config: BaseConfig, general: Path | None, out: Path) -> dict[str, float]:
-    model, tokenizer = load_masked_lm(config.model), load_tokenizer(config.model)
+    model, tokenizer = MASKED_LM.open(config.model), load_tokenizer(config.model)
     metrics = {"parameters": model.num_parameters(), "vocabulary": len(tokenizer)}
     if general is not None:
         metrics["unknown_rate"] = _checked_unknown_rate(config, tokenizer, general)
@@ -87,10 +88,11 @@ def _from_scratch(config: BaseConfig, general: Path, out: Path) -> dict[str, flo
     tokenizer = load_tokenizer(out)
     unknown = _checked_unknown_rate(config, tokenizer, general)
     size = ModelSize(**{field.name: getattr(config, field.name) for field in fields(ModelSize)})
-    model = new_bert(size, len(tokenizer), tokenizer.pad_token_id, config.trainer.seed)
+    method = MASKED_LM
+    model = method.new(size, len(tokenizer), tokenizer.pad_token_id, config.trainer.seed)
     check_tokenizer(tokenizer, model.get_input_embeddings().num_embeddings, "the base")
     train, dev = main_first(lambda: _sequences(config, tokenizer, general, out))
-    metrics = pretrain_mlm(model, tokenizer, train, dev, config.masking, config.trainer, out, "base")
+    metrics = learn(model, tokenizer, train, dev, config.masking, config.trainer, out, "base", method)
     metrics |= {"unknown_rate": unknown, "vocabulary": len(tokenizer), "parameters": model.num_parameters()}
     if rank() == 0:
         card = model_card(

@@ -1,0 +1,48 @@
+"""What every objective is measured by: dev sequences whose masks, and whatever else is drawn, never change."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from pipeline.batches import IGNORE, Batches, MaskedBatches, Sequences, by_length
+from pipeline.draws import document_keys
+from pipeline.dropout import token_keys
+from pipeline.masking.config import MaskingConfig
+from pipeline.objectives.masked_lm import MaskedLM
+from pipeline.run.processes import share, total
+
+FIXED_MASKS = MaskingConfig(policy="whole_word", mask_share=1.0, random_share=0.0)
+"""The yardstick of every dev loss: words at random, always the same ones, whatever the training masks."""
+
+DEV_SEQUENCES = 512
+"""Dev sequences that are measured, those with the smallest keys: some 10,000 targets, a loss good to ±0.05."""
+
+EVALUATION_TOKENS = 8192
+"""Padded tokens of a batch when measuring."""
+
+
+def unscored(sequences: Sequences) -> Sequences:
+    """The same sequences, all their words alike: words that training never predicts are on the yardstick, too."""
+    return replace(sequences, importance=np.broadcast_to(np.uint8(1), sequences.importance.shape))
+
+
+def dev_batches(batches: Batches, ids: np.ndarray) -> Iterator[dict[str, Tensor]]:
+    """This process's share of the dev sequences at visit 0, with their `token_keys`; `ids` bytes [N] of all."""
+    chosen = np.argsort(document_keys(ids))[:DEV_SEQUENCES]
+    for part in share(by_length(batches.lengths(chosen), EVALUATION_TOKENS)):
+        indices = chosen[part]
+        first = np.zeros_like(indices)
+        batch = batches.batch(indices, first)
+        yield batch | {"token_keys": token_keys(0, first, batches.keys(indices), batch["attention_mask"].shape[1])}
+
+
+def fixed_mask_loss(objective: MaskedLM, batches: MaskedBatches) -> dict[str, float]:
+    """Mean loss over all targets of the dev set at visit 0: the same numbers to guess for every model and step."""
+    counts = {"loss": 0.0, "targets": 0.0}
+    for batch in dev_batches(batches, batches.sequences.id):
+        counts["loss"] += float(objective(**objective.arranged(batch)))
+        counts["targets"] += float((batch["labels"] != IGNORE).sum())
+    summed = total(counts)
+    return {"loss": summed["loss"] / max(summed["targets"], 1)}
