@@ -109,7 +109,7 @@ class Together(Labelling):
 
     def __init__(self, model: SharedModel, tasks: Sequence[Task]) -> None:
         super().__init__(model)
-        self.losses = [loss_of(view, task) for view, task in zip(model.views, tasks, strict=True)]
+        self.task_losses = [loss_of(view, task) for view, task in zip(model.views, tasks, strict=True)]
 
     def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
         """A batch on this process's device; `task` as a number, known before anything is computed."""
@@ -122,7 +122,7 @@ class Together(Labelling):
         The other heads are in it, times 0: processes that exchange gradients wait for all of them.
         """
         self.begin(token_keys, inputs)
-        loss = self.losses[task](self.model(task, **inputs).logits.float(), labels)
+        loss = self.task_losses[task](self.model(task, **inputs).logits.float(), labels)
         others = (p for number, head in enumerate(self.model.heads) if number != task for p in head.parameters())
         return loss + 0 * sum(p.sum() for p in others)
 
