@@ -33,21 +33,37 @@ def takes(query: Tensor) -> bool:
 
 
 def attention(
-    q: Tensor, k: Tensor, v: Tensor, starts: Tensor, longest: int, dropout: float, scale: float, window: int = -1
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    starts: Tensor,
+    longest: int,
+    dropout: float,
+    scale: float,
+    before: int = -1,
+    behind: int = -1,
 ) -> Tensor:
     """[T, H, D]: each sequence of a row attends to itself; q, k, v [T, H, D], starts int32 [B + 1].
 
-    With `window`, a token sees those at most so far away.
+    A token sees those at most so many places before and behind it; -1 = all.
     """
-    return _attend(q, k, v, starts, longest, dropout, scale, window)[0]
+    return _attend(q, k, v, starts, longest, dropout, scale, before, behind)[0]
 
 
 @torch.library.custom_op("keymask::attend", mutates_args=())
 def _attend(
-    q: Tensor, k: Tensor, v: Tensor, starts: Tensor, longest: int, dropout: float, scale: float, window: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    starts: Tensor,
+    longest: int,
+    dropout: float,
+    scale: float,
+    before: int,
+    behind: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The result, the logarithm of each softmax's sum float32 [H, T], and the state of the generator."""
-    near = {"window_size_left": window, "window_size_right": window}
+    near = {"window_size_left": before, "window_size_right": behind}
     made = forward(q, k, v, starts, starts, longest, longest, dropout, False, False, scale=scale, **near)
     return made[:3]
 
@@ -65,9 +81,10 @@ def _attend_backward(
     longest: int,
     dropout: float,
     scale: float,
-    window: int,
+    before: int,
+    behind: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    near = {"window_size_left": window, "window_size_right": window}
+    near = {"window_size_left": before, "window_size_right": behind}
     ends = (starts, starts, longest, longest)
     with in_order():
         return backward(grad, q, k, v, out, sums, *ends, dropout, False, state, q.new_empty(0), scale=scale, **near)
@@ -75,7 +92,15 @@ def _attend_backward(
 
 @_attend.register_fake
 def _(
-    q: Tensor, k: Tensor, v: Tensor, starts: Tensor, longest: int, dropout: float, scale: float, window: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    starts: Tensor,
+    longest: int,
+    dropout: float,
+    scale: float,
+    before: int,
+    behind: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     sums = q.new_empty((q.shape[1], q.shape[0]), dtype=torch.float32)
     return torch.empty_like(q), sums, q.new_empty(2, dtype=torch.uint64)
@@ -94,7 +119,7 @@ def _keep(ctx, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:  #
 
 
 def _gradients(ctx, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:  # noqa: ANN001
-    return *_attend_backward(grad, *ctx.saved_tensors, *ctx.settings), *[None] * 5
+    return *_attend_backward(grad, *ctx.saved_tensors, *ctx.settings), *[None] * 6
 
 
 _attend.register_autograd(_gradients, setup_context=_keep)

@@ -50,8 +50,12 @@ class Layout:
     No list or tuple: torch.compile would make a layer anew for every number of sequences.
     """
 
-    def __init__(self, lengths: list[int], device: torch.device, keys: Tensor | None = None) -> None:
+    def __init__(
+        self, lengths: list[int], device: torch.device, keys: Tensor | None = None, causal: bool = False
+    ) -> None:
         self.lengths, self.device, self.keys = lengths, device, keys
+        self.causal = causal
+        """Whether a token sees only itself and what is before it."""
         self.longest = max(lengths)
         self.kernel = flash.runs_on(device)
         self.starts = on_device(torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32), device)
@@ -155,7 +159,8 @@ def attend(
     if layout.kernel and flash.takes(query):
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         near = -1 if sliding_window is None else sliding_window - 1
-        return flash.attention(*rows, layout.starts, layout.longest, dropout, scale, near)[None], None
+        ends = (layout.starts, layout.longest)
+        return flash.attention(*rows, *ends, dropout, scale, near, 0 if layout.causal else near)[None], None
     return _in_groups(module, *rows, layout, dropout, scaling, sliding_window)[None], None
 
 
@@ -175,7 +180,7 @@ def _in_groups(
     for group in layout.groups:
         n, longest = group.shape
         q, k, v = (_block(x, group).unflatten(0, (n, longest)).transpose(1, 2) for x in (query, key, value))
-        seen = _seen(group, sliding_window, q.device)
+        seen = _seen(group, sliding_window, layout.causal, q.device)
         if dropout and group.keys is not None and q.device.type == "cpu":  # kernels of a GPU draw for themselves
             out = _dropped(q, k, v, seen, group.keys, module.place, dropout, scaling)
         else:
@@ -198,16 +203,23 @@ def _block(row: Tensor, group: Group) -> Tensor:
     return _Cut.apply(row, group.row, group.block, group.shape[0] * group.shape[1])
 
 
-def _seen(group: Group, sliding_window: int | None, device: torch.device) -> Tensor | None:
+def _seen(group: Group, sliding_window: int | None, causal: bool, device: torch.device) -> Tensor | None:
     """bool, broadcast against [n, H, l, l]: which tokens each token attends to; None = all."""
-    if sliding_window is None or sliding_window > group.shape[1]:
+    windowed = sliding_window is not None and sliding_window <= group.shape[1]
+    if not windowed and not causal:
         return group.inside
     positions = torch.arange(group.shape[1], device=device)
-    near = (positions[:, None] - positions).abs() < sliding_window
-    return near if group.inside is None else near & group.inside
+    before = positions[:, None] - positions
+    seen = before.abs() < sliding_window if windowed else torch.ones_like(before, dtype=torch.bool)
+    seen &= before >= 0 if causal else True
+    if group.inside is None:
+        return seen
+    return seen & group.inside | (before == 0 if causal else False)  # padding sees itself: nothing to see is no number
 
 
-def unpad(batch: dict[str, Tensor], first_position: int, device: torch.device) -> dict[str, object]:
+def unpad(
+    batch: dict[str, Tensor], first_position: int, device: torch.device, causal: bool = False
+) -> dict[str, object]:
     """A right-padded batch [B, L] as one row [1, T] with `position_ids`, and its `layout` for `attend` on `device`.
 
     The row is made where the batch is: on the host, nobody has to wait for a device that is still computing.
@@ -219,7 +231,7 @@ def unpad(batch: dict[str, Tensor], first_position: int, device: torch.device) -
     return {
         **row,
         "position_ids": positions,
-        "layout": Layout(inside.sum(1).tolist(), device, batch.get("token_keys")),
+        "layout": Layout(inside.sum(1).tolist(), device, batch.get("token_keys"), causal),
     }
 
 

@@ -36,10 +36,13 @@ class MaskedLM(Objective):
         if self.unpadded and (last := _last_feed_forward(model)):
             last.register_forward_pre_hook(self._gather_early)
 
-    def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
-        """A batch [B, L] with `labels`, as one row where that can be, with `places` and ids of the `targets`."""
+    def arranged(self, batch: dict[str, Tensor], causal: bool = False) -> dict[str, object]:
+        """A batch [B, L] with `labels`, as one row where that can be, with `places` and ids of the `targets`.
+
+        In a row, tokens may be told to see only what is before them (`causal`).
+        """
         device = processes().device
-        arranged = unpad(batch, first_position(self.model), device) if self.unpadded else dict(batch)
+        arranged = unpad(batch, first_position(self.model), device, causal) if self.unpadded else dict(batch)
         labels = arranged.pop("labels").flatten()
         places = (labels != IGNORE).nonzero()[:, 0]
         return batch_on_device(arranged | {"places": places, "targets": labels[places]}, device)

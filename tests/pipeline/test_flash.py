@@ -7,20 +7,21 @@ from pipeline import flash
 from pipeline.unpadding import Layout, attend
 
 
-def attended(window: int | None) -> list[torch.Tensor]:
+def attended(window: int | None, causal: bool) -> list[torch.Tensor]:
     """A row of three sequences, and the gradients of queries, keys and values."""
     torch.manual_seed(0)
     parts = [x.requires_grad_() for x in torch.randn(3, 1, 2, 12, 8).unbind()]
-    layout = Layout([5, 1, 6], torch.device("cpu"))
+    layout = Layout([5, 1, 6], torch.device("cpu"), causal=causal)
     out, _ = attend(torch.nn.Identity(), *parts, None, 0.0, 0.3, layout=layout, sliding_window=window)
     return [out, *torch.autograd.grad(out.square().sum(), parts)]
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("window", [None, 3])
-def test_attention_by_the_kernel_is_attention_in_groups(request, window):
-    in_groups = attended(window)
+def test_attention_by_the_kernel_is_attention_in_groups(request, window, causal):
+    in_groups = attended(window, causal)
     in_order = request.getfixturevalue("kernel")
-    torch.testing.assert_close(attended(window), in_groups)
+    torch.testing.assert_close(attended(window, causal), in_groups)
     assert in_order() and not torch.are_deterministic_algorithms_enabled()
 
 
