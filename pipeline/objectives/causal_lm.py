@@ -1,8 +1,8 @@
 """Predicting the next token, by an encoder that reads from left to right for a while.
 
-The causal detour (Gisserot-Boukhlef et al. 2025; for the continued pretraining of encoders arXiv 2605.12438): most of the
-training predicts every next token under a causal mask, the end of it masked words, while the learning rate decays. A
-causal pass learns from all tokens, a masked one from 15 % of them; the end gives the encoder its view to both sides
+The causal detour (Gisserot-Boukhlef et al. 2025; for the continued pretraining of encoders arXiv 2605.12438): most of
+the training predicts every next token under a causal mask, the end of it masked words, while the learning rate decays.
+A causal pass learns from all tokens, a masked one from 15 % of them; the end gives the encoder its view to both sides
 back.
 """
 
