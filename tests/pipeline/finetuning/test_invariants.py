@@ -103,6 +103,6 @@ def test_gradient_checkpointing_changes_nothing_that_is_learned(name, batches):
     assert apart(technique.learn(batches), again) < 1e-5
 
 
-@pytest.mark.parametrize("name", set(TECHNIQUES) - {"plain"})
+@pytest.mark.parametrize("name", [name for name in TECHNIQUES if name != "plain"])
 def test_every_technique_learns_something_else_than_plain_training(name, batches):
     assert apart(Technique(plain).learn(batches), Technique(TECHNIQUES[name]).learn(batches)) > 1e-3
