@@ -54,6 +54,9 @@ $(RUN)/corpus/manifest.json: $(S)/corpus.json $(S)/data $(wildcard corpora/cards
 $(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
 	@$(TENSORS) stages.start $(ARGS) $$(test -d $(RUN)/corpus/general && echo --general $(RUN)/corpus/general)
 
+$(RUN)/diagnosed/manifest.json: $(S)/diagnosed.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json
+	@$(ROWS) stages.diagnose $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus
+
 TASK_ROWS = --task $(RUN)/corpus/task $$(test -d $(RUN)/corpus/elsewhere && echo --elsewhere $(RUN)/corpus/elsewhere)
 
 $(RUN)/finetuned-%/manifest.json: $(S)/finetuned.json $(RUN)/%/manifest.json $(RUN)/corpus/manifest.json
@@ -128,7 +131,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt multitask corpus base finetuned-base scores tagger masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt multitask corpus diagnose base finetuned-base scores tagger masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -155,6 +158,8 @@ dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json 
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.md"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
+diagnose: $(RUN)/diagnosed/manifest.json  ## should this base be adapted to this text? before any training
+	@echo "diagnosis: $(RUN)/diagnosed/diagnosis.md"
 base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from
 finetuned-base: $(RUN)/finetuned-base/manifest.json  ## the task model without adaptation: baseline and scorer
 scores: $(RUN)/scores/manifest.json  ## importance of every word of the task text

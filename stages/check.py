@@ -22,6 +22,7 @@ from pipeline.run.stage import config_class
 SECTIONS = {
     "corpus": "prepare",
     "base": "start",
+    "diagnosed": "diagnose",
     "finetuned": "finetune",
     "multitask": "train_multitask",
     "scores": "score",

@@ -27,8 +27,10 @@ from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
 from pipeline.models import load_tokenizer
 from pipeline.run.artifact import file_digest, read_manifest
+from pipeline.run.errors import InputError
 from pipeline.tagging import Tagger
 from pipeline.tokens import fingerprint, replaceable_ids
+from stages.diagnose import DiagnosisConfig, diagnose
 
 CORPORA = [
     ("corpus/domain", DOCUMENTS),
@@ -204,3 +206,18 @@ def test_the_trainer_of_the_library_trains_on_the_export(kitchen, tmp_path):
     trained = Trainer(model, arguments, train_dataset=data["train"], data_collator=collate).train()
     assert np.isfinite(trained.training_loss)
     assert any(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_a_diagnosis_says_what_it_rests_on(kitchen, tmp_path, capsys):
+    config = kitchen.config(DiagnosisConfig, "diagnosed", "diagnosed.documents=60", "diagnosed.max_length=24")
+    facts = diagnose(config, kitchen["base"], kitchen["corpus"], tmp_path)
+    page = (tmp_path / "diagnosis.md").read_text()
+    assert facts["task/documents"] == 100 and 0 < facts["domain/loss"] < facts["blind"] * 1.2
+    assert f"| domain | {facts['domain/loss']:.2f} |" in page and "![overlap](overlap.svg)" in page
+    assert page.splitlines()[2].removeprefix("- ") in capsys.readouterr().out
+    assert all((tmp_path / name).read_text().startswith("<svg") for name in ("overlap.svg", "losses.svg"))
+
+
+def test_without_text_to_adapt_to_there_is_nothing_to_diagnose(kitchen, tmp_path):
+    with pytest.raises(InputError, match=r"name cards in corpus\.domain"):
+        diagnose(DiagnosisConfig(), kitchen["base"], tmp_path, tmp_path)
