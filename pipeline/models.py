@@ -13,6 +13,7 @@ import yaml
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    AlbertForPreTraining,
     AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
@@ -20,6 +21,10 @@ from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
     BertConfig,
+    BertForMaskedLM,
+    BertForPreTraining,
+    ErnieForPreTraining,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -43,23 +48,56 @@ def load_tokenizer(place: str | Path, max_length: int = 0) -> PreTrainedTokenize
 
 
 def _check_length(place: str | Path, max_length: int, tokenizer_takes: int) -> None:
-    config = _from(place, lambda: AutoConfig.from_pretrained(str(place), trust_remote_code=False))
-    positions = getattr(config, "max_position_embeddings", 0)
+    positions = getattr(_config(place), "max_position_embeddings", 0)
     longest = min(tokenizer_takes, positions) if positions > 0 else tokenizer_takes
     if max_length > longest:
         raise InputError(f"max_length = {max_length}, but the model in {place} takes at most {longest} ids: lower it")
+
+
+def _config(place: str | Path) -> PretrainedConfig:
+    return _from(place, lambda: AutoConfig.from_pretrained(str(place), trust_remote_code=False))
 
 
 def load_masked_lm(place: str | Path) -> PreTrainedModel:
     """A masked language model from a folder or hub name; says so loudly when its head is not in the file."""
     model, info = _load(AutoModelForMaskedLM, place, output_loading_info=True)
     inside = {f"{name}." for name, module in model.named_children() if module is model.base_model}
-    lost = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(inside)))
+    _say_lost(place, sorted(key for key in info["missing_keys"] if not key.startswith(tuple(inside))))
+    check_tokenizer(load_tokenizer(place), model.get_input_embeddings().num_embeddings, str(place))
+    return model
+
+
+def _say_lost(place: str | Path, lost: list[str]) -> None:
+    """A loud line about weights of a head for masked words that are not in the file."""
     if lost:
         say(
             f"! {place} has no head for masked language modelling ({len(lost)} weights missing, {lost[0]} first): "
             "a random one is used; train longer, or choose a base that was saved with its head"
         )
+
+
+ORDER_MODELS = {"albert": AlbertForPreTraining, "bert": BertForPreTraining, "ernie": ErnieForPreTraining}
+"""Kinds of model that have a head for the order of two segments, beside the one for masked words."""
+
+ORDER_HEADS = "cls.seq_relationship", "sop_classifier"
+"""What that head is called in them."""
+
+
+def load_order_model(place: str | Path, seed: int) -> PreTrainedModel:
+    """A model with heads for masked words and for the order of segments; pooler and that head fresh where missing."""
+    kind = _config(place).model_type
+    if kind not in ORDER_MODELS:
+        raise InputError(
+            f"the order of segments is learned by models of the kinds {', '.join(ORDER_MODELS)}, and {place} is of "
+            f"the kind {kind}: set objective = mlm, or choose another base"
+        )
+    model, info = _load(ORDER_MODELS[kind], place, output_loading_info=True)
+    inside = f"{model.base_model_prefix}."
+    lost = sorted(key for key in info["missing_keys"] if not key.startswith(inside))
+    _say_lost(place, [key for key in lost if not key.startswith(ORDER_HEADS)])
+    for number, name in enumerate((f"{inside}pooler", *ORDER_HEADS)):
+        if any(key.startswith(name) for key in info["missing_keys"]):
+            reinitialise(model.get_submodule(name), model.config, int(bits(seed, number)) >> 1)
     check_tokenizer(load_tokenizer(place), model.get_input_embeddings().num_embeddings, str(place))
     return model
 
@@ -121,8 +159,10 @@ class ModelSize:
             raise ValueError(f"hidden_size = {self.hidden_size} must be a multiple of heads = {self.heads}")
 
 
-def new_bert(size: ModelSize, vocab_size: int, pad_id: int, seed: int) -> PreTrainedModel:
-    """A BERT for masked language modelling with random weights.
+def new_bert(
+    size: ModelSize, vocab_size: int, pad_id: int, seed: int, kind: type = BertForMaskedLM
+) -> PreTrainedModel:
+    """A BERT with random weights, for masked language modelling or another `kind`.
 
     They are normal(0, width ** -0.5): BERT's 0.02 was chosen for a width of 768.
     """
@@ -139,7 +179,7 @@ def new_bert(size: ModelSize, vocab_size: int, pad_id: int, seed: int) -> PreTra
         pad_token_id=pad_id,
     )
     torch.manual_seed(seed)
-    return AutoModelForMaskedLM.from_config(config)
+    return kind(config)
 
 
 def reinitialise(module: nn.Module, config: AutoConfig, seed: int) -> None:
