@@ -61,8 +61,10 @@ def learn(
 
 def _check_room(model: nn.Module, sequences: Sequences, method: Method) -> None:
     """What a method adds to a sequence must find a place."""
+    if not method.added:
+        return
     longest, takes = int(np.diff(sequences.offsets).max(initial=0)), model.config.max_position_embeddings
-    if method.added and longest + method.added > takes:
+    if longest + method.added > takes:
         raise InputError(
             f"{method.called} puts {method.added} more id into a sequence, and the longest has {longest} where the "
             f"model takes {takes}: set masked.max_length = {takes - method.added}"

@@ -55,6 +55,7 @@ class BaseConfig(ModelSize, WordsConfig, ObjectiveConfig):
     def __post_init__(self) -> None:
         ModelSize.__post_init__(self)
         WordsConfig.__post_init__(self)
+        ObjectiveConfig.__post_init__(self)
         if self.masking.policy == "selective":
             raise ValueError(
                 "masking.policy = selective needs a tagger, which needs a base: choose whole_word or random"

@@ -79,20 +79,20 @@ class MaskedLM(Objective):
 
     def forward(self, places: Tensor, targets: Tensor, **inputs: object) -> Tensor:
         """Summed loss of the tokens to predict, int64 [M] each: where they are, and their ids."""
-        with self._without_decoder():
+        with self.without_decoder():
             hidden = self.logits(places, **inputs)
-        return self._words_lost(hidden, targets)
+        return self.words_lost(hidden, targets)
 
     def of_words(self, batch: dict[str, Tensor]) -> Tensor:
         """Summed loss of the masked words of a batch as it comes from the host."""
         return self(**self.arranged(batch))
 
-    def _without_decoder(self) -> AbstractContextManager[None]:
+    def without_decoder(self) -> AbstractContextManager[None]:
         """Within, the model's logits are what its decoder is given, where that can be taken out."""
         decoder = self.model.get_output_embeddings()
         return _passing_through(decoder) if type(decoder) is nn.Linear else nullcontext()
 
-    def _words_lost(self, hidden: Tensor, targets: Tensor) -> Tensor:
+    def words_lost(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Summed loss of what the model says without its decoder, [M, width]; where it kept it, of logits."""
         decoder = self.model.get_output_embeddings()
         if type(decoder) is not nn.Linear:

@@ -14,9 +14,11 @@ from transformers import BertForPreTraining
 
 from pipeline.batches import Batches, MaskedBatches
 from pipeline.models import ModelSize, load_masked_lm, load_order_model, new_bert
-from pipeline.objectives import sentence_order
+from pipeline.objectives import replaced_tokens, sentence_order
+from pipeline.objectives.electra import RtdConfig, new_electra, open_electra
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import Objective
+from pipeline.objectives.replaced_tokens import ReplacedTokens
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.objectives.yardstick import fixed_mask_loss
 from pipeline.run.artifact import ADDED
@@ -64,18 +66,34 @@ def _ordering(words: bool) -> Method:
     )
 
 
-METHODS: dict[str, Method] = {"mlm": MASKED_LM, "mlm+sop": _ordering(words=True), "sop": _ordering(words=False)}
+def _detecting(config: RtdConfig) -> Method:
+    return Method(
+        called="replaced-token detection",
+        open=partial(open_electra, config=config),
+        new=partial(new_electra, config=config),
+        objective=partial(ReplacedTokens, config=config),
+        batches=lambda masked: masked,
+        measure=replaced_tokens.measure,
+    )
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """What a model is pretrained by."""
 
-    objective: Literal["mlm", "mlm+sop", "sop"] = field(default="mlm", metadata=ADDED)
-    """Masked words; masked words and the order of two segments (with masked.replacement = similar: MacBERT); the order
-    alone."""
+    objective: Literal["mlm", "mlm+sop", "sop", "rtd"] = field(default="mlm", metadata=ADDED)
+    """Masked words (mlm); beside them the order of two segments (with masked.replacement = similar: MacBERT), or that
+    alone (sop); replaced tokens told from those as written (rtd: ELECTRA)."""
+    rtd: RtdConfig = field(default_factory=RtdConfig, metadata=ADDED)
+    """Settings of rtd."""
+
+    def __post_init__(self) -> None:
+        if self.objective != "rtd" and self.rtd != RtdConfig():
+            raise ValueError(f"rtd. has settings, and objective = {self.objective}: set objective = rtd, or drop them")
 
     @property
     def method(self) -> Method:
         """The objective as the stages use it."""
-        return METHODS[self.objective]
+        if self.objective == "rtd":
+            return _detecting(self.rtd)
+        return MASKED_LM if self.objective == "mlm" else _ordering(words=self.objective == "mlm+sop")

@@ -172,21 +172,21 @@ class SentenceOrder(MaskedLM):
         """[2] or [1]: summed losses of words, int64 [M] places and ids, and of orders, [B'] places and labels."""
         words, orders = self.answers(places, firsts, **inputs)
         lost = summed_cross_entropy(orders.float(), order)[None]
-        return torch.cat([self._words_lost(words, targets)[None], lost]) if self.words else lost
+        return torch.cat([self.words_lost(words, targets)[None], lost]) if self.words else lost
 
     def of_words(self, batch: dict[str, Tensor]) -> Tensor:
         """Summed loss of the masked words of a batch."""
         arranged = self.arranged(batch)
         targets = arranged.pop("targets")
         del arranged["order"]
-        return self._words_lost(self.answers(**arranged)[0], targets)
+        return self.words_lost(self.answers(**arranged)[0], targets)
 
     def answers(self, places: Tensor, firsts: Tensor, **inputs: object) -> tuple[Tensor, Tensor]:
         """What is said of the M words, [M, width] before the decoder, and of the order of B' sequences, [B', 2]."""
         keys = inputs.get("token_keys")
         self._predicted = len(places)
         self._first_keys = None if keys is None else keys.flatten()[firsts]
-        with self._without_decoder():
+        with self.without_decoder():
             words, orders = self._answer(torch.cat([places, firsts]), **inputs).to_tuple()[:2]
         self._hidden = None
         return words, orders

@@ -9,16 +9,23 @@ import pytest
 import torch
 from launcher import launched
 from safetensors.torch import load_file, save_file
+from test_replaced_tokens import SIZE, toy
 from test_sentence_order import order_model
 from torch import nn
 
+from pipeline.objectives.electra import RtdConfig
 from pipeline.objectives.objective import Objective
+from pipeline.objectives.replaced_tokens import ReplacedTokens
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank
 from pipeline.trainer import TrainerConfig, train
 
 CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)
+
+
+def detecting(config: RtdConfig) -> ReplacedTokens:
+    return ReplacedTokens(toy(config, replace(SIZE, dropout=0.1)), config)
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ LEARNED = {
     "sop": Learned(
         lambda: SentenceOrder(order_model(dropout=0.1), words=False), lambda b: OrderBatches(b, words=False)
     ),
+    "rtd": Learned(lambda: detecting(RtdConfig(generator_width=0.5)), lambda b: b),
+    "rtd, disentangled": Learned(lambda: detecting(RtdConfig(sharing="disentangled", weight=5.0)), lambda b: b),
 }
 
 

@@ -20,7 +20,7 @@ from pipeline.batches import IGNORE, MaskedBatches
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_classifier, load_order_model
 from pipeline.objectives.masked_lm import MaskedLM
-from pipeline.objectives.methods import METHODS
+from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder, measure, set_anew
 from pipeline.objectives.yardstick import fixed_mask_loss
 from pipeline.pretraining import learn
@@ -185,7 +185,7 @@ def test_pooler_and_head_are_fresh_where_a_checkpoint_has_none_and_kept_where_it
 
 def test_a_base_of_another_kind_is_refused(checkpoints):
     with pytest.raises(InputError, match="is of the kind roberta: set objective = mlm, or choose another base"):
-        METHODS["mlm+sop"].open(checkpoints["roberta"], 0)
+        ObjectiveConfig("mlm+sop").method.open(checkpoints["roberta"], 0)
 
 
 def sorted_text(sequences) -> object:
@@ -199,7 +199,17 @@ def sorted_text(sequences) -> object:
 def test_the_order_of_text_that_has_one_is_learned(sequences, tokenizer, tmp_path, name):
     text, model = sorted_text(sequences), order_model()
     trainer = TrainerConfig(steps=150, batch_size=24, learning_rate=5e-3, evaluations=1)
-    found = learn(model, tokenizer, text, text, MaskingConfig("random", 0.15), trainer, tmp_path, "toy", METHODS[name])
+    found = learn(
+        model,
+        tokenizer,
+        text,
+        text,
+        MaskingConfig("random", 0.15),
+        trainer,
+        tmp_path,
+        "toy",
+        ObjectiveConfig(name).method,
+    )
     assert found["dev_order_accuracy"] > 85
     assert found["dev_loss"] < found["dev_loss_before"] or name == "sop"
 
@@ -209,4 +219,4 @@ def test_a_sequence_without_room_for_a_separator_is_refused(sequences, tokenizer
     full = BertForPreTraining(BertConfig(**SIZES | {"max_position_embeddings": 16}))
     with pytest.raises(InputError, match=r"1 more id .* longest has 16 .* takes 16: set masked.max_length = 15"):
         learn(full, tokenizer, sequences, None, MaskingConfig("random"), TrainerConfig(steps=1), tmp_path, "toy",
-              METHODS["mlm+sop"])  # fmt: skip
+              ObjectiveConfig("mlm+sop").method)  # fmt: skip
