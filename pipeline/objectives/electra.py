@@ -53,7 +53,7 @@ HEADS = {
 
 @dataclass(frozen=True)
 class RtdConfig:
-    """Replaced-token detection: who proposes, what is shared, what is learned. [masked] says which tokens are masked."""
+    """Replaced-token detection: who proposes, what is shared, what is learned. [masked] says what is masked."""
 
     generator_width: float = 0.25
     """Width of a generator made here as a share of the discriminator's, in whole attention heads; a checkpoint that
@@ -168,8 +168,8 @@ def open_electra(place: str | Path, seed: int, config: RtdConfig) -> Electra:
     kind = load_config(place).model_type
     if kind not in KINDS:
         raise InputError(
-            f"replaced tokens are drawn by an ELECTRA that shares embeddings, as models of the kinds {', '.join(KINDS)} "
-            f"can, and {place} is of the kind {kind}: set objective = mlm, or choose another base"
+            f"replaced tokens are drawn by an ELECTRA that shares embeddings, as models of the kinds "
+            f"{', '.join(KINDS)} can, and {place} is of the kind {kind}: set objective = mlm, or choose another base"
         )
     discriminator = _discriminator(place, kind, seed)
     check_tokenizer(load_tokenizer(place), discriminator.encoder.get_input_embeddings().num_embeddings, str(place))

@@ -147,14 +147,14 @@ def measure(objective: ReplacedTokens, fixed: MaskedBatches) -> dict[str, float]
     lost, wrong, masked, told, *shades = over_dev(fixed, fixed.sequences.id, 4 + 2 * SHADES, count)
     generator, detection = lost / max(masked, 1), wrong / max(told, 1)
     real, fake = np.array(shades).reshape(2, SHADES)
-    half = SHADES // 2
+    fakes, hits, flagged = (float(x.sum()) for x in (fake, fake[SHADES // 2 :], (real + fake)[SHADES // 2 :]))
     return {
         "loss": generator + objective.config.weight * detection,
         "generator_loss": generator,
         "detection_loss": detection,
-        "generator_accuracy": 100 * (1 - fake.sum() / max(masked, 1)),
-        "fake_rate": 100 * fake.sum() / max(told, 1),
-        **precision_recall_f1(fake[half:].sum(), fake[half:].sum() + real[half:].sum(), fake.sum()),
+        "generator_accuracy": 100 * (1 - fakes / max(masked, 1)),
+        "fake_rate": 100 * fakes / max(told, 1),
+        **precision_recall_f1(hits, flagged, fakes),
         "auc": area(real, fake),
     }
 
