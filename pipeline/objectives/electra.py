@@ -73,6 +73,10 @@ class RtdConfig:
     disallow_correct: bool = False
     """Never draw the token as written: every masked token is then a replaced one."""
 
+    train_generator: bool = True
+    """Off: the generator stays as the checkpoint has it. After masked language modelling, with generator_width = 1,
+    that is the paper's two-stage training."""
+
     def __post_init__(self) -> None:
         if not 0 < self.generator_width <= 1:
             raise ValueError(f"generator_width = {self.generator_width} must be above 0 and at most 1")
@@ -83,6 +87,10 @@ class RtdConfig:
         if self.disallow_correct and self.detect == "masked":
             raise ValueError(
                 "disallow_correct and detect = masked leave nothing to tell: every token is a replaced one"
+            )
+        if not self.train_generator and self.sharing in ("embeddings", "tokens"):
+            raise ValueError(
+                f"train_generator = false, but sharing = {self.sharing} would train it: set sharing = none"
             )
 
 

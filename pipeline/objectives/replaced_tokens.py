@@ -41,7 +41,8 @@ class ReplacedTokens(Objective):
     def __init__(self, model: Electra, config: RtdConfig) -> None:
         nn.Module.__init__(self)
         self.model, self.config = model, config
-        self.losses = {"generator": 1.0, "detection": config.weight}
+        self.losses = {"generator": 1.0, "detection": config.weight} if config.train_generator else {"detection": 1.0}
+        model.generator.requires_grad_(config.train_generator)
         self.generator = MaskedLM(model.generator)
         self.generator.unpadded &= can_unpad(model.discriminator.encoder)
         self.token_keys = key_dropout(model.discriminator)
@@ -50,7 +51,8 @@ class ReplacedTokens(Objective):
     def targets(self, batch: dict[str, Tensor]) -> list[int]:
         """Masked tokens, and tokens to tell: all but padding, or the masked ones."""
         masked = targets_in(batch["labels"])
-        return [masked, masked if self.config.detect == "masked" else int(batch["attention_mask"].sum())]
+        told = masked if self.config.detect == "masked" else int(batch["attention_mask"].sum())
+        return [masked, told] if self.config.train_generator else [told]
 
     def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
         """As for masked words; padded, with the places of all tokens as `inside`."""
@@ -59,9 +61,10 @@ class ReplacedTokens(Objective):
         return arranged if mask is None else {**arranged, "inside": mask.flatten().nonzero()[:, 0]}
 
     def forward(self, **arranged: object) -> Tensor:
-        """[2]: summed losses of the generator and of detection."""
+        """[2] or [1]: summed losses of the generator, where it learns, and of detection."""
         lost, said, replaced = self.told(**arranged)
-        return torch.stack([lost, bce(said, replaced, reduction="sum")])
+        wrong = bce(said, replaced, reduction="sum")
+        return torch.stack([lost, wrong] if self.config.train_generator else [wrong])
 
     def told(
         self,
@@ -141,7 +144,8 @@ def measure(objective: ReplacedTokens, fixed: MaskedBatches) -> dict[str, float]
         lost, said, replaced = objective.told(**objective.arranged(batch))
         shade = (said.sigmoid() * SHADES).long().clamp(max=SHADES - 1)
         shades = torch.stack([torch.bincount(shade[replaced == kind], minlength=SHADES) for kind in (0, 1)])
-        sums = [float(lost), float(bce(said, replaced, reduction="sum")), *objective.targets(batch)]
+        masked = targets_in(batch["labels"])
+        sums = [float(lost), float(bce(said, replaced, reduction="sum")), masked, len(said)]
         return np.concatenate([sums, shades.flatten().cpu().numpy()])
 
     lost, wrong, masked, told, *shades = over_dev(fixed, fixed.sequences.id, 4 + 2 * SHADES, count)

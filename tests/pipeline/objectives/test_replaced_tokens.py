@@ -19,7 +19,7 @@ from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.objectives.replaced_tokens import DRAWN, ReplacedTokens, _noise, area, measure
 from pipeline.pretraining import learn
 from pipeline.run.errors import InputError
-from pipeline.trainer import TrainerConfig
+from pipeline.trainer import TrainerConfig, train
 
 SIZE = ModelSize(hidden_size=16, layers=2, heads=2, max_length=32, dropout=0.0)
 HALF = RtdConfig(generator_width=0.5)
@@ -111,6 +111,24 @@ def test_detection_reaches_of_the_generator_what_is_shared_and_nothing_through_t
     }
     assert moved == reached
     assert model.discriminator.head.dense.weight.grad.any()
+
+
+@pytest.mark.parametrize("sharing", ["none", "disentangled"])
+def test_a_generator_that_does_not_learn_stays_as_it_is(masked_batches, sharing):
+    config = replace(HALF, sharing=sharing, train_generator=False)
+    model, batch = toy(config), whole_batch(masked_batches)
+    before = {name: p.clone() for name, p in model.generator.named_parameters()}
+    objective = ReplacedTokens(model, config)
+    loss = objective(**objective.arranged(batch))
+    torch.testing.assert_close(loss, by_hand(toy(config), batch, config)[1:])
+    assert objective.targets(batch) == [int(batch["attention_mask"].sum())]
+    train(objective, masked_batches, TrainerConfig(steps=2, batch_size=8, learning_rate=1e-2), "toy")
+    assert all(torch.equal(p, before[name]) for name, p in model.generator.named_parameters())
+    assert found_moved(toy(config).discriminator, model.discriminator)
+
+
+def found_moved(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    return any(not torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))
 
 
 def test_draws_follow_what_the_generator_believes(masked_batches):
@@ -231,6 +249,7 @@ def test_what_cannot_be_is_refused(checkpoints):
         ({"generator_width": 0.0}, "generator_width = 0.0 must be above 0"),
         ({"generator_width": 1.5}, "at most 1"),
         ({"generator_layers": -1}, "0 or more"),
+        ({"train_generator": False}, "sharing = embeddings would train it: set sharing = none"),
         ({"weight": 0.0}, "without detection, set objective = mlm"),
         ({"detect": "masked", "disallow_correct": True}, "nothing to tell"),
     ],
