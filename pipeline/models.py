@@ -13,6 +13,7 @@ import yaml
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    AlbertForPreTraining,
     AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
@@ -20,6 +21,10 @@ from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
     BertConfig,
+    BertForMaskedLM,
+    BertForPreTraining,
+    ErnieForPreTraining,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -43,23 +48,57 @@ def load_tokenizer(place: str | Path, max_length: int = 0) -> PreTrainedTokenize
 
 
 def _check_length(place: str | Path, max_length: int, tokenizer_takes: int) -> None:
-    config = _from(place, lambda: AutoConfig.from_pretrained(str(place), trust_remote_code=False))
-    positions = getattr(config, "max_position_embeddings", 0)
+    positions = getattr(load_config(place), "max_position_embeddings", 0)
     longest = min(tokenizer_takes, positions) if positions > 0 else tokenizer_takes
     if max_length > longest:
         raise InputError(f"max_length = {max_length}, but the model in {place} takes at most {longest} ids: lower it")
 
 
+def load_config(place: str | Path) -> PretrainedConfig:
+    """What kind of model a folder or hub name holds, and of what size."""
+    return _from(place, lambda: AutoConfig.from_pretrained(str(place), trust_remote_code=False))
+
+
 def load_masked_lm(place: str | Path) -> PreTrainedModel:
     """A masked language model from a folder or hub name; says so loudly when its head is not in the file."""
-    model, info = _load(AutoModelForMaskedLM, place, output_loading_info=True)
+    model, info = load_as(AutoModelForMaskedLM, place, output_loading_info=True)
     inside = {f"{name}." for name, module in model.named_children() if module is model.base_model}
-    lost = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(inside)))
+    _say_lost(place, sorted(key for key in info["missing_keys"] if not key.startswith(tuple(inside))))
+    check_tokenizer(load_tokenizer(place), model.get_input_embeddings().num_embeddings, str(place))
+    return model
+
+
+def _say_lost(place: str | Path, lost: list[str]) -> None:
+    """A loud line about weights of a head for masked words that are not in the file."""
     if lost:
         say(
             f"! {place} has no head for masked language modelling ({len(lost)} weights missing, {lost[0]} first): "
             "a random one is used; train longer, or choose a base that was saved with its head"
         )
+
+
+ORDER_MODELS = {"albert": AlbertForPreTraining, "bert": BertForPreTraining, "ernie": ErnieForPreTraining}
+"""Kinds of model that have a head for the order of two segments, beside the one for masked words."""
+
+ORDER_HEADS = "cls.seq_relationship", "sop_classifier"
+"""What that head is called in them."""
+
+
+def load_order_model(place: str | Path, seed: int) -> PreTrainedModel:
+    """A model with heads for masked words and for the order of segments; pooler and that head fresh where missing."""
+    kind = load_config(place).model_type
+    if kind not in ORDER_MODELS:
+        raise InputError(
+            f"the order of segments is learned by models of the kinds {', '.join(ORDER_MODELS)}, and {place} is of "
+            f"the kind {kind}: set objective = mlm, or choose another base"
+        )
+    model, info = load_as(ORDER_MODELS[kind], place, output_loading_info=True)
+    inside = f"{model.base_model_prefix}."
+    lost = sorted(key for key in info["missing_keys"] if not key.startswith(inside))
+    _say_lost(place, [key for key in lost if not key.startswith(ORDER_HEADS)])
+    for number, name in enumerate((f"{inside}pooler", *ORDER_HEADS)):
+        if any(key.startswith(name) for key in info["missing_keys"]):
+            reinitialise(model.get_submodule(name), model.config, int(bits(seed, number)) >> 1)
     check_tokenizer(load_tokenizer(place), model.get_input_embeddings().num_embeddings, str(place))
     return model
 
@@ -70,7 +109,7 @@ def load_classifier(place: str | Path, labels: list[str], seed: int) -> PreTrain
     Pretraining with masked language modelling alone saves no pooler: without this, the arm that was not adapted would
     be the only one to keep a trained pooler.
     """
-    model = _load(AutoModelForSequenceClassification, place, **_labels(labels))
+    model = load_as(AutoModelForSequenceClassification, place, **_labels(labels))
     fresh = [
         *head_modules(model),
         *(m for n, m in model.base_model.named_children() if n == "pooler" and m is not None),
@@ -82,7 +121,7 @@ def load_classifier(place: str | Path, labels: list[str], seed: int) -> PreTrain
 
 def load_token_classifier(place: str | Path, labels: list[str], seed: int) -> PreTrainedModel:
     """A token classifier on the encoder of a checkpoint, with a fresh head."""
-    model = _load(AutoModelForTokenClassification, place, **_labels(labels))
+    model = load_as(AutoModelForTokenClassification, place, **_labels(labels))
     for number, module in enumerate(head_modules(model)):
         reinitialise(module, model.config, int(bits(seed, number)) >> 1)
     return model
@@ -90,7 +129,7 @@ def load_token_classifier(place: str | Path, labels: list[str], seed: int) -> Pr
 
 def load_encoder(place: str | Path) -> PreTrainedModel:
     """The encoder of a checkpoint alone, without its pooler."""
-    encoder = _load(AutoModel, place)
+    encoder = load_as(AutoModel, place)
     if hasattr(encoder, "pooler"):
         encoder.pooler = None
     return encoder
@@ -98,7 +137,7 @@ def load_encoder(place: str | Path) -> PreTrainedModel:
 
 def load_trained(kind: type, place: Path) -> PreTrainedModel:
     """A finished model of ours, ready to predict."""
-    return _load(kind, place).eval()
+    return load_as(kind, place).eval()
 
 
 @dataclass(frozen=True)
@@ -121,8 +160,10 @@ class ModelSize:
             raise ValueError(f"hidden_size = {self.hidden_size} must be a multiple of heads = {self.heads}")
 
 
-def new_bert(size: ModelSize, vocab_size: int, pad_id: int, seed: int) -> PreTrainedModel:
-    """A BERT for masked language modelling with random weights.
+def new_bert(
+    size: ModelSize, vocab_size: int, pad_id: int, seed: int, kind: type = BertForMaskedLM
+) -> PreTrainedModel:
+    """A BERT with random weights, for masked language modelling or another `kind`.
 
     They are normal(0, width ** -0.5): BERT's 0.02 was chosen for a width of 768.
     """
@@ -139,7 +180,7 @@ def new_bert(size: ModelSize, vocab_size: int, pad_id: int, seed: int) -> PreTra
         pad_token_id=pad_id,
     )
     torch.manual_seed(seed)
-    return AutoModelForMaskedLM.from_config(config)
+    return kind(config)
 
 
 def reinitialise(module: nn.Module, config: AutoConfig, seed: int) -> None:
@@ -159,7 +200,8 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     """Model, tokenizer and card where `Auto….from_pretrained(folder)` finds them."""
     logging.disable_progress_bar()
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    for part in (folder, *(config.parent for config in folder.glob("*/config.json"))):  # a model may be several
+        tokenizer.save_pretrained(part)
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -178,7 +220,8 @@ def _labels(labels: list[str]) -> dict[str, object]:
     }
 
 
-def _load(kind: type, place: str | Path, **settings: object) -> PreTrainedModel:
+def load_as(kind: type, place: str | Path, **settings: object) -> PreTrainedModel:
+    """A model of a kind from a folder or hub name: safetensors alone, no remote code, errors as one line."""
     _refuse_pickle(Path(place))
     logging.set_verbosity_error()  # fresh heads are what we want here, not a warning
     logging.disable_progress_bar()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
@@ -14,6 +15,7 @@ from pipeline.masking.substitutes import Substitutes
 from pipeline.objectives.methods import MASKED_LM, Method
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.yardstick import FIXED_MASKS, unscored
+from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import replaceable_ids
 from pipeline.trainer import Evaluate, TrainerConfig, train
@@ -35,6 +37,7 @@ def learn(
     substitutes: Substitutes | None = None,
 ) -> dict[str, float]:
     """Train a model of `method` on sequences masked anew at every visit; metrics, those on dev before and after."""
+    _check_room(model, sequences, method)
     vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer), substitutes)
     objective = method.objective(model.to(processes().device))
     masked = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
@@ -54,6 +57,18 @@ def learn(
         "skipped_steps": trained.skipped,
         **realised(masked, trainer.seed),
     }
+
+
+def _check_room(model: nn.Module, sequences: Sequences, method: Method) -> None:
+    """What a method adds to a sequence must find a place."""
+    if not method.added:
+        return
+    longest, takes = int(np.diff(sequences.offsets).max(initial=0)), model.config.max_position_embeddings
+    if longest + method.added > takes:
+        raise InputError(
+            f"{method.called} puts {method.added} more id into a sequence, and the longest has {longest} where the "
+            f"model takes {takes}: set masked.max_length = {takes - method.added}"
+        )
 
 
 def _before(objective: Objective, measure: Evaluate | None) -> dict[str, float]:

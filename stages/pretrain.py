@@ -23,7 +23,7 @@ from pipeline.masking.config import MaskingConfig
 from pipeline.masking.substitutes import FILE as SUBSTITUTES
 from pipeline.masking.substitutes import Substitutes
 from pipeline.models import load_tokenizer, model_card, save
-from pipeline.objectives.methods import MASKED_LM
+from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.pretraining import learn
 from pipeline.run.artifact import SCRATCH, keyed
 from pipeline.run.errors import InputError
@@ -36,8 +36,8 @@ COLUMNS = ("id", "input_ids", "word_ids", "importance")
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
-    """How long and how fast; what is masked was decided in masked/."""
+class PretrainConfig(ObjectiveConfig):
+    """What is learned, how long and how fast; what is masked was decided in masked/."""
 
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """Length and pace."""
@@ -52,8 +52,8 @@ def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dic
     masking = MaskingConfig(**json.loads(footer["masking"]))
     train, dev = main_first(lambda: [_sequences(masked / part, out / SCRATCH / part) for part in ("train", "dev")])
     substitutes = None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES)
-    method = MASKED_LM
-    model = method.open(init)
+    method = config.method
+    model = method.open(init, config.trainer.seed)
     metrics = learn(model, tokenizer, train, dev, masking, config.trainer, out, masked.name, method, substitutes)
     if rank() == 0:
         text = f"`{init.name}` continued on {masked.name} text by {method.called}, {masking.policy} masking."

@@ -21,7 +21,7 @@ from corpora.segment import Segmenter, WordsConfig
 from pipeline.batches import Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_tokenizer, model_card, save
-from pipeline.objectives.methods import MASKED_LM
+from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.pretraining import learn
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
@@ -34,7 +34,7 @@ SEQUENCE_COLUMNS = ("id", "input_ids", "word_ids", "importance")
 
 
 @dataclass(frozen=True)
-class BaseConfig(ModelSize, WordsConfig):
+class BaseConfig(ModelSize, WordsConfig, ObjectiveConfig):
     """A base to load, or one to build: of this size, with these settings."""
 
     model: str = ""
@@ -55,6 +55,7 @@ class BaseConfig(ModelSize, WordsConfig):
     def __post_init__(self) -> None:
         ModelSize.__post_init__(self)
         WordsConfig.__post_init__(self)
+        ObjectiveConfig.__post_init__(self)
         if self.masking.policy == "selective":
             raise ValueError(
                 "masking.policy = selective needs a tagger, which needs a base: choose whole_word or random"
@@ -73,7 +74,7 @@ def start(config: BaseConfig, general: Path | None, out: Path) -> dict[str, floa
 
 
 def _named(config: BaseConfig, general: Path | None, out: Path) -> dict[str, float]:
-    model, tokenizer = MASKED_LM.open(config.model), load_tokenizer(config.model)
+    model, tokenizer = config.method.open(config.model, config.trainer.seed), load_tokenizer(config.model)
     metrics = {"parameters": model.num_parameters(), "vocabulary": len(tokenizer)}
     if general is not None:
         metrics["unknown_rate"] = _checked_unknown_rate(config, tokenizer, general)
@@ -88,7 +89,7 @@ def _from_scratch(config: BaseConfig, general: Path, out: Path) -> dict[str, flo
     tokenizer = load_tokenizer(out)
     unknown = _checked_unknown_rate(config, tokenizer, general)
     size = ModelSize(**{field.name: getattr(config, field.name) for field in fields(ModelSize)})
-    method = MASKED_LM
+    method = config.method
     model = method.new(size, len(tokenizer), tokenizer.pad_token_id, config.trainer.seed)
     check_tokenizer(tokenizer, model.get_input_embeddings().num_embeddings, "the base")
     train, dev = main_first(lambda: _sequences(config, tokenizer, general, out))
@@ -96,7 +97,10 @@ def _from_scratch(config: BaseConfig, general: Path, out: Path) -> dict[str, flo
     metrics |= {"unknown_rate": unknown, "vocabulary": len(tokenizer), "parameters": model.num_parameters()}
     if rank() == 0:
         card = model_card(
-            "Base", "none", "Pretrained from scratch on general text.", {**metrics, "layers": config.layers}
+            "Base",
+            "none",
+            f"Pretrained from scratch on general text by {method.called}.",
+            {**metrics, "layers": config.layers},
         )
         save(model, tokenizer, out, card)
     return metrics
@@ -124,7 +128,7 @@ def _sequences(
 def _rows(config: BaseConfig, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Iterator[dict[str, object]]:
     spans = (Segmenter("unicode") if config.masking.policy == "random" else Segmenter.of(config)).spans
     for batch in _documents(config, folder):
-        for row in sequence_rows(batch, tokenizer, spans, config.max_length):
+        for row in sequence_rows(batch, tokenizer, spans, config.max_length - config.method.added):
             words = row["word_ids"] >= 0  # importance 0 would say: never to be chosen
             yield {**row, "importance": words.astype("u1"), "masked": np.zeros_like(words)}
 

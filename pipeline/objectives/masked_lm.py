@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from pipeline.batches import IGNORE
 from pipeline.objectives.cross_entropy import linear_cross_entropy
@@ -32,7 +33,7 @@ class MaskedLM(Objective):
         super().__init__(model)
         self.unpadded = can_unpad(model)
         self._places: Tensor | None = None
-        head_modules(model)[0].register_forward_pre_hook(self._gather)
+        head_modules(model)[0].register_forward_pre_hook(self._to_head)
         if self.unpadded and (last := _last_feed_forward(model)):
             last.register_forward_pre_hook(self._gather_early)
 
@@ -55,6 +56,9 @@ class MaskedLM(Objective):
             self.token_keys.add(keys.flatten()[self._places])
         return tuple(taken(hidden.flatten(0, 1), self._places) for hidden in inputs)
 
+    def _to_head(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        return self._gather(module, inputs)
+
     def _gather_early(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """Not under gradient checkpointing: layers run again in backward, when what is wanted has been forgotten."""
         return None if self.model.is_activation_checkpointing else self._gather(module, inputs)
@@ -64,21 +68,38 @@ class MaskedLM(Objective):
 
     def logits(self, places: Tensor, token_keys: Tensor | None = None, **inputs: object) -> Tensor:
         """[M, vocabulary] of the M tokens at these places."""
+        return self._answer(places, token_keys, **inputs).logits
+
+    def _answer(self, places: Tensor, token_keys: Tensor | None = None, **inputs: object) -> ModelOutput:
+        """What the model says of the tokens at these places."""
         self._places = places
         self.token_keys.begin(token_keys)
         try:
             with self._computing_again():
-                return self.model(**inputs).logits
+                return self.model(**inputs)
         finally:
             self._places = None
 
     def forward(self, places: Tensor, targets: Tensor, **inputs: object) -> Tensor:
         """Summed loss of the tokens to predict, int64 [M] each: where they are, and their ids."""
+        with self.without_decoder():
+            hidden = self.logits(places, **inputs)
+        return self.words_lost(hidden, targets)
+
+    def of_words(self, batch: dict[str, Tensor]) -> Tensor:
+        """Summed loss of the masked words of a batch as it comes from the host."""
+        return self(**self.arranged(batch))
+
+    def without_decoder(self) -> AbstractContextManager[None]:
+        """Within, the model's logits are what its decoder is given, where that can be taken out."""
+        decoder = self.model.get_output_embeddings()
+        return _passing_through(decoder) if type(decoder) is nn.Linear else nullcontext()
+
+    def words_lost(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Summed loss of what the model says without its decoder, [M, width]; where it kept it, of logits."""
         decoder = self.model.get_output_embeddings()
         if type(decoder) is not nn.Linear:
-            return cross_entropy(self.logits(places, **inputs).float(), targets, reduction="sum")
-        with _passing_through(decoder):
-            hidden = self.logits(places, **inputs)
+            return cross_entropy(hidden.float(), targets, reduction="sum")
         return linear_cross_entropy(hidden, decoder.weight, decoder.bias, targets)
 
 

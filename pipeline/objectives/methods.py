@@ -4,16 +4,24 @@ A method knows neither the trainer nor the corpus; `pipeline/pretraining.py` put
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from torch import nn
+from transformers import BertForPreTraining
 
 from pipeline.batches import Batches, MaskedBatches
-from pipeline.models import ModelSize, load_masked_lm, new_bert
+from pipeline.models import ModelSize, load_masked_lm, load_order_model, new_bert
+from pipeline.objectives import replaced_tokens, sentence_order
+from pipeline.objectives.electra import RtdConfig, new_electra, open_electra
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import Objective
+from pipeline.objectives.replaced_tokens import ReplacedTokens
+from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.objectives.yardstick import fixed_mask_loss
+from pipeline.run.artifact import ADDED
 
 
 @dataclass(frozen=True)
@@ -22,8 +30,8 @@ class Method:
 
     called: str
     """What a model's card says it was made by."""
-    open: Callable[[str | Path], nn.Module]
-    """The model of a checkpoint."""
+    open: Callable[[str | Path, int], nn.Module]
+    """The model of a checkpoint; what is not in it drawn from a seed."""
     new: Callable[[ModelSize, int, int, int], nn.Module]
     """A fresh one of (size, entries of the vocabulary, id of padding, seed)."""
     objective: Callable[[nn.Module], Objective]
@@ -32,13 +40,60 @@ class Method:
     """What it reads."""
     measure: Callable[[Objective, MaskedBatches], dict[str, float]]
     """What is said of it on dev sequences under fixed masks, `loss` first; every process calls."""
+    added: int = 0
+    """Ids that its batches put into a sequence."""
 
 
 MASKED_LM = Method(
     called="masked language modelling",
-    open=load_masked_lm,
+    open=lambda place, seed: load_masked_lm(place),
     new=new_bert,
     objective=MaskedLM,
     batches=lambda masked: masked,
     measure=fixed_mask_loss,
 )
+
+
+def _ordering(words: bool) -> Method:
+    return Method(
+        called="masked language modelling and the order of segments" if words else "the order of segments",
+        open=load_order_model,
+        new=partial(new_bert, kind=BertForPreTraining),
+        objective=partial(SentenceOrder, words=words),
+        batches=partial(OrderBatches, words=words),
+        measure=sentence_order.measure,
+        added=sentence_order.ADDED,
+    )
+
+
+def _detecting(config: RtdConfig) -> Method:
+    return Method(
+        called="replaced-token detection",
+        open=partial(open_electra, config=config),
+        new=partial(new_electra, config=config),
+        objective=partial(ReplacedTokens, config=config),
+        batches=lambda masked: masked,
+        measure=replaced_tokens.measure,
+    )
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What a model is pretrained by."""
+
+    objective: Literal["mlm", "mlm+sop", "sop", "rtd"] = field(default="mlm", metadata=ADDED)
+    """Masked words (mlm); beside them the order of two segments (with masked.replacement = similar: MacBERT), or that
+    alone (sop); replaced tokens told from those as written (rtd: ELECTRA)."""
+    rtd: RtdConfig = field(default_factory=RtdConfig, metadata=ADDED)
+    """Settings of rtd."""
+
+    def __post_init__(self) -> None:
+        if self.objective != "rtd" and self.rtd != RtdConfig():
+            raise ValueError(f"rtd. has settings, and objective = {self.objective}: set objective = rtd, or drop them")
+
+    @property
+    def method(self) -> Method:
+        """The objective as the stages use it."""
+        if self.objective == "rtd":
+            return _detecting(self.rtd)
+        return MASKED_LM if self.objective == "mlm" else _ordering(words=self.objective == "mlm+sop")

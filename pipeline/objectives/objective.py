@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from pipeline.batches import targets_in
 from pipeline.dropout import key_dropout
 from pipeline.ordered import order_embeddings
+from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.unpadding import batch_on_device
 
@@ -50,6 +51,11 @@ class Objective(nn.Module):
 
     def checkpoint_activations(self) -> None:
         """Compute activations again in backward instead of keeping them."""
+        if not getattr(self.model, "supports_gradient_checkpointing", True):
+            kind = type(self.model).__name__
+            raise InputError(
+                f"transformers cannot compute the layers of {kind} again: set gradient_checkpointing = false"
+            )
         again = lambda: (nullcontext(), self._computing_again())
         self.model.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": again})
 

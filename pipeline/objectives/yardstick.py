@@ -1,12 +1,12 @@
 """What every objective is measured by: dev sequences whose masks, and whatever else is drawn, never change."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
-from pipeline.batches import IGNORE, Batches, MaskedBatches, Sequences, by_length
+from pipeline.batches import Batches, MaskedBatches, Sequences, by_length, targets_in
 from pipeline.draws import document_keys
 from pipeline.dropout import token_keys
 from pipeline.masking.config import MaskingConfig
@@ -28,8 +28,21 @@ def unscored(sequences: Sequences) -> Sequences:
     return replace(sequences, importance=np.broadcast_to(np.uint8(1), sequences.importance.shape))
 
 
+def over_dev(
+    batches: Batches, ids: np.ndarray, numbers: int, count: Callable[[dict[str, Tensor]], Sequence[float]]
+) -> list[float]:
+    """So many numbers added up over the dev sequences, which are counted batch by batch; every process calls.
+
+    `ids` bytes [N] of all sequences.
+    """
+    summed = np.zeros(numbers)
+    for batch in dev_batches(batches, ids):
+        summed += count(batch)
+    return list(total({str(place): float(number) for place, number in enumerate(summed)}).values())
+
+
 def dev_batches(batches: Batches, ids: np.ndarray) -> Iterator[dict[str, Tensor]]:
-    """This process's share of the dev sequences at visit 0, with their `token_keys`; `ids` bytes [N] of all."""
+    """This process's share of the dev sequences at visit 0, with their `token_keys`."""
     chosen = np.argsort(document_keys(ids))[:DEV_SEQUENCES]
     for part in share(by_length(batches.lengths(chosen), EVALUATION_TOKENS)):
         indices = chosen[part]
@@ -40,9 +53,6 @@ def dev_batches(batches: Batches, ids: np.ndarray) -> Iterator[dict[str, Tensor]
 
 def fixed_mask_loss(objective: MaskedLM, batches: MaskedBatches) -> dict[str, float]:
     """Mean loss over all targets of the dev set at visit 0: the same numbers to guess for every model and step."""
-    counts = {"loss": 0.0, "targets": 0.0}
-    for batch in dev_batches(batches, batches.sequences.id):
-        counts["loss"] += float(objective(**objective.arranged(batch)))
-        counts["targets"] += float((batch["labels"] != IGNORE).sum())
-    summed = total(counts)
-    return {"loss": summed["loss"] / max(summed["targets"], 1)}
+    count = lambda batch: (float(objective.of_words(batch)), targets_in(batch["labels"]))
+    lost, targets = over_dev(batches, batches.sequences.id, 2, count)
+    return {"loss": lost / max(targets, 1)}

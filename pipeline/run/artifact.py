@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 
 from pipeline.run.errors import Busy, InputError
@@ -68,15 +68,25 @@ def make_key(stage: str, version: int, config: Manifest, inputs: dict[str, str])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+ADDED = {"added": True}
+"""Marks a setting that a stage was given later: at its default nothing changes, and what is there stays fresh."""
+
+
 def keyed(config: object) -> Manifest:
     """The settings of a dataclass that alter what is made.
 
     Left out are fields of `metadata={"key": False}`, what the hardware can hold, and of `metadata={"file": True}`, the
-    place of a file: what counts is its content, see `named_files`.
+    place of a file: what counts is its content, see `named_files`. So are, at their defaults, those that were ADDED.
     """
-    left_out = lambda field: not field.metadata.get("key", True) or field.metadata.get("file", False)
-    kept = {field.name: getattr(config, field.name) for field in fields(config) if not left_out(field)}
+    kept = {field.name: getattr(config, field.name) for field in fields(config) if not _left_out(field, config)}
     return {name: keyed(value) if is_dataclass(value) else value for name, value in kept.items()}
+
+
+def _left_out(field: Field, config: object) -> bool:
+    if field.metadata.get("added", False):
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        return getattr(config, field.name) == default
+    return not field.metadata.get("key", True) or field.metadata.get("file", False)
 
 
 def named_files(config: object) -> dict[str, str]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.run import faults
 from pipeline.run.artifact import (
+    ADDED,
     file_digest,
     find_equal,
     input_digest,
@@ -141,6 +142,18 @@ class Settings:
 def test_what_the_hardware_can_hold_is_left_out_of_the_key():
     assert keyed(Settings()) == keyed(Settings(Pace(held=64), fast=True)) == {"pace": {"rate": 0.1}}
     assert keyed(Settings(Pace(rate=0.2))) == {"pace": {"rate": 0.2}}
+
+
+@dataclass(frozen=True)
+class Grown:
+    rate: float = 0.1
+    way: str = field(default="old", metadata=ADDED)
+    pace: Pace = field(default_factory=Pace, metadata=ADDED)
+
+
+def test_a_setting_added_later_changes_no_key_until_it_is_used():
+    assert keyed(Grown()) == {"rate": 0.1}
+    assert keyed(Grown(way="new", pace=Pace(0.2))) == {"rate": 0.1, "way": "new", "pace": {"rate": 0.2}}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,144 @@
+"""What is promised of every objective: split, killed, by two processes, in bf16, the same is learned."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from launcher import launched
+from safetensors.torch import load_file, save_file
+from test_replaced_tokens import SIZE, toy
+from test_sentence_order import order_model
+from torch import nn
+
+from pipeline.objectives.electra import RtdConfig
+from pipeline.objectives.objective import Objective
+from pipeline.objectives.replaced_tokens import ReplacedTokens
+from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
+from pipeline.run.errors import InputError
+from pipeline.run.processes import processes, rank
+from pipeline.trainer import TrainerConfig, train
+
+CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)
+
+
+def detecting(config: RtdConfig) -> ReplacedTokens:
+    return ReplacedTokens(toy(config, replace(SIZE, dropout=0.1)), config)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """An objective of a fresh toy model with dropout, and what it reads."""
+
+    make: Callable[[], Objective]
+    reads: Callable[[object], object]
+
+
+LEARNED = {
+    "mlm+sop": Learned(lambda: SentenceOrder(order_model(dropout=0.1)), OrderBatches),
+    "mlm+sop, albert": Learned(lambda: SentenceOrder(order_model("albert", dropout=0.1)), OrderBatches),
+    "sop": Learned(
+        lambda: SentenceOrder(order_model(dropout=0.1), words=False), lambda b: OrderBatches(b, words=False)
+    ),
+    "rtd": Learned(lambda: detecting(RtdConfig(generator_width=0.5)), lambda b: b),
+    "rtd, disentangled": Learned(lambda: detecting(RtdConfig(sharing="disentangled", weight=5.0)), lambda b: b),
+}
+
+
+class Killed(RuntimeError):
+    """As good as a power cut."""
+
+
+class Dying:
+    """Batches that end the run after so many steps."""
+
+    def __init__(self, batches, left: int) -> None:
+        self.batches, self.left = batches, left
+
+    def __getattr__(self, name):
+        return getattr(self.batches, name)
+
+    def __len__(self):
+        return len(self.batches)
+
+    def batch(self, indices, epochs, elapsed=0.0):
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+        return self.batches.batch(indices, epochs, elapsed)
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def learn(name: str, batches, config=CONFIG, folder: Path | None = None, left: int = 100) -> dict[str, torch.Tensor]:
+    objective = LEARNED[name].make()
+    train(objective, Dying(LEARNED[name].reads(batches), left), config, "toy", folder=folder)
+    return weights(objective)
+
+
+def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_what_is_learned_does_not_depend_on_how_a_batch_is_split(name, masked_batches):
+    whole = learn(name, masked_batches)
+    assert apart(learn(name, masked_batches, replace(CONFIG, per_device_batch_size=3)), whole) < 1e-4
+    assert apart(weights(LEARNED[name].make()), whole) > 1e-3
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_resumed_run_ends_with_the_same_bits_as_an_unbroken_one(name, masked_batches, tmp_path):
+    config = replace(CONFIG, save_steps=2)
+    unbroken = learn(name, masked_batches, config, tmp_path / "unbroken")
+    with pytest.raises(Killed):
+        learn(name, masked_batches, config, tmp_path / "broken", left=5)
+    assert apart(learn(name, masked_batches, config, tmp_path / "broken"), unbroken) == 0
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_two_processes_learn_what_one_does(name, masked_batches, tmp_path):
+    work = lambda: save_file(learn(name, masked_batches), tmp_path / f"weights-{rank()}")
+    left = launched(work, tmp_path)
+    assert [one.code for one in left] == [0, 0], left
+    both = [load_file(tmp_path / f"weights-{r}") for r in (0, 1)]
+    assert apart(*both) == 0 and apart(learn(name, masked_batches), both[0]) < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNED if "albert" not in name])
+def test_gradient_checkpointing_changes_nothing_that_is_learned(name, masked_batches):
+    config = replace(CONFIG, steps=3)
+    again = learn(name, masked_batches, replace(config, gradient_checkpointing=True))
+    assert apart(again, learn(name, masked_batches, config)) < 1e-5
+
+
+def test_gradient_checkpointing_is_refused_where_transformers_has_none(masked_batches):
+    with pytest.raises(InputError, match="layers of AlbertForPreTraining again: set gradient_checkpointing = false"):
+        learn("mlm+sop, albert", masked_batches, replace(CONFIG, gradient_checkpointing=True))
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_in_bf16_nearly_the_same_is_learned(name, masked_batches, monkeypatch):
+    exact = learn(name, masked_batches)
+    accelerator = processes()
+    monkeypatch.setattr(accelerator, "native_amp", True)
+    monkeypatch.setattr(accelerator.state, "_mixed_precision", "bf16")
+    assert 0 < apart(learn(name, masked_batches), exact) < 0.05
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_the_log_has_every_loss_and_their_weighted_sum(name, masked_batches, tmp_path):
+    learn(name, masked_batches, replace(CONFIG, steps=2), tmp_path)
+    weight = LEARNED[name].make().losses
+    lines = [json.loads(line) for line in (tmp_path / "logs" / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        parts = (
+            {part: line[f"loss/{part}"] for part in weight} if len(weight) > 1 else {next(iter(weight)): line["loss"]}
+        )
+        assert line["loss"] == pytest.approx(sum(weight[part] * mean for part, mean in parts.items()))
+    assert len(lines) == 2

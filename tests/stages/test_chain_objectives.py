@@ -1,0 +1,95 @@
+"""Other objectives than masked words by command line: continued, from scratch, fine-tuned, one after the other."""
+
+from pathlib import Path
+
+import pytest
+from kitchen import Kitchen
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
+
+from pipeline.run.artifact import keyed, make_key, read_manifest
+from stages.pretrain import PretrainConfig
+
+SHORT = ("dapt.trainer.steps=6", "tapt.trainer.steps=3", "finetuned.trainer.epochs=1.0", "finetuned.seeds=[13]")
+OBJECTIVES = {
+    "mlm+sop": ("bert", {"dev_order_loss", "dev_order_accuracy"}),
+    "sop": ("bert", {"dev_order_loss", "dev_order_accuracy"}),
+    "rtd": ("bert", {"dev_generator_loss", "dev_detection_loss", "dev_fake_rate", "dev_auc", "dev_recall"}),
+}
+
+
+def make(kitchen: Kitchen, stage: str, out: Path, *settings: str, **folders: Path) -> dict[str, float]:
+    assert kitchen.make(stage, out, "--set", *SHORT, *settings, **folders) == 0
+    return read_manifest(out)["metrics"]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_continues_a_base_and_is_fine_tuned(kitchen, tmp_path, name):
+    kind, measured = OBJECTIVES[name]
+    out = tmp_path / "dapt"
+    found = make(
+        kitchen, "pretrain", out, f"dapt.objective={name}", init=kitchen["base"], masked=kitchen["masked"] / "domain"
+    )
+    assert found["steps"] == 6 and measured <= found.keys() and found["dev_loss"] < found["dev_loss_before"] + 0.1
+    assert AutoConfig.from_pretrained(out).model_type == kind
+    assert name == "rtd" or AutoModelForMaskedLM.from_pretrained(out).num_parameters() > 0
+    tuned = make(kitchen, "finetune", tmp_path / "finetuned-dapt", init=out, task=kitchen["corpus"] / "task")
+    assert 0 <= tuned["accuracy"] <= 100
+
+
+def test_replaced_tokens_go_on_with_their_generator(kitchen, tmp_path):
+    rtd = ("dapt.objective=rtd", "tapt.objective=rtd", "dapt.rtd.generator_width=1.0", "dapt.rtd.generator_layers=1")
+    masked = kitchen["masked"]
+    make(kitchen, "pretrain", tmp_path / "dapt", *rtd, init=kitchen["base"], masked=masked / "domain")
+    first = AutoModelForMaskedLM.from_pretrained(tmp_path / "dapt" / "generator")
+    found = make(kitchen, "pretrain", tmp_path / "dapt-tapt", *rtd, init=tmp_path / "dapt", masked=masked / "task")
+    then = AutoModelForMaskedLM.from_pretrained(tmp_path / "dapt-tapt" / "generator")
+    assert then.config.hidden_size == first.config.hidden_size == 32 and found["steps"] == 3
+    AutoModel.from_pretrained(tmp_path / "dapt-tapt")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mlm+sop", "bert"), ("rtd", "electra")])
+def test_a_base_is_built_by_any_objective(kitchen, tmp_path, name, kind):
+    settings = (f"base.objective={name}", "base.trainer.steps=6")
+    make(kitchen, "start", tmp_path / "base", *settings, general=kitchen["corpus"] / "general")
+    assert AutoConfig.from_pretrained(tmp_path / "base").model_type == kind
+    again = ("base.model=" + str(tmp_path / "base"), f"base.objective={name}")
+    make(kitchen, "start", tmp_path / "copy" / "base", *again)
+    assert (tmp_path / "copy" / "base" / "generator").is_dir() == (name == "rtd")
+
+
+def test_a_killed_run_ends_as_one_that_was_not(kitchen, tmp_path):
+    rtd = {"init": kitchen["base"], "masked": kitchen["masked"] / "domain"}
+    settings = ("--set", *SHORT, "dapt.objective=rtd", "dapt.trainer.save_steps=2")
+    assert kitchen.make("pretrain", tmp_path / "a" / "toy" / "dapt", *settings, **rtd) == 0
+    begun = kitchen.begun(
+        "pretrain", tmp_path / "b" / "toy" / "dapt", *settings, fault="checkpoint.rename@2:kill", **rtd
+    )
+    begun.process.join()
+    assert begun.process.exitcode == -9
+    assert kitchen.make("pretrain", tmp_path / "b" / "toy" / "dapt", *settings, **rtd) == 0
+    files = [read_manifest(tmp_path / arm / "toy" / "dapt")["files"] for arm in ("a", "b")]
+    weights = [{name: entry for name, entry in one.items() if name.endswith("safetensors")} for one in files]
+    assert weights[0] == weights[1] and len(weights[0]) == 3
+
+
+def test_the_key_of_what_was_made_before_is_as_it_was(kitchen):
+    """Masked language modelling is the default, and its key knows nothing of the others."""
+    manifest, config = read_manifest(kitchen["dapt"]), kitchen.config(PretrainConfig, "dapt")
+    assert keyed(config).keys() == {"trainer"} and config.objective == "mlm"
+    assert manifest["key"] == make_key("pretrain", manifest["version"], keyed(config), manifest["inputs"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (["dapt.objective=xlm"], "one of mlm, mlm+sop, sop, rtd"),
+        (["dapt.rtd.weight=1.0"], "rtd. has settings, and objective = mlm: set objective = rtd, or drop them"),
+        (["dapt.objective=rtd", "dapt.rtd.generator_width=2.0"], "must be above 0 and at most 1"),
+        (["dapt.objective=rtd", "dapt.rtd.generator_layers=7"], "the discriminator has 1: lower it"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_with_one_line(kitchen, tmp_path, capsys, settings, why):
+    folders = {"init": kitchen["base"], "masked": kitchen["masked"] / "domain"}
+    assert kitchen.make("pretrain", tmp_path / "dapt", "--set", *settings, **folders) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert why in said[-1] and "Traceback" not in "".join(said)
