@@ -32,6 +32,7 @@ from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of
 from corpora.splits import HoldOut
 from corpora.templates import templates, without_templates
+from pipeline.run.artifact import ADDED
 from pipeline.run.processes import progress
 from pipeline.run.stage import run
 
@@ -54,12 +55,12 @@ class CorpusConfig:
     fields help."""
     task_text_pair: tuple[str, ...] = ()
     """The same of its second text."""
-    task_templates: float = 0.0
+    task_templates: float = field(default=0.0, metadata=ADDED)
     """Sentences that stand in at least this share of the task's training rows are taken out of its text: templates of
     the page they come from; 0 = none are. 0.02 to begin with."""
-    beside: tuple[str, ...] = ()
+    beside: tuple[str, ...] = field(default=(), metadata=ADDED)
     """Cards of labelled corpora that `make finetuned-multitask` learns beside the task."""
-    elsewhere: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = field(default=(), metadata=ADDED)
     """Cards with the task's labels from another source, whose test rows every fine-tuned model is tested on as well:
     does what was learned hold there?"""
     language: str = "zh"

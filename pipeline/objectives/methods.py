@@ -4,7 +4,7 @@ A method knows neither the trainer nor the corpus; `pipeline/pretraining.py` put
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from transformers import BertForPreTraining
 from pipeline.batches import Batches, MaskedBatches
 from pipeline.models import ModelSize, load_masked_lm, load_order_model, new_bert
 from pipeline.objectives import replaced_tokens, sentence_order
+from pipeline.objectives.causal_lm import Detour, DetourBatches, DetourConfig
 from pipeline.objectives.electra import RtdConfig, new_electra, open_electra
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import Objective
@@ -77,23 +78,39 @@ def _detecting(config: RtdConfig) -> Method:
     )
 
 
+def _detouring(config: DetourConfig) -> Method:
+    return replace(
+        MASKED_LM,
+        called="next tokens, then masked language modelling",
+        objective=Detour,
+        batches=partial(DetourBatches, config=config),
+    )
+
+
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """What a model is pretrained by."""
 
-    objective: Literal["mlm", "mlm+sop", "sop", "rtd"] = field(default="mlm", metadata=ADDED)
+    objective: Literal["mlm", "mlm+sop", "sop", "rtd", "clm-mlm"] = field(default="mlm", metadata=ADDED)
     """Masked words (mlm); beside them the order of two segments (with masked.replacement = similar: MacBERT), or that
-    alone (sop); replaced tokens told from those as written (rtd: ELECTRA)."""
+    alone (sop); replaced tokens told from those as written (rtd: ELECTRA); next tokens under a causal mask, then
+    masked words (clm-mlm: a causal detour)."""
     rtd: RtdConfig = field(default_factory=RtdConfig, metadata=ADDED)
     """Settings of rtd."""
+    detour: DetourConfig = field(default_factory=DetourConfig, metadata=ADDED)
+    """Settings of clm-mlm."""
 
     def __post_init__(self) -> None:
-        if self.objective != "rtd" and self.rtd != RtdConfig():
-            raise ValueError(f"rtd. has settings, and objective = {self.objective}: set objective = rtd, or drop them")
+        for name, owner, default in (("rtd", "rtd", RtdConfig()), ("detour", "clm-mlm", DetourConfig())):
+            if self.objective != owner and getattr(self, name) != default:
+                told = f"{name}. has settings, and objective = {self.objective}"
+                raise ValueError(f"{told}: set objective = {owner}, or drop them")
 
     @property
     def method(self) -> Method:
         """The objective as the stages use it."""
         if self.objective == "rtd":
             return _detecting(self.rtd)
+        if self.objective == "clm-mlm":
+            return _detouring(self.detour)
         return MASKED_LM if self.objective == "mlm" else _ordering(words=self.objective == "mlm+sop")
