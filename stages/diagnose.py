@@ -112,7 +112,8 @@ def _facts(
     counts = read_manifest(corpus)["metrics"]
     facts["domain/documents"], facts["task/documents"] = counts["domain/train"], counts.get("task/train", 0)
     facts["domain/duplicates"] = _rejected(corpus, "domain", "duplicate")
-    facts["contaminated"] = float(counts.get("rejected/contaminated", 0))
+    reasons = ("contaminated", "shares_text_with_dev_or_test")
+    facts["contaminated"] = sum(float(counts.get(f"rejected/{reason}", 0)) for reason in reasons)
     return facts
 
 

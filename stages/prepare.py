@@ -11,8 +11,9 @@ writes  corpus/general/  train, dev         everyday text, to build a base model
         corpus/rejected/ preview.md         what was dropped and why; a look at the rest
         corpus/sources.mk                   the raw files, for make
 
-Dev and test of all labelled corpora are read first. No text of theirs is left in any train, domain or general. The
-state kept while documents stream through is their fingerprints, and the documents held back as dev.
+Dev and test of all labelled corpora are read first. No text of theirs is left in any train, and no run of 24
+characters or 13 words of it in domain or general. The state kept while documents stream through are fingerprints, those
+runs, and the documents held back as dev.
 """
 
 import html
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from corpora.cards import TARGETS, Card, parse_source
 from corpora.cleaning import Reject, Rejected, cleaned, in_silence, with_target
+from corpora.contamination import Grams, clear, noted
 from corpora.dedup import Seen, identified, numbered, remembered, unique, without_sides
 from corpora.labelled import Labelled, noting_labels, refuse_unknown
 from corpora.parquet import Row, read_batches, write_corpus
@@ -67,6 +69,9 @@ class CorpusConfig:
     """Language of all of these; decides how text is cut into words."""
     task_train_rows: int = 0
     """Task documents to train on, a fixed sample in which a smaller one is contained; 0 takes all."""
+    decontaminate: bool = True
+    """Drop documents of domain and general text that share 24 characters, or 13 words, on end with dev or test of any
+    labelled corpus; those that are there as a whole are dropped in any case."""
     min_chars: int = 2
     """Shorter documents are dropped; white space does not count."""
     dev_share: float = 0.02
@@ -121,7 +126,17 @@ class Work:
     out: Path
     rejected: Rejected
     held_out: set[int] = field(default_factory=set)
-    """Fingerprints of all task dev and test text."""
+    """Fingerprints of all dev and test text."""
+
+    @cached_property
+    def grams(self) -> Grams:
+        """Its runs."""
+        return Grams.of(self.config.language)
+
+    def held(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Rows of dev or test, remembered so that no text to learn from is among them."""
+        rows = remembered(rows, self.held_out)
+        return noted(rows, self.grams) if self.config.decontaminate else rows
 
     def documents(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """Usable documents of a split, with their ids."""
@@ -151,8 +166,9 @@ def _text(corpus: str, work: Work) -> dict[str, float]:
 
     def rows(card: Card, split: str) -> Iterator[Row]:
         reject = work.rejected.of(corpus, f"{card.name}:{split}")
-        clean = without_sides(work.documents(card, split, reject), work.held_out, "contaminated", reject)
-        return unique(clean, seen, reject)
+        rows = without_sides(work.documents(card, split, reject), work.held_out, "contaminated", reject)
+        rows = unique(rows, seen, reject)
+        return clear(rows, work.grams, reject) if work.config.decontaminate else rows
 
     parts = _parts(work.config, corpus, work.data)
     found = chain.from_iterable(rows(card, split) for card, splits in parts for split in splits)
@@ -197,7 +213,7 @@ def _labelled(work: Work, name: str, card: Card, splits: tuple[str, ...]) -> Lab
 def _split(work: Work, task: Labelled, split: str) -> dict[str, float]:
     """Write a split of a labelled corpus; how many rows it has."""
     rows = task.rows(split)
-    count = work.write(f"{task.name}/{split}", rows if split == "train" else remembered(rows, work.held_out))
+    count = work.write(f"{task.name}/{split}", rows if split == "train" else work.held(rows))
     _some_left(f"{task.name} {split}", count, count, work.rejected.reasons(task.name))
     return {f"{task.name}/{split}": count}
 
@@ -210,7 +226,7 @@ def _elsewhere(work: Work, target: str, labels: dict[str, dict[str, str]]) -> di
         reject = lambda split, name=name, card=card: work.rejected.of(name, f"{card.name}:{split}")
         found = (work.documents(card, split, reject(split)) for split in splits)
         rows = numbered(with_target(chain.from_iterable(found), target, reject(splits[0])))
-        rows = remembered(noting_labels(rows, labels.setdefault(name, {})), work.held_out)
+        rows = work.held(noting_labels(rows, labels.setdefault(name, {})))
         counts[f"{name}/test"] = count = work.write(f"{name}/test", rows)
         _some_left(name, count, count, work.rejected.reasons(name))
     return counts
@@ -316,4 +332,4 @@ def _near(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    run(prepare, version=2, sources=sources)
+    run(prepare, version=3, sources=sources)

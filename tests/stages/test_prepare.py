@@ -387,3 +387,14 @@ def test_templates_are_found_in_train_and_taken_out_of_all_splits(shop):
 def test_templates_of_tagged_text_are_refused(shop):
     with pytest.raises(InputError, match="task_templates would part text from tags"):
         shop.prepare(task=tagged(shop, train=["B-X O"], dev=["B-X O"], test=["B-X O"]), task_templates=0.1)
+
+
+def test_text_that_quotes_dev_or_test_at_length_is_not_learned_from(shop):
+    long = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    task = shop.task(train=TRAIN, dev=DEV, test=[*TEST, (long, "1")])
+    lines = (f"they say: {long.upper()}!", long[: long.index(" twelve")], "free", "loose", "light")
+    counts = shop.prepare(task=task, domain=shop.text(*lines))
+    assert counts["rejected/shares_text_with_dev_or_test"] == 1
+    assert ("shares_text_with_dev_or_test", lines[0]) in shop.rejected()
+    kept = shop.prepare(task=task, domain=shop.text(*lines), decontaminate=False)
+    assert "rejected/shares_text_with_dev_or_test" not in kept and kept["domain/train"] == counts["domain/train"] + 1
