@@ -12,8 +12,8 @@ writes  corpus/general/  train, dev         everyday text, to build a base model
         corpus/sources.mk                   the raw files, for make
 
 Dev and test of all labelled corpora are read first. No text of theirs is left in any train, and no run of 24
-characters or 13 words of it in domain or general. The state kept while documents stream through are fingerprints, those
-runs, and the documents held back as dev.
+characters or 13 words of it in domain or general. The state kept while documents stream through are fingerprints,
+those runs, and the documents held back as dev.
 """
 
 import html
