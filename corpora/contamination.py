@@ -31,13 +31,15 @@ BATCH = 256
 BITS = 22
 """Of a table that says at once of most runs that they are none of dev and test: half a megabyte."""
 
+Units = Callable[[str], np.ndarray]
+"""A text as uint64 [L]: its characters or words."""
+
 
 @dataclass
 class Grams:
     """The runs of dev and test, as hashes."""
 
-    units: Callable[[str], np.ndarray]
-    """A text as uint64 units: characters or words."""
+    units: Units
     size: int
     """Units of a run."""
     known: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
@@ -67,21 +69,23 @@ class Grams:
         return found
 
     def _runs(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """uint64, int64 [runs]: the hash of every run of every text, and which text it is of."""
-        rows = [self.units(text) for text in texts]
-        lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        flat = np.concatenate([*rows, np.zeros(0, dtype=np.uint64)])
-        owners = np.repeat(np.arange(len(rows)), lengths)
-        count = len(flat) - self.size + 1
-        if count <= 0:
-            return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
-        hashes = np.zeros(count, dtype=np.uint64)
-        for place in range(self.size):  # a polynomial in FACTOR, its values mixed so that high bits tell runs apart
-            hashes = hashes * FACTOR + flat[place : place + count]
-        hashes ^= hashes >> np.uint64(29)
-        hashes *= FACTOR
-        whole = owners[:count] == owners[self.size - 1 :]
-        return hashes[whole], owners[:count][whole]
+        return hashed_runs([self.units(text) for text in texts], self.size)
+
+
+def hashed_runs(rows: Sequence[np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint64, int64 [runs]: the hash of every run of `size` units of every row, and which row it is of."""
+    flat = np.concatenate([*rows, np.zeros(0, dtype=np.uint64)])
+    owners = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    count = len(flat) - size + 1
+    if count <= 0:
+        return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
+    hashes = np.zeros(count, dtype=np.uint64)
+    for place in range(size):  # a polynomial in FACTOR, its values mixed so that high bits tell runs apart
+        hashes = hashes * FACTOR + flat[place : place + count]
+    hashes ^= hashes >> np.uint64(29)
+    hashes *= FACTOR
+    whole = owners[:count] == owners[size - 1 :]
+    return hashes[whole], owners[:count][whole]
 
 
 def characters(text: str) -> np.ndarray:
@@ -105,14 +109,14 @@ def _word(word: str) -> int:
 
 def noted(rows: Iterable[Row], grams: Grams) -> Iterator[Row]:
     """The rows of dev or test unchanged, all their runs added to `grams` on the way."""
-    for batch in _batches(rows):
+    for batch in batches(rows):
         grams.add([text for row in batch for text in _texts(row)])
         yield from batch
 
 
 def clear(rows: Iterable[Row], grams: Grams, reject: Reject) -> Iterator[Row]:
     """The rows that share no run with dev or test."""
-    for batch in _batches(rows):
+    for batch in batches(rows):
         texts = [(i, text) for i, row in enumerate(batch) for text in _texts(row)]
         found = {i for (i, _), shares in zip(texts, grams.within([text for _, text in texts]), strict=True) if shares}
         for i, row in enumerate(batch):
@@ -126,7 +130,8 @@ def _texts(row: Row) -> list[str]:
     return [row["text"], row["text_pair"]] if row.get("text_pair") else [row["text"]]
 
 
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The same in lists."""
     rows = iter(rows)
     while batch := list(islice(rows, BATCH)):
         yield batch

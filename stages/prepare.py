@@ -18,18 +18,20 @@ those runs, and the documents held back as dev.
 
 import html
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 from corpora.cards import TARGETS, Card, parse_source
 from corpora.cleaning import Reject, Rejected, cleaned, in_silence, with_target
 from corpora.contamination import Grams, clear, noted
 from corpora.dedup import Seen, identified, numbered, remembered, unique, without_sides
 from corpora.labelled import Labelled, noting_labels, refuse_unknown
-from corpora.parquet import Row, read_batches, write_corpus
+from corpora.near import Met, near
+from corpora.parquet import Row, read_batches, read_rows, write_corpus
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of
 from corpora.splits import HoldOut
@@ -69,6 +71,9 @@ class CorpusConfig:
     """Language of all of these; decides how text is cut into words."""
     task_train_rows: int = 0
     """Task documents to train on, a fixed sample in which a smaller one is contained; 0 takes all."""
+    drop_near_duplicates: bool = field(default=False, metadata=ADDED)
+    """Drop documents of domain and general text that share about 0.7 of their runs of five characters, or words, with
+    one before (MinHash); preview.md shows pairs. Off, as templated text may fall together that is no copy."""
     decontaminate: bool = True
     """Drop documents of domain and general text that share 24 characters, or 13 words, on end with dev or test of any
     labelled corpus; those that are there as a whole are dropped in any case."""
@@ -104,7 +109,7 @@ def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     work.rejected.flush()
     taken = work.templates if config.task_templates else ()
     counts |= {"task/templates": len(taken)} if taken else {}
-    write_preview(out / "preview.md", counts, work.rejected, sorted(taken))
+    write_preview(out / "preview.md", counts, work.rejected, sorted(taken), work.pairs)
     write_dependencies(out / "sources.mk", sources(config, data))
     return counts | {f"rejected/{reason}": count for reason, count in work.rejected.reasons().most_common()}
 
@@ -127,6 +132,8 @@ class Work:
     rejected: Rejected
     held_out: set[int] = field(default_factory=set)
     """Fingerprints of all dev and test text."""
+    pairs: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    """Corpus -> a few of the near-duplicates dropped, and the fingerprint of the document that was kept."""
 
     @cached_property
     def grams(self) -> Grams:
@@ -163,12 +170,14 @@ class Work:
 def _text(corpus: str, work: Work) -> dict[str, float]:
     """A corpus of plain text: its duplicates and all text of the task's dev and test dropped, a part held back."""
     seen, back = Seen(), HoldOut(work.config.dev_share, work.config.dev_documents)
+    met, pairs = Met.of(work.config.language), work.pairs.setdefault(corpus, [])
 
     def rows(card: Card, split: str) -> Iterator[Row]:
         reject = work.rejected.of(corpus, f"{card.name}:{split}")
         rows = without_sides(work.documents(card, split, reject), work.held_out, "contaminated", reject)
         rows = unique(rows, seen, reject)
-        return clear(rows, work.grams, reject) if work.config.decontaminate else rows
+        rows = clear(rows, work.grams, reject) if work.config.decontaminate else rows
+        return near(rows, met, reject, pairs) if work.config.drop_near_duplicates else rows
 
     parts = _parts(work.config, corpus, work.data)
     found = chain.from_iterable(rows(card, split) for card, splits in parts for split in splits)
@@ -283,7 +292,13 @@ def _with_columns(card: Card, config: CorpusConfig) -> Card:
     return replace(card, fields=card.fields | {role: columns for role, columns in others.items() if columns})
 
 
-def write_preview(path: Path, counts: dict[str, float], rejected: Rejected, taken: Sequence[str] = ()) -> None:
+def write_preview(
+    path: Path,
+    counts: dict[str, float],
+    rejected: Rejected,
+    taken: Sequence[str] = (),
+    pairs: Mapping[str, list[tuple[str, int]]] = MappingProxyType({}),
+) -> None:
     """A page to look at: how many documents, the first few of each, what was dropped and why, what was taken out."""
     parts = [name for name in counts if name.endswith(("/train", "/dev", "/test"))]
     lines = ["# Corpus", "", "| documents | |", "|---|---:|", *(f"| {name} | {counts[name]:,} |" for name in parts)]
@@ -292,9 +307,22 @@ def write_preview(path: Path, counts: dict[str, float], rejected: Rejected, take
     lines += (
         ["", "Templates taken out of the task's text:", "", *(f"- {_inert(one)}" for one in taken)] if taken else []
     )
+    for corpus in filter(pairs.get, pairs):
+        lines += ["", f"Near-duplicates dropped from {corpus}, and what was kept:", ""]
+        lines += [
+            f"- {_inert(dropped)} ‖ {_inert(kept)}" for dropped, kept in _twins(path.parent / corpus, pairs[corpus])
+        ]
     for name in parts:
         lines += ["", f"## {name}", "", *_preview_rows(path.parent / name)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _twins(folder: Path, pairs: list[tuple[str, int]]) -> Iterator[tuple[str, str]]:
+    """Near-duplicates and the text of the documents that were kept, found by the fingerprint in its id."""
+    wanted = {f"{number:016x}" for _, number in pairs}
+    rows = (row for part in ("train", "dev") for row in read_rows(folder / part, ("id", "text")))
+    kept = {row["id"][-16:]: row["text"] for row in rows if row["id"][-16:] in wanted}
+    return ((dropped, kept.get(f"{number:016x}", "")) for dropped, number in pairs)
 
 
 def _preview_rows(folder: Path, rows: int = 3) -> Iterator[str]:

@@ -398,3 +398,17 @@ def test_text_that_quotes_dev_or_test_at_length_is_not_learned_from(shop):
     assert ("shares_text_with_dev_or_test", lines[0]) in shop.rejected()
     kept = shop.prepare(task=task, domain=shop.text(*lines), decontaminate=False)
     assert "rejected/shares_text_with_dev_or_test" not in kept and kept["domain/train"] == counts["domain/train"] + 1
+
+
+def test_near_duplicates_are_dropped_where_that_is_asked_for_and_shown(shop):
+    text = " ".join(f"word{i}" for i in range(50))
+    lines = (text, f"{text} again", "quite another text of some words", "and one more of these, short")
+    task = shop.task(train=TRAIN, dev=DEV, test=TEST)
+    counts = shop.prepare(task=task, domain=shop.text(*lines), drop_near_duplicates=True)
+    assert counts["rejected/near_duplicate"] == 1 and ("near_duplicate", lines[1]) in shop.rejected()
+    page = (shop.out / "preview.md").read_text()
+    assert (
+        f"Near-duplicates dropped from domain, and what was kept:\n\n- {text[:150]}" in page
+        and "‖ word0 word1" in page
+    )
+    assert "rejected/near_duplicate" not in shop.prepare(task=task, domain=shop.text(*lines))
