@@ -284,8 +284,11 @@ def _commands(arms: list[Arm]) -> list[str]:
 
 
 def sources(config: ReportConfig, runs: list[Path]) -> list[Path]:
-    """Every manifest of the runs: the report is made again when one of them changes."""
-    return [path for folder in runs for path in sorted(folder.glob(f"*/{MANIFEST}")) if path.parent.name != "report"]
+    """The manifests of what is reported: the report is made again when one of them changes."""
+    found = [path for folder in runs for path in sorted(folder.glob(f"*/{MANIFEST}"))]
+    tuned = {path.parent for path in found if path.parent.name.startswith("finetuned-")}
+    shown = tuned | {path.with_name(path.name.removeprefix("finetuned-")) for path in tuned}
+    return [path for path in found if path.parent in shown or path.parent.name in ("scores", "tagger", "masked")]
 
 
 if __name__ == "__main__":

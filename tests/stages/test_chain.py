@@ -31,6 +31,8 @@ from pipeline.run.errors import InputError
 from pipeline.tagging import Tagger
 from pipeline.tokens import fingerprint, replaceable_ids
 from stages.diagnose import DiagnosisConfig, diagnose
+from stages.report import ReportConfig
+from stages.report import sources as report_sources
 
 CORPORA = [
     ("corpus/domain", DOCUMENTS),
@@ -221,3 +223,10 @@ def test_a_diagnosis_says_what_it_rests_on(kitchen, tmp_path, capsys):
 def test_without_text_to_adapt_to_there_is_nothing_to_diagnose(kitchen, tmp_path):
     with pytest.raises(InputError, match=r"name cards in corpus\.domain"):
         diagnose(DiagnosisConfig(), kitchen["base"], tmp_path, tmp_path)
+
+
+def test_a_report_depends_on_what_it_shows_and_on_nothing_else_in_the_run(kitchen):
+    """Not on static/, corpus/, or on settings that are tried."""
+    found = {path.parent.name for path in report_sources(ReportConfig(), [kitchen.runs / "toy"])}
+    arms = {"base", "dapt", "dapt-tapt"}
+    assert found == arms | {f"finetuned-{arm}" for arm in arms} | {"scores", "tagger", "masked"}
