@@ -206,14 +206,16 @@ compare: | $(VENV)/.stamp  ## several recipes in one table: RECIPES="demo demo-r
 
 setup: $(VENV)/.stamp  ## the environment alone
 
+TESTS := -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 test: | $(VENV)/.stamp  ## the tests
-	@$(PY) -m pytest
+	@$(PY) $(TESTS)
 
 test-slow: | $(VENV)/.stamp  ## every stage killed at every point: the same artifacts in the end (two minutes)
 	@$(PY) -m pytest -m slow
 
 check: | $(VENV)/.stamp  ## format, lint, tests
-	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m pytest
+	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) $(TESTS)
 
 prove-resume: | $(VENV)/.stamp  ## kill trainings at random steps and compare the weights; one process = two = accumulated
 	@$(PY) -m tests.proofs

@@ -3,6 +3,8 @@
 import os
 
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # torch's pool of compilers hangs in the processes that tests fork
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # one test a core: more threads would wait for each other
 
 from collections.abc import Callable
 from pathlib import Path
