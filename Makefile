@@ -91,14 +91,20 @@ $(RUN)/scores/manifest.json: $(S)/scores.json $(RUN)/$(SCORES_MODEL)/manifest.js
 $(RUN)/tagger/manifest.json: $(S)/tagger.json $(RUN)/base/manifest.json $(RUN)/scores/manifest.json
 	@$(TENSORS) stages.train_tagger $(ARGS) --init $(RUN)/base --scores $(RUN)/scores
 
+# Of the domain all is masked, or what is like the task.
+CHOSEN := $(if $(filter-out none,$(call setting,chosen,method,none)),$(RUN)/chosen)
+
+$(RUN)/chosen/manifest.json: $(S)/chosen.json $(RUN)/corpus/manifest.json
+	@$(ROWS) stages.choose $(ARGS) --corpus $(RUN)/corpus
+
 # Only selective masking asks a scorer; with another policy nobody waits for one.
 MASKED_SCORER := $(if $(filter selective,$(call setting,masked,policy,selective)),$(call setting,masked,scorer,tagger))
 TAGGER        := $(if $(filter tagger,$(MASKED_SCORER)),$(RUN)/tagger)
 CLASSIFIER    := $(if $(filter $(CLASSIFIER_SCORERS),$(MASKED_SCORER)),$(RUN)/finetuned-base)
 
-$(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json $(TAGGER:%=%/manifest.json) \
+$(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json $(CHOSEN:%=%/manifest.json) $(TAGGER:%=%/manifest.json) \
   $(CLASSIFIER:%=%/manifest.json) $(call REFERRED,$(MASKED_SCORER))
-	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(TAGGER:%=--tagger %) $(CLASSIFIER:%=--classifier %) \
+	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(CHOSEN:%=--chosen %) $(TAGGER:%=--tagger %) $(CLASSIFIER:%=--classifier %) \
 	  $(if $(filter $(REFERENCE_SCORERS),$(MASKED_SCORER)),$(REFERENCE:%=--reference %))
 
 $(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
@@ -131,7 +137,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt multitask corpus diagnose base finetuned-base scores tagger masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt multitask corpus diagnose base finetuned-base scores tagger chosen masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -164,6 +170,7 @@ base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from
 finetuned-base: $(RUN)/finetuned-base/manifest.json  ## the task model without adaptation: baseline and scorer
 scores: $(RUN)/scores/manifest.json  ## importance of every word of the task text
 tagger: $(RUN)/tagger/manifest.json  ## a model that finds important words in any text
+chosen: $(RUN)/chosen/manifest.json  ## of the domain the documents most like the task: SET="chosen.method=knn"
 masked: $(RUN)/masked/manifest.json  ## sequences and which words of them to predict
 show: $(RUN)/shown/manifest.json  ## what masking does: heat and draws in the terminal and as a page
 	@if [ -t 1 ]; then cat $(RUN)/shown/shown.ansi; else cat $(RUN)/shown/shown.txt; fi; echo "page: $(RUN)/shown/index.html"

@@ -33,6 +33,9 @@ DOCUMENTS = _schema(
 )
 """Raw text made clean: one row a document."""
 
+CHOSEN = DOCUMENTS.append(pa.field("weight", pa.float64()))
+"""Documents of the domain chosen for the task, each with the score it was chosen by; null where it was not."""
+
 REJECTED = _schema(origin=pa.string(), place=pa.string(), reason=pa.string(), text=pa.string())
 """What `prepare` dropped, where it stood and why."""
 

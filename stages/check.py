@@ -27,6 +27,7 @@ SECTIONS = {
     "multitask": "train_multitask",
     "scores": "score",
     "tagger": "train_tagger",
+    "chosen": "choose",
     "masked": "mask",
     "dapt": "pretrain",
     "tapt": "pretrain",

@@ -6,6 +6,7 @@
 
 reads   base/            the tokenizer, the longest sequence the model takes; the model for keyword, entropy, loss, …
         corpus/          the documents: domain/ and task/; what is counted for log_odds, tfidf, pmi
+        chosen/          the documents of the domain to learn from, where not all are
         tagger/          the keyword tagger (scorer = tagger)
         finetuned-base/  the classifier (prefix, occlusion, gradient, …): explains what it predicts
         a checkpoint     adapted to good text (excess_loss)
@@ -104,9 +105,11 @@ def mask(
     classifier: Path | None,
     reference: Path | None,
     out: Path,
+    chosen: Path | None = None,
 ) -> dict[str, float]:
     """Write the masked corpus; metrics with sequences, tokens and the realised mask rate."""
     tokenizer, segmenter = load_tokenizer(init, config.max_length), Segmenter.of(config)
+    inputs = _inputs(corpus, chosen)
     spans = lru_cache(maxsize=8 * config.batch_documents)(segmenter.spans)  # asked for by tokens, words and counts
     if config.policy != "selective":
         weigh: Weigh = alike
@@ -115,10 +118,10 @@ def mask(
     else:
         models = {"classifier": classifier, "base": init, "reference": reference}
         score = make_scorer(config.scorer, tokenizer, models, training_words(corpus, segmenter))
-        scale = main_first(lambda: _scale(config, corpus, tokenizer, spans, score, out))
+        scale = main_first(lambda: _scale(config, [*inputs], tokenizer, spans, score, out))
         weigh = by_scorer(score, scale, Frame.of(tokenizer))
     marks = Marks.of(config, segmenter)
-    targets = {path: out / path.relative_to(corpus) for path in _inputs(corpus)}
+    targets = {path: out / place for path, place in inputs.items()}
     for source in claimed(_missing(targets), "shards"):
         _mask_shard(config, tokenizer, spans, weigh, marks, source, targets[source])
     wait_for_all()
@@ -135,12 +138,12 @@ def mask(
 
 
 def _scale(
-    config: MaskConfig, corpus: Path, tokenizer: PreTrainedTokenizerBase, spans: Spans, score: Score, out: Path
+    config: MaskConfig, paths: list[Path], tokenizer: PreTrainedTokenizerBase, spans: Spans, score: Score, out: Path
 ) -> Scale:
     """The scale of a scorer, by the first documents of every shard; kept, so that all processes have the same one."""
     kept = out / SCRATCH / "scale.npy"
     if not kept.exists():
-        frame, paths, scores = Frame.of(tokenizer), _inputs(corpus), []
+        frame, scores = Frame.of(tokenizer), []
         for path in paths:
             batch = next(read_batches(path, COLUMNS, -(-SAMPLE // len(paths))))
             sequences = list(sequence_rows(batch, tokenizer, spans, config.max_length))
@@ -217,10 +220,13 @@ def _candidates(
 # ---- shard by shard ------------------------------------------------------------------------------------------------
 
 
-def _inputs(corpus: Path) -> list[Path]:
-    """Shards of the domain, and of the task's train and dev text; never of its test text."""
-    folders = [corpus / kind / part for kind in ("domain", "task") for part in ("train", "dev")]
-    return [path for folder in folders if folder.exists() for path in shards(folder)]
+def _inputs(corpus: Path, chosen: Path | None) -> dict[Path, Path]:
+    """Shards of the domain, or of what was chosen of it, and of the task's train and dev text, never of its test text;
+    and where each belongs."""
+    homes = {"domain": chosen or corpus, "task": corpus}
+    folders = [(homes[kind], Path(kind) / part) for kind in homes for part in ("train", "dev")]
+    there = [(home, place) for home, place in folders if (home / place).exists()]
+    return {path: path.relative_to(home) for home, place in there for path in shards(home / place)}
 
 
 def _missing(targets: dict[Path, Path]) -> list[Path]:

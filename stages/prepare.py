@@ -16,14 +16,12 @@ characters or 13 words of it in domain or general. The state kept while document
 those runs, and the documents held back as dev.
 """
 
-import html
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 
 from corpora.cards import TARGETS, Card, parse_source
 from corpora.cleaning import Reject, Rejected, cleaned, in_silence, with_target
@@ -31,7 +29,8 @@ from corpora.contamination import Grams, clear, noted
 from corpora.dedup import Seen, identified, numbered, remembered, unique, without_sides
 from corpora.labelled import Labelled, noting_labels, refuse_unknown
 from corpora.near import Met, near
-from corpora.parquet import Row, read_batches, read_rows, write_corpus
+from corpora.parquet import Row, write_corpus
+from corpora.previews import write_preview
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of
 from corpora.splits import HoldOut
@@ -290,53 +289,6 @@ def _with_columns(card: Card, config: CorpusConfig) -> Card:
     """The task's card, its texts read from other columns where the recipe says so."""
     others = {"text": list(config.task_text), "text_pair": list(config.task_text_pair)}
     return replace(card, fields=card.fields | {role: columns for role, columns in others.items() if columns})
-
-
-def write_preview(
-    path: Path,
-    counts: dict[str, float],
-    rejected: Rejected,
-    taken: Sequence[str] = (),
-    pairs: Mapping[str, list[tuple[str, int]]] = MappingProxyType({}),
-) -> None:
-    """A page to look at: how many documents, the first few of each, what was dropped and why, what was taken out."""
-    parts = [name for name in counts if name.endswith(("/train", "/dev", "/test"))]
-    lines = ["# Corpus", "", "| documents | |", "|---|---:|", *(f"| {name} | {counts[name]:,} |" for name in parts)]
-    lines += ["", "| dropped from | because | |", "|---|---|---:|"]
-    lines += [f"| {corpus} | {reason} | {count:,} |" for (corpus, reason), count in sorted(rejected.counts.items())]
-    lines += (
-        ["", "Templates taken out of the task's text:", "", *(f"- {_inert(one)}" for one in taken)] if taken else []
-    )
-    for corpus in filter(pairs.get, pairs):
-        lines += ["", f"Near-duplicates dropped from {corpus}, and what was kept:", ""]
-        lines += [
-            f"- {_inert(dropped)} ‖ {_inert(kept)}" for dropped, kept in _twins(path.parent / corpus, pairs[corpus])
-        ]
-    for name in parts:
-        lines += ["", f"## {name}", "", *_preview_rows(path.parent / name)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _twins(folder: Path, pairs: list[tuple[str, int]]) -> Iterator[tuple[str, str]]:
-    """Near-duplicates and the text of the documents that were kept, found by the fingerprint in its id."""
-    wanted = {f"{number:016x}" for _, number in pairs}
-    rows = (row for part in ("train", "dev") for row in read_rows(folder / part, ("id", "text")))
-    kept = {row["id"][-16:]: row["text"] for row in rows if row["id"][-16:] in wanted}
-    return ((dropped, kept.get(f"{number:016x}", "")) for dropped, number in pairs)
-
-
-def _preview_rows(folder: Path, rows: int = 3) -> Iterator[str]:
-    batch = next(read_batches(folder, ["text", "text_pair", "label"], rows))
-    for text, pair, label in zip(*batch.values(), strict=True):
-        shown = " ‖ ".join(_inert(part) for part in (text, pair) if part)
-        yield f"- {f'**{_inert(label)}** ' if label else ''}{shown}"
-
-
-def _inert(text: str, longest: int = 200) -> str:
-    """Text that can do nothing in a page or a terminal: no markup, control and direction characters spelled out."""
-    cut = text[:longest] + ("…" if len(text) > longest else "")
-    visible = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in " ".join(cut.split()))
-    return html.escape(visible).replace("|", "&#124;").replace("`", "&#96;")
 
 
 def write_dependencies(path: Path, files: list[Path]) -> None:

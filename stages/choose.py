@@ -1,0 +1,126 @@
+"""Choose the documents of the domain that are most like the task, where less than all of it is to be learned from.
+
+    make dapt SET="chosen.method=knn"
+    make dapt SET="chosen.method=dsir chosen.documents=20000"
+
+reads   corpus/     domain and task text
+writes  chosen/     domain/train with the score of every document, domain/dev as it was; preview.md, the best and the
+                    worst of them
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from corpora.choosing import Bags, by_importance, by_mean_ratio, highest, nearest, places
+from corpora.parquet import Row, count_rows, read_batches, write_corpus
+from corpora.previews import inert
+from corpora.schemas import CHOSEN
+from corpora.segment import Segmenter, WordsConfig
+from corpora.words import words_of
+from pipeline.run.artifact import SCRATCH
+from pipeline.run.errors import InputError
+from pipeline.run.processes import progress, say
+from pipeline.run.stage import run
+
+SHOWN = 5
+"""Documents at either end of the preview."""
+
+
+@dataclass(frozen=True)
+class ChosenConfig(WordsConfig):
+    """What is taken of the domain; see WordsConfig for the words."""
+
+    method: Literal["none", "knn", "dsir", "moore_lewis", "random"] = "none"
+    """none: all of it. Otherwise see corpora/choosing.py."""
+    neighbours: int = 50
+    """Of knn: so many, the nearest, are taken for every task document (50, 150, 500 in Gururangan et al. 2020)."""
+    documents: int = 0
+    """Of the others: how many are taken."""
+    control: bool = False
+    """Take as many documents at random as the method would: what did choosing do?"""
+    seed: int = 0
+    """Of dsir, random and the control."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.neighbours < 1 or self.documents < 0:
+            raise ValueError("neighbours must be at least 1, documents at least 0")
+        if self.method in ("dsir", "moore_lewis", "random") and not self.documents:
+            raise ValueError(f"method = {self.method} takes as many documents as you say: set documents")
+
+
+def choose(config: ChosenConfig, corpus: Path, out: Path) -> dict[str, float]:
+    """Write the chosen documents; metrics with how many there were and are."""
+    if config.method == "none":
+        raise InputError("chosen.method = none takes all of the domain: name a method, or leave chosen/ out")
+    numbers, scores = _chosen(config, corpus, out)
+    if config.control:
+        say(f"  {len(numbers):,} documents at random, as many as {config.method} takes")
+        numbers, scores = _at_random(config, corpus, len(numbers))
+    rows = progress(_rows(corpus / "domain" / "train", numbers, scores), len(numbers), "chosen")
+    count = write_corpus(out / "domain" / "train", CHOSEN, rows)
+    dev = (row | {"weight": None} for row in _all(corpus / "domain" / "dev"))
+    write_corpus(out / "domain" / "dev", CHOSEN, dev)
+    (out / "preview.md").write_text(_preview(config, out, scores), encoding="utf-8")
+    there = count_rows(corpus / "domain" / "train")
+    return {"documents": count, "of": there, "share": count / max(there, 1)}
+
+
+def _chosen(config: ChosenConfig, corpus: Path, out: Path) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [M] rising, float64 [M]: the documents taken, and their scores."""
+    if config.method == "random":
+        return _at_random(config, corpus, config.documents)
+    segmenter = Segmenter.of(config)
+    bags = {}
+    for kind in ("task", "domain"):
+        words = progress(words_of(corpus / kind / "train", segmenter), None, f"words of {kind}")
+        bags[kind] = Bags.written(words, out / SCRATCH / f"{kind}.buckets")
+    if config.method == "knn":
+        return nearest(bags["task"], bags["domain"], config.neighbours)
+    if config.method == "moore_lewis":
+        scores = by_mean_ratio(**bags)
+    else:
+        scores = by_importance(**bags, drawn=places(_ids(corpus), f"gumbel {config.seed}"))
+    numbers = highest(scores, config.documents)
+    return numbers, scores[numbers]
+
+
+def _at_random(config: ChosenConfig, corpus: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    scores = places(_ids(corpus), f"random {config.seed}")
+    numbers = highest(scores, count)
+    return numbers, scores[numbers]
+
+
+def _ids(corpus: Path) -> Iterator[str]:
+    return (name for batch in read_batches(corpus / "domain" / "train", ("id",)) for name in batch["id"])
+
+
+def _all(folder: Path) -> Iterator[Row]:
+    batches = read_batches(folder) if folder.exists() else ()
+    return (dict(zip(batch, values, strict=True)) for batch in batches for values in zip(*batch.values(), strict=True))
+
+
+def _rows(folder: Path, numbers: np.ndarray, scores: np.ndarray) -> Iterator[Row]:
+    """The chosen documents in their order, each with its score as `weight`."""
+    taken = dict(zip(numbers.tolist(), scores.tolist(), strict=True))
+    return (row | {"weight": taken[number]} for number, row in enumerate(_all(folder)) if number in taken)
+
+
+def _preview(config: ChosenConfig, out: Path, scores: np.ndarray) -> str:
+    """The documents with the highest and the lowest scores among those taken."""
+    order = np.argsort(-scores, kind="stable")
+    ends = {int(i): "" for i in (*order[:SHOWN], *order[-SHOWN:])}
+    for number, row in enumerate(_all(out / "domain" / "train")):
+        if number in ends:
+            ends[number] = row["text"]
+    shown = lambda numbers: [f"- {scores[i]:.3f} {inert(ends[int(i)])}" for i in numbers]
+    lines = ["# Chosen documents", "", f"{len(scores):,} by {config.method}; the first", "", *shown(order[:SHOWN])]
+    return "\n".join([*lines, "", "and the last that were taken", "", *shown(order[-SHOWN:])]) + "\n"
+
+
+if __name__ == "__main__":
+    run(choose)
