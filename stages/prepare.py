@@ -5,7 +5,7 @@
 reads   the files that the recipe's corpus cards name, under DATA
 writes  corpus/general/  train, dev         everyday text, to build a base model from
         corpus/domain/   train, dev         text of the domain, for DAPT
-        corpus/task/     train, dev, test   labelled documents, for TAPT and fine-tuning
+        corpus/task/     train, dev, test   labelled documents, for TAPT and fine-tuning; pairs of [corpus.noise]
         corpus/rejected/ preview.md         what was dropped and why; a look at the rest
         corpus/sources.mk                   the raw files, for make
 
@@ -15,7 +15,7 @@ documents stream through is their fingerprints, and the documents held back as d
 
 import html
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -34,15 +34,21 @@ from corpora.dedup import (
     without,
     without_sides,
 )
+from corpora.noise import NoiseConfig, training_pairs
 from corpora.parquet import Row, read_batches, write_corpus
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of
+from corpora.spelling import with_pairs
 from corpora.splits import HoldOut, sample, split_of
 from pipeline.run.processes import progress
 from pipeline.run.stage import run
 
 CUT = {"test": 0.2, "dev": 0.1, "train": 0.7}
 """Shares cut from a task's train split in place of an official dev or test it does not have."""
+
+
+CORPORA = ("general", "domain", "task", "noise")
+"""What a recipe can make of cards."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class CorpusConfig:
     """Documents a shard: what one process takes at a time in the stages after this."""
     seed: int = 0
     """Another seed, another sample of `task_train_rows`."""
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    """Correct text made wrong, to learn its correction: pairs added to the task's train, or a task of their own."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dev_share < 1:
@@ -86,7 +94,7 @@ def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     """Write the corpora of the recipe; documents by corpus and split, and dropped ones by reason."""
     _check(config, data)
     work = Work(config, data, out, Rejected(out / "rejected"))
-    counts = _task(work) if config.task else {}
+    counts = _task(work) if config.task or config.noise.text else {}
     for corpus in ("domain", "general"):
         counts |= _text(corpus, work) if getattr(config, corpus) else {}
     work.rejected.flush()
@@ -97,10 +105,10 @@ def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
 
 def sources(config: CorpusConfig, data: Path) -> list[Path]:
     """Every file the documents depend on: the cards, and the raw files these name."""
-    parts = [part for corpus in ("general", "domain", "task") for part in _parts(config, corpus, data)]
+    parts = [part for corpus in CORPORA for part in _parts(config, corpus, data)]
     cards = [_near(card.path) for card, _ in parts]
     files = [file for card, splits in parts for split in splits for file in files_of(card, split, data)]
-    return list(dict.fromkeys(cards + files))
+    return list(dict.fromkeys(cards + files + [*config.noise.confusion_files(data).values()]))
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,8 @@ class Work:
     rejected: Rejected
     held_out: set[int] = field(default_factory=set)
     """Fingerprints of all task dev and test text."""
+    repaired: Counter[str] = field(default_factory=Counter)
+    """Kind -> pairs of source and target that were repaired."""
 
     def documents(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """Usable documents of a split, with their ids."""
@@ -154,19 +164,28 @@ class Task:
         """Official dev and test as they are; else the rows of train that belong here, each text once."""
         if split in self.splits and split != "train":
             return numbered(self._usable(split, self.reject(split)))
+        if "train" not in self.splits:
+            return _misspelt(self.work, split, self.shares)
         texts, contradictory = survey(self._part(split, in_silence), self.card.target)
         reject = self.reject("train")
         rows = self._part(split, reject if split == "train" else in_silence)  # the unreadable is told once
         rows = unique(without(rows, contradictory, "conflicting_label", reject), Seen(), reject)
-        rows = without(rows, self.work.held_out, "in_dev_or_test", reject)
-        return self._sampled(rows, texts - contradictory - self.work.held_out) if split == "train" else rows
+        known = without_sides if self.card.target == "target" else without  # the right text gives the answer away
+        rows = known(rows, self.work.held_out, "in_dev_or_test", reject)
+        if split != "train":
+            return rows
+        sampled = self._sampled(rows, texts - contradictory - self.work.held_out)
+        return chain(sampled, _misspelt(self.work, split, {"train": 1.0}))
 
     def reject(self, split: str) -> Reject:
         """The function to tell of what is dropped from a split."""
         return self.work.rejected.of("task", f"{self.card.name}:{split}")
 
     def _usable(self, split: str, reject: Reject) -> Iterator[Row]:
-        return with_target(self.work.documents(self.card, split, reject), self.card.target, reject)
+        rows = self.work.documents(self.card, split, reject)
+        if self.card.target == "target":
+            return with_pairs(rows, reject, Counter() if reject is in_silence else self.work.repaired)
+        return with_target(rows, self.card.target, reject)
 
     def _part(self, split: str, reject: Reject) -> Iterator[Row]:
         """The rows of train whose first text is given to `split`: two pairs that share it stay together."""
@@ -183,19 +202,33 @@ class Task:
         return (row for row in rows if row["id"] in chosen)
 
 
+def _misspelt(work: Work, split: str, shares: Mapping[str, float]) -> Iterable[Row]:
+    """Pairs of misspelt text, as [corpus.noise] says: those of a split, where the others have their shares too."""
+    parts, config = _parts(work.config, "noise", work.data), work.config.noise
+    if not parts:
+        return ()
+    first = split == next(iter(shares))  # the unreadable is told once
+    told = lambda origin: work.rejected.of("noise", origin) if first else in_silence
+    rows = training_pairs(config, parts, work.data, work.held_out, told)
+    return (row for row in rows if len(shares) == 1 or split_of(row["id"], shares) == split)
+
+
 def _task(work: Work) -> dict[str, float]:
     """Write the labelled corpus; dev and test first, so that train can be kept clear of them."""
-    task = Task(work)
+    task = Task(work) if work.config.task else None
     counts: dict[str, float] = {}
     labels: dict[str, dict[str, str]] = {}
     for split in ("test", "dev", "train"):
-        rows = _noting_labels(task.rows(split), labels.setdefault(split, {}))
+        rows = task.rows(split) if task else _misspelt(work, split, CUT)
+        rows = _noting_labels(rows, labels.setdefault(split, {}))
         count = work.write(f"task/{split}", rows if split == "train" else remembered(rows, work.held_out))
         _some_left(f"task {split}", count, count, work.rejected.reasons("task"))
         counts = {f"task/{split}": count} | counts
-    _check_labels(task, labels)
+    if task:
+        _check_labels(task, labels)
     counts |= {"task/classes": len(labels["train"])} if labels["train"] else {}
-    return counts | ({"task/not_sampled": task.not_sampled} if task.not_sampled else {})
+    counts |= {f"repaired/{kind}": count for kind, count in sorted(work.repaired.items())}
+    return counts | ({"task/not_sampled": task.not_sampled} if task and task.not_sampled else {})
 
 
 def _noting_labels(rows: Iterable[Row], labels: dict[str, str]) -> Iterator[Row]:
@@ -237,16 +270,23 @@ def _some_left(what: str, train: int, kept: int, reasons: Counter[str]) -> None:
 
 def _check(config: CorpusConfig, data: Path) -> None:
     """All that is wrong with the cards of a recipe, before the first file is read."""
-    parts = [part for corpus in ("general", "domain", "task") for part in _parts(config, corpus, data)]
+    parts = [part for corpus in CORPORA for part in _parts(config, corpus, data)]
     if not parts:
         raise InputError("the recipe names no corpus: set corpus.general, corpus.domain or corpus.task")
+    config.noise.confusion_files(data)  # refuses one that is not there
     if other := [f"{card.name} ({card.language})" for card, _ in parts if card.language != config.language]:
         raise InputError(f"corpus.language is {config.language}, but not that of {', '.join(other)}: set one language")
     for card, splits in _parts(config, "task", data):
-        if card.target is None or "train" not in splits:
+        if card.target is None or ("train" not in splits and not config.noise.text):
             raise InputError(
                 f"card {card.name} cannot be a task: it needs a train split and one of {', '.join(TARGETS)}"
             )
+        if config.noise.text and card.target != "target":
+            raise InputError(
+                f"corpus.noise makes pairs of source and target, and card {card.name} has {card.target}: leave it out"
+            )
+        if card.target == "target" and (config.task_text or config.task_text_pair):
+            raise InputError("corpus.task_text is not for spelling correction: what is read is the source")
 
 
 def _parts(config: CorpusConfig, corpus: str, data: Path) -> list[tuple[Card, tuple[str, ...]]]:
@@ -255,7 +295,8 @@ def _parts(config: CorpusConfig, corpus: str, data: Path) -> list[tuple[Card, tu
         parsed = [parse_source(config.task, data)] if config.task else []
         parsed = [(_with_columns(card, config), named) for card, named in parsed]
         return [(card, tuple(s for s in named or card.splits if s != "unlabeled")) for card, named in parsed]
-    parsed = [parse_source(source, data) for source in getattr(config, corpus)]
+    sources = config.noise.text if corpus == "noise" else getattr(config, corpus)
+    parsed = [parse_source(source, data) for source in sources]
     return [(card, named or card.text_splits) for card, named in parsed]
 
 
@@ -277,9 +318,9 @@ def write_preview(path: Path, counts: dict[str, float], rejected: Rejected) -> N
 
 
 def _preview_rows(folder: Path, rows: int = 3) -> Iterator[str]:
-    batch = next(read_batches(folder, ["text", "text_pair", "label"], rows))
-    for text, pair, label in zip(*batch.values(), strict=True):
-        shown = " ‖ ".join(_inert(part) for part in (text, pair) if part)
+    batch = next(read_batches(folder, ["text", "text_pair", "label", "target"], rows))
+    for text, pair, label, target in zip(*batch.values(), strict=True):
+        shown = " ‖ ".join(_inert(part) for part in (text, pair) if part) + (f" → {_inert(target)}" if target else "")
         yield f"- {f'**{_inert(label)}** ' if label else ''}{shown}"
 
 

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from pipeline.finetuning.evidence import class_rows, confused, most_confused
 from pipeline.reports import markdown_table, matrix_svg, plus_minus
 
-TITLES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "mcc": "MCC", "auc": "AUC"}
+TITLES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "mcc": "MCC", "auc": "AUC"} | {
+    "detection_f1": "detection F1",
+    "character_f1": "F1 of characters",
+    "character_detection_f1": "detection F1 of characters",
+    "pycorrector_f1": "F1 (pycorrector)",
+    "pycorrector_character_f1": "F1 of characters (pycorrector)",
+}
 """Of measures whose name is not their title."""
 
 PICTURED = 20

@@ -74,7 +74,7 @@ class MaskedLM(Objective):
         decoder = self.model.get_output_embeddings()
         if type(decoder) is not nn.Linear:
             return cross_entropy(self.logits(places, **inputs).float(), targets, reduction="sum")
-        with _passing_through(decoder):
+        with passing_through(decoder):
             hidden = self.logits(places, **inputs)
         return linear_cross_entropy(hidden, decoder.weight, decoder.bias, targets)
 
@@ -89,7 +89,7 @@ def _last_feed_forward(model: PreTrainedModel) -> nn.Module | None:
 
 
 @contextmanager
-def _passing_through(module: nn.Module) -> Iterator[None]:
+def passing_through(module: nn.Module) -> Iterator[None]:
     """Within, the module returns what it is given: its work is done elsewhere."""
     module.forward = lambda x: x
     try:
