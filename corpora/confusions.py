@@ -31,7 +31,7 @@ class Confusions:
     """Characters that may stand anywhere."""
 
     def of(self, kind: str, char: str) -> tuple[str, ...]:
-        """What may stand for `char`; never itself."""
+        """What may stand for `char`; of `any`, it may be one itself."""
         if kind == "any":
             return self.any
         return (self.sound if kind == "sound" else self.shape).get(char, ())

@@ -137,17 +137,19 @@ def _instead(char: str, place: str, config: NoiseConfig, confusions: Confusions)
     """What stands at a place: the character itself, or one it is mistaken for."""
     if not _IDEOGRAPH.match(char) or _draw(config.seed, place, "wrong") >= config.rate:
         return char
-    candidates = _candidates(char, _draw(config.seed, place, "kind"), config, confusions)
-    return candidates[int(_draw(config.seed, place, "which") * len(candidates))] if candidates else char
+    found = _candidates(char, _draw(config.seed, place, "kind"), config, confusions)
+    number = int(_draw(config.seed, place, "which") * len(found))
+    if found and found[number] == char:  # among those that may stand anywhere it is one itself
+        number = (number + 1) % len(found)
+    return found[number] if found else char
 
 
 def _candidates(char: str, drawn: float, config: NoiseConfig, confusions: Confusions) -> tuple[str, ...]:
-    """Of the kind drawn; by sound where the character has none of that kind. None of it is the character."""
+    """Of the kind drawn; by sound where the character has none of that kind."""
     shares = [getattr(config, kind) for kind in KINDS]
     drawn *= sum(shares)
     kind = next((kind for i, kind in enumerate(KINDS) if drawn < sum(shares[: i + 1])), KINDS[-1])
-    found = confusions.of(kind, char) or (confusions.of("sound", char) if config.sound else ())
-    return tuple(other for other in found if other != char) if kind == "any" else found
+    return confusions.of(kind, char) or (confusions.of("sound", char) if config.sound else ())
 
 
 def _draw(seed: int, place: str, purpose: str) -> float:
