@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import cross_entropy, linear
 from transformers import PreTrainedModel
 
 from pipeline.batches import IGNORE, by_length
@@ -94,9 +94,13 @@ class Correcting(Labelling):
     should stand there, only that it is wrong is learned.
     """
 
-    def __init__(self, model: Corrector, correction: float, detection: float, gamma: float, alpha: float) -> None:
+    def __init__(
+        self, model: Corrector, correction: float, detection: float, gamma: float, alpha: float, attacked: bool = False
+    ) -> None:
         super().__init__(model)
         self.correction, self.detection, self.gamma, self.alpha = correction, detection, gamma, alpha
+        self.attacked = attacked
+        """Whether gradients are asked for twice: then all logits are kept, [M, vocabulary]."""
 
     def forward(self, labels: Tensor, token_keys: Tensor | None = None, **inputs: Tensor) -> Tensor:
         """Summed loss; labels [B, L] as `Characters` makes them."""
@@ -105,10 +109,17 @@ class Correcting(Labelling):
         hidden, detected = self.model(places=places, **inputs)
         targets = labels[places]
         wrong, known = targets != inputs["input_ids"][places], targets >= 0
-        decoder = self.model.mlm.get_output_embeddings()
-        right = linear_cross_entropy(hidden[known], decoder.weight, decoder.bias, targets[known])
+        right = self._right(hidden[known], targets[known])
         found = binary_focal(detected.float()[:, None], wrong.float()[:, None], self.gamma, self.alpha)
         return self.correction * right + self.detection * found
+
+    def _right(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Summed cross-entropy of states [M, width] and ids [M]."""
+        decoder = self.model.mlm.get_output_embeddings()
+        if self.attacked:
+            logits = linear(hidden, decoder.weight, decoder.bias)
+            return cross_entropy(logits.float(), targets, reduction="sum")
+        return linear_cross_entropy(hidden, decoder.weight, decoder.bias, targets)
 
 
 Asked = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]

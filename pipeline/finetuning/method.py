@@ -169,7 +169,8 @@ def _correcting(model: nn.Module, config: MethodConfig) -> Correcting:
     if config.loss != LossConfig():
         raise InputError("spelling correction has losses of its own, those of [finetuned.spelling]: leave out loss.*")
     weighs = config.spelling
-    return Correcting(model, weighs.correction, weighs.detection, weighs.gamma, weighs.alpha)
+    attacked = config.robustness.attack != "none"
+    return Correcting(model, weighs.correction, weighs.detection, weighs.gamma, weighs.alpha, attacked)
 
 
 def _loss(model: nn.Module, task: Task, batches: LabelledBatches, config: LossConfig) -> Loss:

@@ -92,7 +92,8 @@ class Spelling(Task):
         scores = np.zeros((len(batches.written), 4), dtype=np.float32)
         scores[:, BEST] = scores[:, WRITTEN] = batches.written
         for places, read, wrong, best, likely in asked(model, batches):
-            codes = batches.characters[best]
+            table = np.append(batches.characters, -1)  # a model may have more embeddings than there are tokens
+            codes = table[np.minimum(best, len(batches.characters))]
             kept = (codes < 0) | (best == read)
             scores[places, WRONG], scores[places, LIKELY] = wrong, np.where(kept, 0.0, likely)
             scores[places, BEST] = np.where(kept, scores[places, WRITTEN], codes)
