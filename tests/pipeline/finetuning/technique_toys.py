@@ -1,5 +1,6 @@
 """A task of toy sequences, and what must hold of every technique: split, resumed, in bf16, by two processes."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -115,10 +116,11 @@ class Technique:
         resumed = self.learn(batches, config, folder / "broken")
         return apart(unbroken, resumed) == 0
 
-    def holds_for_two(self, batches, folder: Path) -> float:
+    def holds_for_two(self, batches, folder: Path, in_shards: bool = False) -> float:
         """How far two processes end from where one does."""
 
         def work() -> None:
+            os.environ.update({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"} if in_shards else {})
             model = self.learn(batches)
             save_file(weights(model), folder / f"weights-{rank()}")
 

@@ -113,8 +113,10 @@ def test_spelling_is_learned_the_same_however_its_batches_are_split_and_whenever
     assert SPELLING[name].holds_when_killed(toy_pairs(24), tmp_path)
 
 
-def test_two_processes_learn_the_spelling_that_one_does(tmp_path):
-    assert SPELLING["spelling, mixed layers"].holds_for_two(toy_pairs(24), tmp_path) < 1e-4
+@pytest.mark.parametrize("in_shards", [False, True])
+def test_two_processes_learn_the_spelling_that_one_does_with_the_whole_model_or_a_part_each(tmp_path, in_shards):
+    technique = Technique(correcting, partial(toy_corrector, layers="mix", dropout=0.0))
+    assert technique.holds_for_two(toy_pairs(24), tmp_path, in_shards) < 1e-4
 
 
 def test_checkpointing_changes_nothing_that_is_learned_of_spelling():
