@@ -35,10 +35,10 @@ from corpora.dedup import (
     without_sides,
 )
 from corpora.noise import NoiseConfig, training_pairs
+from corpora.pairs import with_pairs
 from corpora.parquet import Row, read_batches, write_corpus
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of
-from corpora.spelling import with_pairs
 from corpora.splits import HoldOut, sample, split_of
 from pipeline.run.processes import progress
 from pipeline.run.stage import run

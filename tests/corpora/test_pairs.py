@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpora.spelling import aligned, changed_share, with_pairs
+from corpora.pairs import aligned, changed_share, with_pairs
 
 
 @pytest.mark.parametrize(
