@@ -116,7 +116,8 @@ def _seed(work: Work, seed: int, best: float) -> Result:
     if rank() == 0:
         _keep(work, task, model, result, best)
         done.parent.mkdir(exist_ok=True)
-        np.savez(done.with_suffix(".npz"), scores=answers.scores.round(4), predicted=answers.predicted)
+        scores = answers.scores.astype(np.float64).round(4)  # in float32 this moves code points
+        np.savez(done.with_suffix(".npz"), scores=scores.astype(np.float32), predicted=answers.predicted)
         done.write_text(json.dumps(asdict(result), ensure_ascii=False), encoding="utf-8")
     wait_for_all()
     return result

@@ -102,6 +102,7 @@ def test_predictions_of_every_row_by_every_seed_say_how_sure_they_are(made):
     for one in table.to_pylist():
         column = next(name for name in ("label", "labels", "tags", "score", "target") if name in one)
         assert one[column] == truth[one["id"]][column]
+        assert one.get("source") == truth[one["id"]]["source"]
     if kind == "classes":
         assert all(one["probability"] == max(one["probabilities"]) for one in table.to_pylist())
         first = [one["label"] == one["predicted"] for one in table.to_pylist() if one["seed"] == 1]
