@@ -137,7 +137,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt multitask corpus diagnose base finetuned-base scores tagger chosen masked show agreement lr-find ablate report export predict compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt multitask corpus diagnose base finetuned-base scores tagger chosen masked show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -145,8 +145,8 @@ help:  ## what can be typed
 	@printf '\n  %-28s %s\n' "RECIPE=$(RECIPE)" "experiment: $(basename $(notdir $(wildcard stages/recipes/*.toml)))" \
 	  'SET="$(SET)"' 'settings over the recipe: SET="dapt.trainer.steps=200 masked.mask_rate=0.3"' \
 	  'BASE=$(BASE)' 'start from a local folder or hub name: BASE=hfl/chinese-macbert-base' \
-	  'INPUT=$(INPUT)' 'a file of texts, for predict: txt, jsonl, csv, tsv, parquet' \
-	  'FROM=$(FROM)' 'the model that predicts' \
+	  'INPUT=$(INPUT)' 'a file of texts, for predict and correct: txt, jsonl, csv, tsv, parquet' \
+	  'FROM=$(FROM)' 'the model that predicts, or corrects' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
 	  'INIT=$(INIT)' 'checkpoint that lr-find, ablate and multitask start from: INIT=dapt' \
 	  'FACTORS=…' 'settings that ablate tries, one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"' \
@@ -204,6 +204,12 @@ predict: | $(VENV)/.stamp  ## ask a finished model about any file: INPUT=reviews
 	@name=$$(basename '$(INPUT)'); out='$(RUN)'/predicted-$${name%%.*}; \
 	$(TENSORS) stages.predict --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' --texts '$(INPUT)' --out "$$out" && \
 	  echo "predicted: $$out"
+
+correct: | $(VENV)/.stamp  ## correct the spelling of any file, by a finished model of source and target: INPUT=texts.txt
+	@test -n '$(INPUT)' || { echo 'correct: name a file: make correct INPUT=texts.txt' >&2; exit 2; }
+	@name=$$(basename '$(INPUT)'); out='$(RUN)'/corrected-$${name%%.*}; \
+	$(TENSORS) stages.correct --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' --texts '$(INPUT)' --out "$$out" && \
+	  echo "corrected: $$out"
 
 compare: | $(VENV)/.stamp  ## several recipes in one table: RECIPES="demo demo-random"
 	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }

@@ -173,6 +173,8 @@ def _field_problems(fields: Table) -> list[str]:
     found += [f"field {role} must name a column" for role, column in fields.items() if not _columns(role, column)]
     found += ["field text is missing: name the column that holds the text"] if "text" not in fields else []
     found += [f"field {role} needs field {_NEEDS[role]}" for role in fields if _NEEDS.get(role, role) not in fields]
+    if fields.get("source", fields.get("text")) != fields.get("text"):
+        found.append("field text must be the column of field source: that is what is read")
     targets = [role for role in TARGETS if role in fields]
     return found + ([f"fields {' and '.join(targets)} are both targets: keep one"] if len(targets) > 1 else [])
 

@@ -28,10 +28,11 @@ def fingerprint(text: str, text_pair: str | None = None) -> int:
 
 
 def fingerprints(row: Row) -> set[int]:
-    """All by which a row can be found again: the row and, of a pair, each side."""
-    if row.get("text_pair") is None:
-        return {row["fingerprint"]}
-    return {row["fingerprint"], fingerprint(row["text"]), fingerprint(row["text_pair"])}
+    """All by which a row can be found again: the row and, of a pair, each side; what a misspelt text should be."""
+    found = {row["fingerprint"]}
+    if row.get("text_pair") is not None:
+        found |= {fingerprint(row["text"]), fingerprint(row["text_pair"])}
+    return found | ({fingerprint(row["target"])} if row.get("target") is not None else set())
 
 
 class Seen:

@@ -1,10 +1,14 @@
 """A labelled corpus as its model meets it: splits that share no text, labels that can be learned."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 
 from corpora.cards import Card
 from corpora.cleaning import Reject, Rejected, in_silence, with_target
-from corpora.dedup import Seen, document_id, fingerprint, numbered, survey, unique, without
+from corpora.dedup import Seen, document_id, fingerprint, numbered, survey, unique, without, without_sides
+from corpora.pairs import with_pairs
 from corpora.parquet import Row
 from corpora.schemas import InputError
 from corpora.splits import sample, split_of
@@ -15,12 +19,30 @@ CUT = {"test": 0.2, "dev": 0.1, "train": 0.7}
 Documents = Callable[[Card, str, Reject], Iterator[Row]]
 """Usable documents of a split of a card, with their ids; told of every row dropped."""
 
+More = Callable[[str, Mapping[str, float]], Iterable[Row]]
+"""Further rows of a split, of those that have these shares."""
+
+
+def none(split: str, shares: Mapping[str, float]) -> Iterable[Row]:
+    """No further rows."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What all labelled corpora add to while they are read."""
+
+    rejected: Rejected
+    held_out: set[int]
+    """Fingerprints of the dev and test text of all of them: no train row is among them, as soon as all was read."""
+    repaired: Counter[str]
+    """Kind -> pairs of source and target that were repaired."""
+
 
 class Labelled:
     """The splits of a card with labels; what a split is when the card does not have it.
 
-    `held_out` are fingerprints of the dev and test text of all labelled corpora: no train row is among them, as soon
-    as all of that text has been read. `train_rows` of train are taken, 0 = all.
+    Of train `train_rows` are taken, 0 = all; `more` makes rows beside it, or all of it where the card has none.
     """
 
     def __init__(
@@ -29,13 +51,13 @@ class Labelled:
         card: Card,
         splits: tuple[str, ...],
         documents: Documents,
-        rejected: Rejected,
-        held_out: set[int],
+        kept: Kept,
         train_rows: int = 0,
         seed: int = 0,
+        more: More = none,
     ) -> None:
         self.name, self.card, self.splits, self.documents = name, card, splits, documents
-        self.rejected, self.held_out, self.train_rows, self.seed = rejected, held_out, train_rows, seed
+        self.kept, self.train_rows, self.seed, self.more = kept, train_rows, seed, more
         self.shares = {split: share for split, share in CUT.items() if split == "train" or split not in splits}
         self.not_sampled = 0
         self.labels: dict[str, dict[str, str]] = {}
@@ -48,19 +70,25 @@ class Labelled:
     def _rows(self, split: str) -> Iterable[Row]:
         if split in self.splits and split != "train":
             return numbered(self._usable(split, self.reject(split)))
+        if "train" not in self.splits:
+            return self.more(split, self.shares)
         texts, contradictory = survey(self._part(split, in_silence), self.card.target)
         reject = self.reject("train")
         rows = self._part(split, reject if split == "train" else in_silence)  # the unreadable is told once
         rows = unique(without(rows, contradictory, "conflicting_label", reject), Seen(), reject)
-        rows = without(rows, self.held_out, "in_dev_or_test", reject)
-        return self._sampled(rows, texts - contradictory - self.held_out) if split == "train" else rows
+        known = without_sides if self.card.target == "target" else without  # the right text gives the answer away
+        rows = known(rows, self.kept.held_out, "in_dev_or_test", reject)
+        if split != "train":
+            return rows
+        return chain(self._sampled(rows, texts - contradictory - self.kept.held_out), self.more(split, {"train": 1.0}))
 
     def reject(self, split: str) -> Reject:
         """The function to tell of what is dropped from a split."""
-        return self.rejected.of(self.name, f"{self.card.name}:{split}")
+        return self.kept.rejected.of(self.name, f"{self.card.name}:{split}")
 
     def _usable(self, split: str, reject: Reject) -> Iterator[Row]:
-        return with_target(self.documents(self.card, split, reject), self.card.target, reject)
+        repaired = Counter() if reject is in_silence else self.kept.repaired
+        return usable(self.documents(self.card, split, reject), self.card.target, reject, repaired)
 
     def _part(self, split: str, reject: Reject) -> Iterator[Row]:
         """The rows of train whose first text is given to `split`: two pairs that share it stay together."""
@@ -88,6 +116,11 @@ class Labelled:
             raise InputError(f"only one class in {name} train of card {self.card.name} ({', '.join(known)}): {remedy}")
         for split in ("dev", "test"):
             refuse_unknown(self.labels[split], known, f"{name} {split}", name, remedy)
+
+
+def usable(rows: Iterable[Row], target: str, reject: Reject, repaired: Counter[str]) -> Iterator[Row]:
+    """The rows that can be learned from; of spelling correction aligned, what was repaired counted by its kind."""
+    return with_pairs(rows, reject, repaired) if target == "target" else with_target(rows, target, reject)
 
 
 def refuse_unknown(labels: dict[str, str], known: Iterable[str], where: str, task: str, remedy: str) -> None:

@@ -43,9 +43,9 @@ def _twins(folder: Path, pairs: list[tuple[str, int]]) -> Iterator[tuple[str, st
 
 
 def _preview_rows(folder: Path, rows: int = 3) -> Iterator[str]:
-    batch = next(read_batches(folder, ["text", "text_pair", "label"], rows))
-    for text, pair, label in zip(*batch.values(), strict=True):
-        shown = " ‖ ".join(inert(part) for part in (text, pair) if part)
+    batch = next(read_batches(folder, ["text", "text_pair", "label", "target"], rows))
+    for text, pair, label, target in zip(*batch.values(), strict=True):
+        shown = " ‖ ".join(inert(part) for part in (text, pair) if part) + (f" → {inert(target)}" if target else "")
         yield f"- {f'**{inert(label)}** ' if label else ''}{shown}"
 
 

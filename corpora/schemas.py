@@ -67,6 +67,19 @@ STATIC = _schema(
 _SAID = {"id": pa.string(), "seed": pa.int64()}
 _NUMBERS, _NAMES = pa.list_(pa.float32()), pa.list_(pa.string())
 
+CHANGES = pa.list_(
+    pa.struct(
+        [
+            ("offset", pa.int32()),  # in characters of the text as it was
+            ("written", pa.string()),
+            ("corrected", pa.string()),
+            ("wrong", pa.float32()),  # probability that what is written is wrong
+            ("likely", pa.float32()),  # probability of what it was corrected to
+        ]
+    )
+)
+"""What was changed in a text."""
+
 PREDICTIONS = _schema(
     **_SAID,
     label=pa.string(),
@@ -82,8 +95,13 @@ PREDICTIONS_OF = {
     "labels": _schema(**_SAID, labels=_NAMES, predicted=_NAMES, probabilities=_NUMBERS),  # of every label
     "tags": _schema(**_SAID, tags=_NAMES, predicted=_NAMES, probabilities=_NUMBERS),  # of the predicted tags
     "value": _schema(**_SAID, score=pa.float64(), predicted=pa.float64()),
+    "spelling": _schema(**_SAID, source=pa.string(), target=pa.string(), predicted=pa.string(), changes=CHANGES),
 }
 """The same for each kind of task."""
+
+
+CORRECTED = _schema(place=pa.string(), text=pa.string(), corrected=pa.string(), changes=CHANGES)
+"""What a model of spelling corrects in the texts of any file."""
 
 
 def predicted_schema(kind: str) -> pa.Schema:

@@ -27,7 +27,7 @@ ROW = 32_768
 @torch.inference_mode()
 def logits_of(model: nn.Module, batches: LabelledBatches) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
     """(indices [B], logits float32 [B, ...], labels as they stand in the batch) of all sequences, longest first."""
-    with _evaluating(model):
+    with evaluating(model):
         for indices in by_length(batches.lengths(np.arange(len(batches))), TOKEN_BUDGET, PADDING):
             inputs = batch_on_device(batches.batch(indices), processes().device)
             labels = inputs.pop("labels")
@@ -49,7 +49,7 @@ def predicted_tokens(
     For whole corpora: in half precision on a GPU that has it, and as `rows` without padding (see `takes_rows`).
     """
     lengths, start, device = batches.lengths(np.arange(len(batches))), first_position(model), processes().device
-    with _evaluating(model), unpadded_attention(model) if rows else nullcontext():
+    with evaluating(model), unpadded_attention(model) if rows else nullcontext():
         for indices in by_length(lengths, ROW) if rows else by_length(lengths, TOKEN_BUDGET, PADDING):
             inputs = {name: x for name, x in batches.batch(indices).items() if name != "labels"}
             inside = inputs["attention_mask"].bool().numpy()
@@ -66,7 +66,8 @@ def takes_rows(model: PreTrainedModel) -> bool:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within, the model does not drop."""
     training = model.training
     model.eval()
     try:

@@ -93,7 +93,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Span
 
     Special tokens written in a text, such as a literal `[MASK]`, are read as plain characters.
     """
-    coded = _reader(tokenizer).encode_batch(texts, add_special_tokens=False)
+    coded = uncut_reader(tokenizer).encode_batch(texts, add_special_tokens=False)
     lengths = np.array([len(each) for each in coded], dtype=np.int64)
     ids = np.fromiter(chain.from_iterable(each.ids for each in coded), np.int32, lengths.sum())
     pairs = chain.from_iterable(each.offsets for each in coded)
@@ -127,7 +127,7 @@ def _words_of_texts(
     return numbers
 
 
-def _reader(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+def uncut_reader(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     """What reads for a tokenizer, set to cut and pad nothing; transformers sets all three anew at each call of its."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
@@ -142,7 +142,7 @@ def encode_tokens(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[st
     Tokens are read with a blank between them, as words of a text are: what stood between them is not known. One that
     the tokenizer makes nothing of has no id.
     """
-    coded = _reader(tokenizer).encode_batch([" ".join(tokens) for tokens in rows], add_special_tokens=False)
+    coded = uncut_reader(tokenizer).encode_batch([" ".join(tokens) for tokens in rows], add_special_tokens=False)
     for tokens, each in zip(rows, coded, strict=True):
         ends = np.cumsum([len(token) + 1 for token in tokens], dtype=np.int64)
         spans = np.stack([ends - [len(token) + 1 for token in tokens], ends - 1], axis=1) if tokens else ends

@@ -36,6 +36,7 @@ SECTIONS = {
     "agreement": "agree",
     "ablation": "ablate",
     "predicted": "predict",
+    "corrected": "correct",
     "report": "report",
 }
 """Section of a recipe -> the stage that reads it. This table is the one place where stages are named to another."""

@@ -27,8 +27,8 @@ from pipeline.finetuning.classifier import inner, new_model, save_task
 from pipeline.finetuning.config import FinetuneConfig
 from pipeline.finetuning.evidence import Result, result_of, summary
 from pipeline.finetuning.inputs import Reader
-from pipeline.finetuning.labels import Labels
 from pipeline.finetuning.method import fine_tune
+from pipeline.finetuning.spelling import SpellingConfig
 from pipeline.finetuning.split import Split, cut_of
 from pipeline.finetuning.task import Answers, Row, Task
 from pipeline.finetuning.tasks import COLUMNS, task_of
@@ -90,8 +90,14 @@ def _metric(config: FinetuneConfig, task: Task) -> str:
     """What counts; refuses settings this kind of task has no use for."""
     if config.metric and config.metric not in task.metrics:
         raise InputError(f"metric = {config.metric} is not for a task of {task.kind}: {', '.join(task.metrics)}")
-    if config.thresholds != "half" and not isinstance(task, Labels):
-        raise InputError(f"thresholds = {config.thresholds} is for rows of several labels, not for {task.kind}")
+    if config.thresholds != "half" and not task.has_thresholds:
+        raise InputError(
+            f"thresholds = {config.thresholds} is for several labels a row and spelling, not for {task.kind}"
+        )
+    if config.spelling != SpellingConfig() and task.kind != "spelling":
+        raise InputError(
+            f"[finetuned.spelling] is for source and target, and this task is of {task.kind}: leave it out"
+        )
     return config.metric or task.metrics[0]
 
 
@@ -124,7 +130,8 @@ def _seed(work: Work, seed: int, best: float) -> Result:
     if rank() == 0:
         _keep(work, task, model, result, best)
         done.parent.mkdir(exist_ok=True)
-        np.savez(done.with_suffix(".npz"), scores=answers.scores.round(4), predicted=answers.predicted)
+        scores = answers.scores.astype(np.float64).round(4)  # in float32 this moves code points
+        np.savez(done.with_suffix(".npz"), scores=scores.astype(np.float32), predicted=answers.predicted)
         done.write_text(json.dumps(asdict(result), ensure_ascii=False), encoding="utf-8")
     wait_for_all()
     return result
@@ -134,9 +141,9 @@ def _tuned(work: Work, model: nn.Module) -> tuple[Task, Answers]:
     """What this model says of dev, and the task: with thresholds tuned on that, where it is asked for."""
     task, dev, how = work.task, work.splits["dev"], work.config.thresholds
     answers = task.answers(model, dev.batches)
-    if not isinstance(task, Labels) or how == "half":
+    if how == "half":
         return task, answers
-    tuned = task.tuned(dev.truth, answers.scores, one_for_all=how == "one")
+    tuned = task.tuned(dev.truth, answers.scores, dev.lengths, one_for_all=how == "one")
     return tuned, Answers(answers.scores, tuned.decide(answers.scores))
 
 

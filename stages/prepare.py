@@ -5,7 +5,7 @@
 reads   the files that the recipe's corpus cards name, under DATA
 writes  corpus/general/  train, dev         everyday text, to build a base model from
         corpus/domain/   train, dev         text of the domain, for DAPT
-        corpus/task/     train, dev, test   labelled documents, for TAPT and fine-tuning
+        corpus/task/     train, dev, test   labelled documents, for TAPT and fine-tuning; pairs of [corpus.noise]
         corpus/beside/<card>/   the same    other tasks, to learn beside this one
         corpus/elsewhere/<card>/    test    rows of another source with the same labels, to be tested on as well
         corpus/rejected/ preview.md         what was dropped and why; a look at the rest
@@ -17,30 +17,31 @@ those runs, and the documents held back as dev.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 
 from corpora.cards import TARGETS, Card, parse_source
-from corpora.cleaning import Reject, Rejected, cleaned, in_silence, with_target
+from corpora.cleaning import Reject, Rejected, cleaned, in_silence
 from corpora.contamination import Grams, clear, noted
 from corpora.dedup import Seen, identified, numbered, remembered, unique, without_sides
-from corpora.labelled import Labelled, noting_labels, refuse_unknown
+from corpora.labelled import CUT, Kept, Labelled, none, noting_labels, refuse_unknown, usable
 from corpora.near import Met, near
+from corpora.noise import NoiseConfig, training_pairs
 from corpora.parquet import Row, write_corpus
 from corpora.previews import write_preview
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of
-from corpora.splits import HoldOut
+from corpora.splits import HoldOut, split_of
 from corpora.templates import templates, without_templates
 from pipeline.run.artifact import ADDED
 from pipeline.run.processes import progress
 from pipeline.run.stage import run
 
-CORPORA = ("general", "domain", "task", "beside", "elsewhere")
-"""Sections of what is prepared, as a recipe names them."""
+CORPORA = ("general", "domain", "task", "beside", "elsewhere", "noise")
+"""What a recipe can make of cards."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class CorpusConfig:
     """Documents a shard: what one process takes at a time in the stages after this."""
     seed: int = 0
     """Another seed, another sample of `task_train_rows`."""
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    """Correct text made wrong, to learn its correction: pairs added to the task's train, or a task of their own."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dev_share < 1:
@@ -102,7 +105,7 @@ def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     """Write the corpora of the recipe; documents by corpus and split, and dropped ones by reason."""
     _check(config, data)
     work = Work(config, data, out, Rejected(out / "rejected"))
-    counts = _tasks(work) if config.task else {}
+    counts = _tasks(work) if config.task or config.noise.text else {}
     for corpus in ("domain", "general"):
         counts |= _text(corpus, work) if getattr(config, corpus) else {}
     work.rejected.flush()
@@ -118,7 +121,7 @@ def sources(config: CorpusConfig, data: Path) -> list[Path]:
     parts = [part for corpus in CORPORA for part in _parts(config, corpus, data)]
     cards = [_near(card.path) for card, _ in parts]
     files = [file for card, splits in parts for split in splits for file in files_of(card, split, data)]
-    return list(dict.fromkeys(cards + files))
+    return list(dict.fromkeys(cards + files + [*config.noise.confusion_files(data).values()]))
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ class Work:
     """Fingerprints of all dev and test text."""
     pairs: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     """Corpus -> a few of the near-duplicates dropped, and the fingerprint of the document that was kept."""
+    repaired: Counter[str] = field(default_factory=Counter)
+    """Kind -> pairs of source and target that were repaired."""
 
     @cached_property
     def grams(self) -> Grams:
@@ -188,20 +193,41 @@ def _text(corpus: str, work: Work) -> dict[str, float]:
 
 def _tasks(work: Work) -> dict[str, float]:
     """Write the labelled corpora; all dev and test text first, so that no train row is part of it."""
+    if not work.config.task:
+        return _noise_alone(work)
     tasks = [_labelled(work, name, card, splits) for name, card, splits in _named(work)]
     elsewhere: dict[str, dict[str, str]] = {}
     counts = _elsewhere(work, tasks[0].card.target, elsewhere)
     for task in tasks:
         for split in ("test", "dev"):
-            counts = _split(work, task, split) | counts
+            counts = _split(work, task.name, split, task.rows(split)) | counts
     for task in tasks:
-        counts = _split(work, task, "train") | counts
+        counts = _split(work, task.name, "train", task.rows("train")) | counts
         task.check_labels()
         counts |= {f"{task.name}/classes": len(task.labels["train"])} if task.labels["train"] else {}
         counts |= {f"{task.name}/not_sampled": task.not_sampled} if task.not_sampled else {}
     for name, labels in elsewhere.items():
         refuse_unknown(labels, tasks[0].labels["train"], name, "task", "name another card, or other splits of it")
+    return counts | {f"repaired/{kind}": count for kind, count in sorted(work.repaired.items())}
+
+
+def _noise_alone(work: Work) -> dict[str, float]:
+    """Write a task that is made of [corpus.noise], all of its splits."""
+    counts: dict[str, float] = {}
+    for split in CUT:
+        counts = _split(work, "task", split, _misspelt(work, split, CUT)) | counts
     return counts
+
+
+def _misspelt(work: Work, split: str, shares: Mapping[str, float]) -> Iterable[Row]:
+    """Pairs of misspelt text, as [corpus.noise] says: those of a split, where the others have their shares too."""
+    parts, config = _parts(work.config, "noise", work.data), work.config.noise
+    if not parts:
+        return ()
+    first = split == next(iter(shares))  # the unreadable is told once
+    told = lambda origin: work.rejected.of("noise", origin) if first else in_silence
+    rows = training_pairs(config, parts, work.data, work.held_out, told)
+    return (row for row in rows if len(shares) == 1 or split_of(row["id"], shares) == split)
 
 
 def _named(work: Work) -> Iterator[tuple[str, Card, tuple[str, ...]]]:
@@ -215,15 +241,16 @@ def _labelled(work: Work, name: str, card: Card, splits: tuple[str, ...]) -> Lab
     own = name == "task"
     rows = work.task_documents if own and work.config.task_templates else work.documents
     train_rows = work.config.task_train_rows if own else 0
-    return Labelled(name, card, splits, rows, work.rejected, work.held_out, train_rows, work.config.seed)
+    more = partial(_misspelt, work) if own else none
+    kept = Kept(work.rejected, work.held_out, work.repaired)
+    return Labelled(name, card, splits, rows, kept, train_rows, work.config.seed, more)
 
 
-def _split(work: Work, task: Labelled, split: str) -> dict[str, float]:
+def _split(work: Work, name: str, split: str, rows: Iterable[Row]) -> dict[str, float]:
     """Write a split of a labelled corpus; how many rows it has."""
-    rows = task.rows(split)
-    count = work.write(f"{task.name}/{split}", rows if split == "train" else work.held(rows))
-    _some_left(f"{task.name} {split}", count, count, work.rejected.reasons(task.name))
-    return {f"{task.name}/{split}": count}
+    count = work.write(f"{name}/{split}", rows if split == "train" else work.held(rows))
+    _some_left(f"{name} {split}", count, count, work.rejected.reasons(name))
+    return {f"{name}/{split}": count}
 
 
 def _elsewhere(work: Work, target: str, labels: dict[str, dict[str, str]]) -> dict[str, float]:
@@ -232,8 +259,9 @@ def _elsewhere(work: Work, target: str, labels: dict[str, dict[str, str]]) -> di
     for card, splits in _parts(work.config, "elsewhere", work.data):
         name = f"elsewhere/{card.name}"
         reject = lambda split, name=name, card=card: work.rejected.of(name, f"{card.name}:{split}")
-        found = (work.documents(card, split, reject(split)) for split in splits)
-        rows = numbered(with_target(chain.from_iterable(found), target, reject(splits[0])))
+        found = (usable(work.documents(card, split, reject(split)), target, reject(split), work.repaired)
+                 for split in splits)  # fmt: skip
+        rows = numbered(chain.from_iterable(found))
         rows = work.held(noting_labels(rows, labels.setdefault(name, {})))
         counts[f"{name}/test"] = count = work.write(f"{name}/test", rows)
         _some_left(name, count, count, work.rejected.reasons(name))
@@ -252,14 +280,22 @@ def _check(config: CorpusConfig, data: Path) -> None:
     parts = [part for corpus in CORPORA for part in _parts(config, corpus, data)]
     if not parts:
         raise InputError("the recipe names no corpus: set corpus.general, corpus.domain or corpus.task")
+    config.noise.confusion_files(data)  # refuses one that is not there
     if other := [f"{card.name} ({card.language})" for card, _ in parts if card.language != config.language]:
         raise InputError(f"corpus.language is {config.language}, but not that of {', '.join(other)}: set one language")
     tasks = [*_parts(config, "task", data), *_parts(config, "beside", data)]
     for card, splits in tasks:
-        if card.target is None or "train" not in splits:
+        if card.target is None or ("train" not in splits and not config.noise.text):
             raise InputError(
                 f"card {card.name} cannot be a task: it needs a train split and one of {', '.join(TARGETS)}"
             )
+    for card, _ in _parts(config, "task", data):
+        if config.noise.text and card.target != "target":
+            raise InputError(
+                f"corpus.noise makes pairs of source and target, and card {card.name} has {card.target}: leave it out"
+            )
+        if card.target == "target" and (config.task_text or config.task_text_pair):
+            raise InputError("corpus.task_text is not for spelling correction: what is read is the source")
     for card, splits in _parts(config, "elsewhere", data):
         if card.target != tasks[0][0].target or not splits:
             raise InputError(
@@ -275,7 +311,7 @@ def _check(config: CorpusConfig, data: Path) -> None:
 
 def _parts(config: CorpusConfig, corpus: str, data: Path) -> list[tuple[Card, tuple[str, ...]]]:
     """The cards of a corpus, each with the splits to read."""
-    named = getattr(config, corpus)
+    named = config.noise.text if corpus == "noise" else getattr(config, corpus)
     parsed = [parse_source(source, data) for source in ([named] if isinstance(named, str) else named) if source]
     if corpus == "elsewhere":
         return [(card, splits or tuple(s for s in card.splits if s == "test")) for card, splits in parsed]

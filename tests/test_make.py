@@ -260,9 +260,14 @@ def test_what_a_task_has_no_use_for_is_left_out_of_the_matrix_but_not_of_what_is
     assert given or ("pooling" not in table[0] and "head.widths=[256]" in table[0])
 
 
-def test_predicting_needs_a_file(project):
-    done = project.make("predict")
-    assert done.returncode == 2 and done.stderr.startswith("predict: name a file: make predict INPUT=")
+@pytest.mark.parametrize("verb", ["predict", "correct"])
+def test_predicting_and_correcting_need_a_file(project, verb):
+    done = project.make(verb)
+    assert done.returncode == 2 and done.stderr.startswith(f"{verb}: name a file: make {verb} INPUT=")
+
+
+def test_a_file_is_corrected_by_the_model_that_is_named(project):
+    assert project.calls("correct", "INPUT=my/texts.txt", "FROM=finetuned-base") == ["correct corrected-texts"]
 
 
 def test_comparing_needs_names(project):

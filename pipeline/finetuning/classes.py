@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from pipeline.calibration import calibration_error, reliability
-from pipeline.finetuning.task import Answers, Counts, Row, Task
+from pipeline.finetuning.task import Answers, Counts, LogitTask, Row, Task
 from pipeline.metrics import classification, mean_auc
 from pipeline.objectives.cross_entropy import summed_cross_entropy
 from pipeline.run.errors import InputError
 
 
 @dataclass(frozen=True)
-class Classes(Task):
+class Classes(LogitTask):
     """One label a row."""
 
     kind = "classes"

@@ -2,7 +2,8 @@
 
 Where the library has such a model (everything at its default) it is the library's, and opens anywhere with
 AutoModelForSequenceClassification or AutoModelForTokenClassification. Otherwise the folder holds the encoder, which
-AutoModel opens, and beside it head.safetensors and head.json. task.json says in both what the logits mean.
+AutoModel opens, and beside it head.safetensors and head.json. A model of spelling correction is a masked language
+model with such a head beside (`corrector.py`). task.json says in all of them what the answers mean.
 """
 
 import json
@@ -17,18 +18,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
 
+from pipeline.finetuning.corrector import Corrector
 from pipeline.finetuning.crf import Crf
-from pipeline.finetuning.heads import Head, HeadConfig
+from pipeline.finetuning.heads import HEAD, HEAD_WEIGHTS, Head, HeadConfig
 from pipeline.finetuning.inputs import InputConfig
+from pipeline.finetuning.spelling import Spelling
 from pipeline.finetuning.tags import Tags
-from pipeline.finetuning.task import Task
+from pipeline.finetuning.task import LogitTask, Task
 from pipeline.finetuning.tasks import task_from
-from pipeline.models import load_classifier, load_encoder, load_token_classifier, load_trained
+from pipeline.models import load_classifier, load_encoder, load_masked_lm, load_token_classifier, load_trained
 from pipeline.objectives.labelling import Labelling, Loss
 from pipeline.objectives.objective import head_modules
 from pipeline.run.errors import InputError
 
-TASK, HEAD, HEAD_WEIGHTS = "task.json", "head.json", "head.safetensors"
+TASK = "task.json"
 
 
 class TaskModel(nn.Module):
@@ -113,19 +116,22 @@ class Learning(Labelling):
 def encoder_of(model: nn.Module) -> PreTrainedModel:
     """The encoder of a task model, whoever made it."""
     model = model.model if isinstance(model, Windowed) else model
-    return model.encoder if isinstance(model, TaskModel) else model.base_model
+    return model.encoder if isinstance(model, TaskModel | Corrector) else model.base_model
 
 
 def head_of(model: nn.Module) -> list[nn.Module]:
-    """What the task adds to the encoder, its pooler included: fresh at the start of every fine-tuning."""
+    """What the task adds to the encoder, its pooler included: fresh at the start of every fine-tuning.
+
+    The head that corrects spelling is none of it: it was pretrained, and learns as fast as the top layer.
+    """
     model = model.model if isinstance(model, Windowed) else model
-    if isinstance(model, TaskModel):
+    if isinstance(model, TaskModel | Corrector):
         return [model.head]
     pooler = getattr(model.base_model, "pooler", None)
     return [*head_modules(model), *([pooler] if pooler is not None else [])]
 
 
-def loss_of(model: nn.Module, task: Task) -> Loss:
+def loss_of(model: nn.Module, task: LogitTask) -> Loss:
     """What the model learns unless told otherwise: the task's own loss, or that of its CRF."""
     crf = getattr(model, "crf", None)
     return crf if crf is not None else task.loss
@@ -143,6 +149,8 @@ class ModelConfig:
 def new_model(init: Path, task: Task, config: ModelConfig, seed: int) -> nn.Module:
     """A task model on the encoder of a checkpoint; its head depends on the seed alone."""
     windows = config.input.long == "windows"
+    if isinstance(task, Spelling):
+        return _new_corrector(init, config, seed)
     if isinstance(task, Tags) and config.input.long != "head":
         raise InputError(f"input.long = {config.input.long} is for texts, and here every token has a tag: choose head")
     if config.head.is_plain:
@@ -153,6 +161,16 @@ def new_model(init: Path, task: Task, config: ModelConfig, seed: int) -> nn.Modu
         with drawing_from(seed):
             model = TaskModel(encoder, config.head, task)
     return Windowed(model, config.max_length, config.input.pooled) if windows else model
+
+
+def _new_corrector(init: Path, config: ModelConfig, seed: int) -> Corrector:
+    if config.input.long != "head":
+        raise InputError(
+            f"input.long = {config.input.long} cuts texts, and spelling is corrected in all of them: leave it out"
+        )
+    mlm = load_masked_lm(init)
+    with drawing_from(seed):
+        return Corrector(mlm, config.head)
 
 
 @contextmanager
@@ -182,7 +200,12 @@ def open_task(folder: Path) -> tuple[Task, ModelConfig]:
 def open_model(folder: Path, task: Task, config: ModelConfig) -> nn.Module:
     """The finished model, ready to predict."""
     if (folder / HEAD).exists():
-        model = TaskModel(load_encoder(folder), config.head, task)
+        of_spelling = isinstance(task, Spelling)
+        model = (
+            Corrector(load_masked_lm(folder), config.head)
+            if of_spelling
+            else TaskModel(load_encoder(folder), config.head, task)
+        )
         model.head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
     else:
         kind = AutoModelForTokenClassification if isinstance(task, Tags) else AutoModelForSequenceClassification

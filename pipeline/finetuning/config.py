@@ -24,12 +24,12 @@ class FinetuneConfig(MethodConfig):
     large models are five times the disk."""
     metric: str = ""
     """What chooses the best epoch on dev, and what reports compare; empty: accuracy of classes, kappa of ordered ones,
-    micro_f1 of labels, f1 of tags, spearman of a value."""
+    micro_f1 of labels, f1 of tags, spearman of a value, f1 of spelling (sentences wholly corrected)."""
     ordered: bool = False
     """Labels are whole numbers in an order, as stars are, and to be near is better than to be far."""
     thresholds: Literal["half", "one", "each"] = "half"
     """Of a task of several labels: the probability from which one is given is one half, or tuned on dev, one for all
-    labels or each its own."""
+    labels or each its own. Of spelling: those from which a character is wrong, and another one right."""
     input: InputConfig = field(default_factory=InputConfig)
     """What is read of a row."""
     head: HeadConfig = field(default_factory=HeadConfig)

@@ -20,6 +20,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from pipeline.finetuning.crf import Crf
 from pipeline.finetuning.representation import AttentionPooling, Choice, Layers, Pooling, pooled
 
+HEAD, HEAD_WEIGHTS = "head.json", "head.safetensors"
+"""Beside an encoder: the settings of a head of ours, and its weights."""
+
 
 @dataclass(frozen=True)
 class HeadConfig:

@@ -85,7 +85,7 @@ class Reader:
         before, after = len(self.frame.before), len(self.frame.after)
         for coded in encode_tokens(self.tokenizer, [row["tokens"] for row in rows]):
             ids, words = coded.input_ids[:room].tolist(), coded.word_ids[:room]
-            framed, types = self._framed(ids, None)
+            framed, types = self.framed(ids, None)
             words = np.pad(words, (before, after), constant_values=-1)
             yield Read(framed, types, len(coded.input_ids), len(coded.input_ids) - len(ids), words)
 
@@ -96,7 +96,7 @@ class Reader:
 
     def _read(self, first: Ids, second: Ids | None) -> Read:
         parts = self._parts(first, second)
-        framed = [self._framed(*part) for part in parts]
+        framed = [self.framed(*part) for part in parts]
         whole = len(first) + len(second or [])
         return Read(*map(np.concatenate, zip(*framed, strict=True)), whole, self._lost(first, second, parts))
 
@@ -136,7 +136,7 @@ class Reader:
             read = sum(len(part) + len(other or []) for part, other in parts)
         return len(first) + len(second or []) - read
 
-    def _framed(self, first: Ids, second: Ids | None) -> tuple[np.ndarray, np.ndarray]:
+    def framed(self, first: Ids, second: Ids | None) -> tuple[np.ndarray, np.ndarray]:
         """Ids and their segments, as the tokenizer would put special tokens around these texts."""
         frame = self.frame
         parts = [frame.before, first, *([] if second is None else [frame.between, second]), frame.after]

@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.calibration import calibration_error, reliability
-from pipeline.finetuning.task import Answers, Counts, Row, Task
+from pipeline.finetuning.task import Answers, Counts, LogitTask, Row, Task
 from pipeline.metrics import mean_auc, mean_f1
 
 
 @dataclass(frozen=True)
-class Labels(Task):
+class Labels(LogitTask):
     """Any number of labels a row."""
 
     thresholds: tuple[float, ...] = ()
@@ -22,6 +22,7 @@ class Labels(Task):
     kind = "labels"
     column = "labels"
     metrics = ("micro_f1", "macro_f1", "accuracy", "auc")
+    has_thresholds = True
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> "Task":
@@ -68,7 +69,7 @@ class Labels(Task):
             for marks, row in zip(answers.predicted, answers.scores, strict=True)
         ]
 
-    def tuned(self, truth: np.ndarray, scores: np.ndarray, one_for_all: bool) -> "Labels":
+    def tuned(self, truth: np.ndarray, scores: np.ndarray, lengths: np.ndarray, one_for_all: bool) -> "Task":
         """With the thresholds of the best F1 on these rows: one for all labels (micro), or one each."""
         if one_for_all:
             return replace(self, thresholds=(best_threshold(truth.ravel(), scores.ravel()),) * len(self.names))

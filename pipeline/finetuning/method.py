@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pipeline.batches import Batches, LabelledBatches
 from pipeline.finetuning.adversarial import RobustnessConfig, robust
 from pipeline.finetuning.classifier import Learning, Windowed, loss_of
+from pipeline.finetuning.corrector import Correcting
 from pipeline.finetuning.curriculum import Curriculum
 from pipeline.finetuning.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.finetuning.losses import (
@@ -26,6 +27,7 @@ from pipeline.finetuning.losses import (
 from pipeline.finetuning.masked_words import MaskedBeside, WithMaskedWords
 from pipeline.finetuning.objective import RDrop
 from pipeline.finetuning.optimisation import OptimisationConfig, Thawing, freeze_encoder, optimizer_of
+from pipeline.finetuning.spelling import SpellingConfig
 from pipeline.finetuning.stabilisers import Mixout, StabiliserConfig, reinitialise_top, set_dropout
 from pipeline.finetuning.task import Task
 from pipeline.masking.config import MaskingConfig
@@ -68,6 +70,8 @@ class MethodConfig:
     """Low-rank adapters, for large bases."""
     patience: int = 0
     """End the training after so many measurements of dev in a row that were no better than the best; 0 = never."""
+    spelling: SpellingConfig = field(default_factory=SpellingConfig)
+    """What is minimised of spelling correction, in the place of loss."""
 
     def __post_init__(self) -> None:
         if self.patience < 0:
@@ -147,6 +151,8 @@ def _companions(model: nn.Module, config: MethodConfig, seed: int, fresh: Collec
 
 def _objective(model: nn.Module, task: Task, batches: LabelledBatches, config: MethodConfig, init: Path) -> Objective:
     """From the inside out: the task, the attack, masked words."""
+    if task.kind == "spelling":
+        return robust(_correcting(model, config), config.robustness)
     loss, agreement, words = _loss(model, task, batches, config.loss), config.loss.agreement, config.loss.masked_words
     if agreement and getattr(model, "crf", None):
         raise InputError("loss.agreement compares the answers for each token, and head.crf has none: choose one")
@@ -157,6 +163,14 @@ def _objective(model: nn.Module, task: Task, batches: LabelledBatches, config: M
     if isinstance(model, Windowed):
         raise InputError("loss.masked_words reads a text at once, and input.long = windows does not: choose one")
     return WithMaskedWords(objective, load_masked_lm(init).to(processes().device), words)
+
+
+def _correcting(model: nn.Module, config: MethodConfig) -> Correcting:
+    if config.loss != LossConfig():
+        raise InputError("spelling correction has losses of its own, those of [finetuned.spelling]: leave out loss.*")
+    weighs = config.spelling
+    attacked = config.robustness.attack != "none"
+    return Correcting(model, weighs.correction, weighs.detection, weighs.gamma, weighs.alpha, attacked)
 
 
 def _loss(model: nn.Module, task: Task, batches: LabelledBatches, config: LossConfig) -> Loss:

@@ -6,7 +6,13 @@ from pipeline.finetuning.evidence import at_home_and_elsewhere, class_rows, conf
 from pipeline.metrics import mean_sd
 from pipeline.reports import markdown_table, matrix_svg, plus_minus
 
-TITLES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "mcc": "MCC", "auc": "AUC"}
+TITLES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "mcc": "MCC", "auc": "AUC"} | {
+    "detection_f1": "detection F1",
+    "character_f1": "F1 of characters",
+    "character_detection_f1": "detection F1 of characters",
+    "pycorrector_f1": "F1 (pycorrector)",
+    "pycorrector_character_f1": "F1 of characters (pycorrector)",
+}
 """Of measures whose name is not their title."""
 
 PICTURED = 20

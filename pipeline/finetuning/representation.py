@@ -23,7 +23,7 @@ class ScalarMix(nn.Module):
 
     def __init__(self, layers: int) -> None:
         super().__init__()
-        self.weights, self.gamma = nn.Parameter(torch.zeros(layers)), nn.Parameter(torch.ones(()))
+        self.weights, self.gamma = nn.Parameter(torch.zeros(layers)), nn.Parameter(torch.ones(1))  # FSDP: no scalars
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
         """Layers [B, L, width] -> [B, L, width]."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.batches import IGNORE, LabelledBatches
+from pipeline.finetuning.characters import Characters
 from pipeline.finetuning.inputs import Read, Reader, TaggedBatches
+from pipeline.finetuning.spelling import Spelling
 from pipeline.finetuning.tags import Tags
 from pipeline.finetuning.task import Answers, Row, Task
 
@@ -18,18 +20,28 @@ class Split:
     rows: list[Row]
     batches: LabelledBatches
     truth: np.ndarray
-    lengths: np.ndarray  # int [rows]: of a row, how many answers there are: one, or one a token for tags
+    lengths: np.ndarray  # int [rows]: of a row, how many answers there are: one, or one a token, or a character
     whole: np.ndarray  # int [rows]: ids of each row, uncut
     lost: np.ndarray  # int [rows]: ids that are not read
 
     @classmethod
     def of(cls, rows: Sequence[Row], reader: Reader, task: Task) -> "Split":
         """From rows with labels."""
+        if isinstance(task, Spelling):
+            return cls._of_pairs(rows, reader, task)
         read = reader_of(task, reader, rows)
         counts = np.array([len(row["tokens"]) if isinstance(task, Tags) else 1 for row in rows], dtype=np.int64)
         batches = batches_of(read, [task.target(row) for row in rows], counts, reader)
         whole, lost = (np.array([getattr(one, name) for one in read]) for name in ("whole", "lost"))
         return cls(list(rows), batches, task.truth(rows), counts, whole, lost)
+
+    @classmethod
+    def _of_pairs(cls, rows: Sequence[Row], reader: Reader, task: Spelling) -> "Split":
+        """From rows of `source` and `target`, of which nothing is cut."""
+        truth = task.truth(rows)
+        batches, whole = Characters(reader).read([row["source"] for row in rows], [row["target"] for row in rows])
+        lengths = np.array([len(row["source"]) for row in rows], dtype=np.int64)
+        return cls(list(rows), batches, truth, lengths, whole, np.zeros_like(whole))
 
     def measure(self, task: Task, answers: Answers) -> dict[str, float]:
         """How good answers are."""

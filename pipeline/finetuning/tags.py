@@ -12,14 +12,14 @@ from pipeline.calibration import calibration_error, reliability
 from pipeline.finetuning.crf import at_words, marginals, viterbi
 from pipeline.finetuning.inputs import TaggedBatches
 from pipeline.finetuning.spans import allowed, count_spans, tags_of_scheme
-from pipeline.finetuning.task import Answers, Counts, Row, Task
+from pipeline.finetuning.task import Answers, Counts, LogitTask, Row, Task
 from pipeline.metrics import mean_f1, precision_recall_f1
 from pipeline.objectives.cross_entropy import summed_cross_entropy
 from pipeline.prediction import logits_of
 
 
 @dataclass(frozen=True)
-class Tags(Task):
+class Tags(LogitTask):
     """One tag a token; F1 of the spans they mark."""
 
     kind = "tags"

@@ -24,10 +24,10 @@ Counts = dict[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of all rows, end to end: [T] rows, or the tokens of all rows for tags."""
+    """What a model says of all rows, end to end: [T] rows, or their tokens for tags, their characters for spelling."""
 
-    scores: np.ndarray  # float32 [T, C]: probabilities; [T, 1]: a value
-    predicted: np.ndarray  # [T] place in the task's names, or a value; bool [T, C] where there may be several
+    scores: np.ndarray  # float32 [T, C]: probabilities; [T, 1]: a value; of spelling see there
+    predicted: np.ndarray  # [T] place in the task's names, a value, a code point; bool [T, C] where there are several
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Task(ABC):
     """Of the corpus: where labels stand."""
     metrics: ClassVar[tuple[str, ...]]
     """What is measured, more being better; the first chooses the best epoch unless a recipe says otherwise."""
+    has_thresholds: ClassVar[bool] = False
+    """Whether `tuned` has something to tune."""
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> "Task":
@@ -72,32 +74,23 @@ class Task(ABC):
         return np.array([self.target(row) for row in rows])
 
     @abstractmethod
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The task's own loss, summed over targets."""
-
-    @abstractmethod
-    def scores(self, logits: Tensor) -> Tensor:
-        """[B, C] logits -> [B, C] of `Answers`."""
-
-    @abstractmethod
     def decide(self, scores: np.ndarray) -> np.ndarray:
         """`Answers.predicted` of scores."""
 
+    @abstractmethod
     def answers(self, model: nn.Module, batches: LabelledBatches) -> Answers:
         """What a model says of all rows."""
-        rows: list[np.ndarray] = [np.array([])] * len(batches)
-        for indices, logits, _ in logits_of(model, batches):
-            for i, row in zip(indices, self.scores(logits).cpu().numpy(), strict=True):
-                rows[i] = row
-        scores = np.stack(rows)
-        return Answers(scores, self.decide(scores))
+
+    def tuned(self, truth: np.ndarray, scores: np.ndarray, lengths: np.ndarray, one_for_all: bool) -> "Task":
+        """With the thresholds that are best on these rows, one for all or each its own."""
+        raise InputError(f"a task of {self.kind} has no thresholds: leave them out")
 
     @abstractmethod
     def measure(self, truth: np.ndarray, answers: Answers, counts: Counts) -> dict[str, float]:
         """`metrics` and more, in percent where there is a scale to it."""
 
     def counts(self, truth: np.ndarray, answers: Answers, lengths: np.ndarray) -> Counts:
-        """Of every class; lengths int [rows]: tokens of each row, for tags."""
+        """Of every class; lengths int [rows]: answers of each row, which are tokens for tags."""
         guess, true = self._marks(answers.predicted), self._marks(truth)
         columns = np.stack([(guess & true).sum(0), guess.sum(0), true.sum(0)], axis=1)
         return {name: tuple(row) for name, row in zip(self.names, columns.tolist(), strict=True)}
@@ -117,3 +110,24 @@ class Task(ABC):
     def described(self) -> dict[str, object]:
         """What `task_from` makes the same task of."""
         return {"kind": self.kind, **asdict(self)}
+
+
+class LogitTask(Task):
+    """A task whose model gives logits of rows, or of tokens, and whose loss is a function of these."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The task's own loss, summed over targets."""
+
+    @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """[B, C] logits -> [B, C] of `Answers`."""
+
+    def answers(self, model: nn.Module, batches: LabelledBatches) -> Answers:
+        """What a model says of all rows."""
+        rows: list[np.ndarray] = [np.array([])] * len(batches)
+        for indices, logits, _ in logits_of(model, batches):
+            for i, row in zip(indices, self.scores(logits).cpu().numpy(), strict=True):
+                rows[i] = row
+        scores = np.stack(rows)
+        return Answers(scores, self.decide(scores))

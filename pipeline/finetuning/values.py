@@ -8,12 +8,12 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from pipeline.finetuning.task import Answers, Counts, Row, Task
+from pipeline.finetuning.task import Answers, Counts, LogitTask, Row, Task
 from pipeline.run.errors import InputError
 
 
 @dataclass(frozen=True)
-class Value(Task):
+class Value(LogitTask):
     """A number; learned in deviations from the mean of the training rows, answered as it was given."""
 
     mean: float = 0.0

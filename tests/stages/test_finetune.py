@@ -13,12 +13,16 @@ import pytest
 
 from corpora.parquet import metadata_of, read_rows, write_corpus
 from corpora.schemas import DOCUMENTS, PREDICTIONS_OF, predicted_schema
+from pipeline.finetuning.adversarial import RobustnessConfig
 from pipeline.finetuning.classifier import open_task
 from pipeline.finetuning.heads import HeadConfig
 from pipeline.finetuning.inputs import InputConfig
+from pipeline.finetuning.losses import LossConfig
 from pipeline.finetuning.optimisation import OptimisationConfig
+from pipeline.finetuning.spelling import SpellingConfig
 from pipeline.run.errors import InputError
 from pipeline.trainer import TrainerConfig
+from stages.correct import CorrectConfig, correct
 from stages.finetune import FinetuneConfig, finetune
 from stages.predict import PredictConfig, predict
 from stages.train_multitask import MultitaskConfig, train_multitask
@@ -33,13 +37,29 @@ KINDS = {
     "labels": (("labels",), replace(CONFIG, thresholds="each", head=HeadConfig(pooling="max"))),
     "tags": (("tokens", "tags"), replace(CONFIG, head=HeadConfig(crf=True))),
     "value": (("score",), replace(CONFIG, input=InputConfig(long="windows"))),
+    "spelling": (
+        ("source", "target"),
+        replace(CONFIG, thresholds="each", trainer=replace(TRAINER, steps=200, learning_rate=2e-2)),
+    ),
 }
+
+
+def misspelt(number: int) -> tuple[str, str]:
+    """Words of two characters, of which the second is wrong now and then, each always in one way."""
+    draw = np.random.default_rng(number)
+    words = draw.choice(["好吃", "味道", "不错"], draw.integers(2, 6)).tolist()
+    wrong = draw.random(len(words)) < 0.25
+    source = [w[0] + "差菜爱"["吃道错".index(w[1])] if x else w for w, x in zip(words, wrong, strict=True)]
+    return "".join(source), "".join(words)
 
 
 def row(number: int, kind: str) -> dict:
     draw = np.random.default_rng(number)
     tokens = draw.choice(WORDS, draw.integers(2, 9)).tolist()
     good = tokens.count("good")
+    source, target = misspelt(number)
+    if kind == "spelling":
+        return {"id": f"toy-{number}", "text": source, "origin": "toy:train", "source": source, "target": target}
     return {
         "id": f"toy-{number}", "text": " ".join(tokens), "origin": "toy:train",
         "label": str(min(good, 2)) if kind == "ordered" else "yes" if good else "no",
@@ -50,9 +70,10 @@ def row(number: int, kind: str) -> dict:
 
 
 def task_of(folder: Path, kind: str) -> Path:
-    """48 rows to learn from, 16 for dev and test each, with the columns of a kind of task."""
+    """48 rows to learn from, or 200 misspelt ones, 16 for dev and test each, with the columns of a kind of task."""
     kept = ("id", "text", "origin", *KINDS[kind][0])
-    for part, numbers in (("train", range(48)), ("dev", range(48, 64)), ("test", range(64, 80))):
+    train = range(100, 300) if kind == "spelling" else range(48)
+    for part, numbers in (("train", train), ("dev", range(48, 64)), ("test", range(64, 80))):
         rows = [{name: row(number, kind)[name] for name in kept} for number in numbers]
         write_corpus(folder / part, DOCUMENTS, rows)
     return folder
@@ -100,8 +121,9 @@ def test_predictions_of_every_row_by_every_seed_say_how_sure_they_are(made):
     assert table.schema.equals(PREDICTIONS_OF[kind]) and table.num_rows == 32
     truth = {one["id"]: one for one in read_rows(task / "test")}
     for one in table.to_pylist():
-        column = next(name for name in ("label", "labels", "tags", "score") if name in one)
+        column = next(name for name in ("label", "labels", "tags", "score", "target") if name in one)
         assert one[column] == truth[one["id"]][column]
+        assert one.get("source") == truth[one["id"]]["source"]
     if kind == "classes":
         assert all(one["probability"] == max(one["probabilities"]) for one in table.to_pylist())
         first = [one["label"] == one["predicted"] for one in table.to_pylist() if one["seed"] == 1]
@@ -124,8 +146,9 @@ def test_the_finished_model_says_of_a_file_what_it_said_of_the_same_rows(made, t
     rows = list(read_rows(task / "test"))
     (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({k: r[k] for k in ("text", "tokens")}) for r in rows))
     config = PredictConfig(tokens="tokens" if kind == "tags" else "", shard_rows=5)
-    assert predict(config, out, tmp_path / "in.jsonl", tmp_path / "out") == {"rows": 16}
-    found = list(read_rows(tmp_path / "out"))
+    ask, config = (correct, CorrectConfig(shard_rows=5)) if kind == "spelling" else (predict, config)
+    assert ask(config, out, tmp_path / "in.jsonl", tmp_path / "out") == {"rows": 16}
+    found = [{"predicted": one.get("corrected"), **one} for one in read_rows(tmp_path / "out")]
     assert len(list((tmp_path / "out").glob("*.parquet"))) == 4
     assert [one["text"] for one in found] == [one["text"] for one in rows]
     evidence = json.loads((out / "evidence.json").read_text())
@@ -220,6 +243,20 @@ def test_a_killed_prediction_goes_on_with_the_shards_it_lacks(classifier, tmp_pa
         ("labels", {"ordered": True}, "ordered = true is for a label a row, and this task has labels"),
         ("tags", {"head": HeadConfig(pooling="mean")}, "head.pooling = mean makes one vector of a text"),
         ("tags", {"input": InputConfig(long="tail")}, "input.long = tail is for texts"),
+        (
+            "spelling",
+            {"input": InputConfig(long="windows")},
+            "input.long = windows cuts texts",
+        ),
+        ("spelling", {"loss": LossConfig(agreement=1.0)}, "has losses of its own, those of .finetuned.spelling."),
+        ("spelling", {"head": HeadConfig(crf=True)}, "head.crf = true chains tags, and spelling correction has none"),
+        ("spelling", {"head": HeadConfig(pooling="max")}, "head.pooling = max makes one vector of a text"),
+        (
+            "spelling",
+            {"robustness": RobustnessConfig(hidden=0.2)},
+            "robustness.hidden counts which words",
+        ),
+        ("classes", {"spelling": SpellingConfig(gamma=0.0)}, "is for source and target, and this task is of classes"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_its_reason(checkpoints, tmp_path, kind, settings, told):

@@ -3,10 +3,12 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from corpora.noise import NoiseConfig
 from corpora.parquet import read_rows
 from corpora.schemas import DOCUMENTS, InputError
 from stages.prepare import CorpusConfig, prepare, sources, write_dependencies
@@ -412,3 +414,105 @@ def test_near_duplicates_are_dropped_where_that_is_asked_for_and_shown(shop):
         and "‖ word0 word1" in page
     )
     assert "rejected/near_duplicate" not in shop.prepare(task=task, domain=shop.text(*lines))
+
+
+SPELLING = """
+name = "toy_spelling"
+language = "en"
+[fields]
+text = "source"
+source = "source"
+target = "target"
+[files]
+"""
+
+
+def spelt(shop: Workshop, **splits: list[tuple[str, object]]) -> str:
+    (shop.data / "spelling.toml").write_text(SPELLING + "".join(f'{split} = "{split}.jsonl"\n' for split in splits))
+    for split, rows in splits.items():
+        lines = [json.dumps({"source": source, "target": target}) for source, target in rows]
+        (shop.data / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return "spelling.toml"
+
+
+def pairs(shop: Workshop, split: str) -> list[tuple[str, str]]:
+    return [(row["source"], row["target"]) for row in read_rows(shop.out / "task" / split)]
+
+
+OF_DEV, OF_TEST = [("我门是dev", "我们是dev")], [("我门是test", "我们是test")]
+
+
+def test_pairs_are_aligned_repaired_and_refused_each_with_its_count(shop):
+    train = [
+        ("我门很好。", "我们很好"),
+        ("他，很好", "她,很好"),
+        ("你很", "你很好"),
+        ("很好很好", None),
+        ("是dog", "是dog"),
+    ]
+    counts = shop.prepare(task=spelt(shop, train=train, dev=OF_DEV, test=OF_TEST))
+    assert pairs(shop, "train") == [("我门很好。", "我们很好。"), ("他，很好", "她，很好"), ("是dog", "是dog")]
+    assert (counts["repaired/layout"], counts["repaired/form"]) == (1, 1)
+    assert (counts["rejected/unequal_length"], counts["rejected/no_label"]) == (1, 1)
+    assert "我门很好。 → 我们很好。" in (shop.out / "preview.md").read_text()
+
+
+def test_no_text_whose_correction_is_in_test_is_learned_from(shop):
+    train = [("我们是test", "我们是test"), ("我们事test", "我们是test"), ("其他的", "其它的")]
+    text = shop.text("我们是test", "其他的文章", "还有一篇")
+    counts = shop.prepare(task=spelt(shop, train=train, dev=OF_DEV, test=OF_TEST), domain=text)
+    assert pairs(shop, "train") == [("其他的", "其它的")] and counts["rejected/in_dev_or_test"] == 2
+    assert shop.texts("domain") == {"其他的文章", "还有一篇"} and counts["rejected/contaminated"] == 1
+
+
+def noisy(shop: Workshop, count: int = 60) -> NoiseConfig:
+    """A corpus of as many sentences to misspell."""
+    return NoiseConfig(text=shop.text(*(f"这是我们的文章之{number}。" for number in range(count))), rate=0.3)
+
+
+def test_misspelt_text_is_added_to_train_and_says_where_it_came_from(shop):
+    task = spelt(shop, train=[("其他的", "其它的")], dev=OF_DEV, test=[("这是我门的文章之7", "这是我们的文章之7")])
+    counts = shop.prepare(task=task, noise=noisy(shop))
+    rows = [row for row in read_rows(shop.out / "task/train") if row["origin"] == "toy_text:unlabeled:misspelt"]
+    assert (counts["task/train"], len(rows), counts["rejected/in_dev_or_test"]) == (60, 59, 1)
+    assert {row["target"] for row in rows} == {f"这是我们的文章之{number}。" for number in range(60) if number != 7}
+    assert sum(row["source"] != row["target"] for row in rows) > 30
+
+
+def test_misspelt_text_alone_is_a_task_and_a_set_to_test_on_lacks_nothing_but_train(shop):
+    counts = shop.prepare(noise=noisy(shop, 200))
+    assert sum(counts[f"task/{split}"] for split in ("train", "dev", "test")) == 200 and counts["task/test"] > 20
+    right = [{target for _, target in pairs(shop, split)} for split in ("train", "dev", "test")]
+    assert not right[0] & right[1] and not right[0] & right[2] and not right[1] & right[2]
+    test_only = shop.prepare(task=spelt(shop, test=OF_TEST), noise=noisy(shop, 200))
+    assert pairs(shop, "test") == OF_TEST and test_only["task/train"] + test_only["task/dev"] == 200
+
+
+def test_confusions_under_data_are_read_and_count_as_sources(shop):
+    (shop.data / "shapes.tsv").write_text("文\t攵\n章\t童\n", encoding="utf-8")
+    noise = replace(noisy(shop), shape_file="shapes.tsv", sound=0.0, shape=1.0, any=0.0, rate=1.0, clean=0.0)
+    shop.prepare(noise=noise)
+    assert {source[:8] for source, _ in pairs(shop, "train")} == {"这是我们的攵童之"}
+    assert shop.data / "shapes.tsv" in sources(CorpusConfig(language="en", noise=noise), shop.data)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"noise": NoiseConfig(text=("text.toml",), shape_file="none.tsv")}, "noise.shape_file: no file .*none.tsv"),
+        ({"task_text": ("target",)}, "corpus.task_text is not for spelling correction"),
+    ],
+)
+def test_what_noise_cannot_be_made_of_is_refused(shop, settings, told):
+    noisy(shop)
+    with pytest.raises(InputError, match=told):
+        shop.prepare(task=spelt(shop, train=OF_DEV, dev=OF_DEV, test=OF_TEST), **settings)
+
+
+def test_noise_beside_labels_is_refused_and_so_is_a_card_that_reads_another_text(shop):
+    with pytest.raises(InputError, match="noise makes pairs of source and target, and card toy_task has label"):
+        shop.prepare(task=shop.task(train=TRAIN, dev=DEV, test=TEST), noise=noisy(shop))
+    task = spelt(shop, train=OF_DEV)
+    (shop.data / task).write_text((shop.data / task).read_text().replace('text = "source"', 'text = "target"'))
+    with pytest.raises(InputError, match="field text must be the column of field source"):
+        shop.prepare(task=task)

@@ -4,11 +4,13 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from launcher import in_shards
+from launcher import in_shards, launched
+from spelling_toys import toy_corrector, toy_pairs
 from technique_toys import CONFIG, Technique, apart, toy_batches
 
 from pipeline.finetuning.adversarial import RobustnessConfig, robust
 from pipeline.finetuning.classifier import Learning
+from pipeline.finetuning.corrector import Correcting
 from pipeline.finetuning.losses import categorical_divergence
 from pipeline.finetuning.objective import RDrop
 from pipeline.finetuning.optimisation import OptimisationConfig, Thawing, optimizer_of
@@ -101,6 +103,37 @@ def test_gradient_checkpointing_changes_nothing_that_is_learned(name, batches):
     technique = Technique(TECHNIQUES[name])
     again = technique.learn(batches, replace(CONFIG, gradient_checkpointing=True))
     assert apart(technique.learn(batches), again) < 1e-5
+
+
+def correcting(model, **settings):
+    return robust(
+        Correcting(model, 1.0, 0.5, 2.0, 0.75, attacked="attack" in settings), RobustnessConfig(**settings)
+    ), {}
+
+
+SPELLING = {
+    "spelling": Technique(correcting, toy_corrector),
+    "spelling, mixed layers": Technique(correcting, partial(toy_corrector, layers="mix")),
+    "spelling, fgm, neftune": Technique(partial(correcting, attack="fgm", noise=5.0), toy_corrector),
+}
+
+
+@pytest.mark.parametrize("name", SPELLING)
+def test_spelling_is_learned_the_same_however_its_batches_are_split_and_whenever_it_is_killed(name, tmp_path):
+    """Texts have different numbers of places, and the loss is divided once by all of them."""
+    assert SPELLING[name].holds_when_split(toy_pairs(24)) < 1e-4
+    assert SPELLING[name].holds_when_killed(toy_pairs(24), tmp_path)
+
+
+@pytest.mark.parametrize("launch", [launched, in_shards])
+def test_two_processes_learn_the_spelling_that_one_does_with_the_whole_model_or_a_part_each(tmp_path, launch):
+    technique = Technique(correcting, partial(toy_corrector, layers="mix", dropout=0.0))
+    assert technique.holds_for_two(toy_pairs(24), tmp_path, launch) < 1e-4
+
+
+def test_checkpointing_changes_nothing_that_is_learned_of_spelling():
+    again = SPELLING["spelling"].learn(toy_pairs(24), replace(CONFIG, gradient_checkpointing=True))
+    assert apart(SPELLING["spelling"].learn(toy_pairs(24)), again) < 1e-5
 
 
 @pytest.mark.parametrize("name", [name for name in TECHNIQUES if name != "plain"])

@@ -226,5 +226,5 @@ def test_a_tuned_threshold_has_the_best_f1_of_all_thresholds(rows):
 def test_thresholds_are_one_for_all_labels_or_each_its_own():
     truth = np.array([[1, 0], [1, 1], [0, 0]], bool)
     scores = np.array([[0.3, 0.2], [0.4, 0.9], [0.1, 0.6]], dtype=np.float32)
-    assert Labels(("x", "y")).tuned(truth, scores, one_for_all=False).thresholds == pytest.approx((0.2, 0.75))
-    assert len(set(Labels(("x", "y")).tuned(truth, scores, one_for_all=True).thresholds)) == 1
+    assert Labels(("x", "y")).tuned(truth, scores, ONE, one_for_all=False).thresholds == pytest.approx((0.2, 0.75))
+    assert len(set(Labels(("x", "y")).tuned(truth, scores, ONE, one_for_all=True).thresholds)) == 1

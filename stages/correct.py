@@ -1,0 +1,127 @@
+"""Correct the spelling of any file of texts.
+
+    make correct INPUT=texts.txt        make correct INPUT=raw/*.txt.gz FROM=finetuned-base
+
+reads   finetuned-*/       a model of spelling correction, and task.json, its thresholds
+        INPUT              txt, jsonl, csv, tsv or Parquet, gz or zst of these
+writes  corrected-<name>/  part-*.parquet or part-*.jsonl: a row a text, as it was, corrected, and every change: where
+                           in the text as it was, by what, and how sure both heads are
+        rejected/          what could not be read, where it stood and why
+
+Texts are read whole, long ones in windows that overlap. The file is read and written some thousand rows at a time,
+each shard once: a killed run goes on where it was.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from corpora.answers import AnswersConfig, card_of, in_chunks, readable, summed_up, write_answers
+from corpora.cleaning import Rejected, in_silence
+from corpora.schemas import CORRECTED
+from corpora.sources import files_of
+from pipeline.finetuning.characters import Characters
+from pipeline.finetuning.classifier import open_model, open_task
+from pipeline.finetuning.inputs import Reader
+from pipeline.finetuning.spelling import HALF, Spelling
+from pipeline.finetuning.task import Row
+from pipeline.models import load_tokenizer
+from pipeline.run.errors import InputError
+from pipeline.run.processes import Progress, processes, rank, say, total, wait_for_all, world
+from pipeline.run.stage import run
+
+FROM_MODEL = -1.0
+"""A threshold that is the model's own."""
+
+
+@dataclass(frozen=True)
+class CorrectConfig(AnswersConfig):
+    """The section [corrected]: which column is corrected, and how sure a change must be."""
+
+    text: str = "text"
+    """Column with the text."""
+    wrong: float = FROM_MODEL
+    """Probability from which on a character is taken for wrong; -1 = the model's, tuned on dev or one half. Raise it
+    against over-correction."""
+    likely: float = FROM_MODEL
+    """Probability from which on another character is put in its place; -1 = the model's. macbert4csc as released asks
+    for 0.7."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("wrong", "likely"):
+            if getattr(self, name) != FROM_MODEL and not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1, or be -1 for the model's")
+
+
+def correct(config: CorrectConfig, model: Path, texts: Path, out: Path) -> dict[str, float]:
+    """Correct every row; metrics with how many there were and how many could not be read."""
+    asked = Asked.of(config, model)
+    rejected = Rejected(out / "rejected")
+    reject = rejected.of("corrected", str(texts)) if rank() == 0 else in_silence
+    line, rows = Progress(None, texts.name), 0
+    card = card_of(texts, {"text": config.text})
+    for number, chunk in in_chunks(readable(card, reject), config.shard_rows):
+        if number % world() == rank():
+            write_answers(out / config.name(number), CORRECTED, lambda of=chunk: asked.corrected(of), _rounded)
+            rows += len(chunk)
+        line.reach(line.done + len(chunk))
+    line.close()
+    if rank() == 0:
+        rejected.flush()
+    wait_for_all()
+    counted = total({"rows": rows})
+    metrics, unread = summed_up(texts, counted["rows"], rejected)
+    if unread:
+        say(unread)
+    return counted | metrics
+
+
+def sources(config: CorrectConfig, texts: Path) -> list[Path]:
+    """The files that are read."""
+    return files_of(card_of(texts, {"text": config.text}), "unlabeled", Path())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model, how it reads, and what it takes for an error."""
+
+    task: Spelling
+    characters: Characters
+    model: nn.Module
+
+    @classmethod
+    def of(cls, config: CorrectConfig, folder: Path) -> "Asked":
+        """The model in a folder, with the thresholds of the recipe where it has some."""
+        task, how = open_task(folder)
+        if not isinstance(task, Spelling):
+            raise InputError(f"{folder} answers with {task.kind}: run make predict")
+        usual = task.thresholds or (HALF, HALF)
+        given = (config.wrong, config.likely)
+        cuts = tuple(own if cut == FROM_MODEL else cut for cut, own in zip(given, usual, strict=True))
+        model = open_model(folder, task, how).to(processes().device)
+        reader = Reader(load_tokenizer(folder), how.max_length, how.input)
+        return cls(replace(task, thresholds=cuts), Characters(reader), model)
+
+    def corrected(self, rows: list[Row]) -> list[Row]:
+        """The rows with what is corrected in them; offsets are those of the text as it stands in the file."""
+        texts = [row["text"] for row in rows]
+        batches, _ = self.characters.read(texts)
+        lengths = np.array([len(text) for text in texts])
+        said = self.task.told(self.task.answers(self.model, batches), lengths)
+        return [
+            {"place": row["place"], "text": row["text"], "corrected": one["predicted"], "changes": one["changes"]}
+            for row, one in zip(rows, said, strict=True)
+        ]
+
+
+def _rounded(row: Row) -> Row:
+    """A row as JSON is to hold it."""
+    digits = lambda change: change | {name: round(change[name], 4) for name in ("wrong", "likely")}
+    return row | {"changes": [digits(change) for change in row["changes"]]}
+
+
+if __name__ == "__main__":
+    run(correct, sources=sources)
