@@ -90,7 +90,7 @@ class MaskedLM(Objective):
     def without_decoder(self) -> AbstractContextManager[None]:
         """Within, the model's logits are what its decoder is given, where that can be taken out."""
         decoder = self.model.get_output_embeddings()
-        return _passing_through(decoder) if type(decoder) is nn.Linear else nullcontext()
+        return passing_through(decoder) if type(decoder) is nn.Linear else nullcontext()
 
     def words_lost(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Summed loss of what the model says without its decoder, [M, width]; where it kept it, of logits."""
@@ -110,7 +110,7 @@ def _last_feed_forward(model: PreTrainedModel) -> nn.Module | None:
 
 
 @contextmanager
-def _passing_through(module: nn.Module) -> Iterator[None]:
+def passing_through(module: nn.Module) -> Iterator[None]:
     """Within, the module returns what it is given: its work is done elsewhere."""
     module.forward = lambda x: x
     try:

@@ -14,10 +14,11 @@ from transformers import BertForPreTraining
 
 from pipeline.batches import Batches, MaskedBatches
 from pipeline.models import ModelSize, load_masked_lm, load_order_model, new_bert
-from pipeline.objectives import replaced_tokens, sentence_order
+from pipeline.objectives import permuted_lm, replaced_tokens, sentence_order
 from pipeline.objectives.electra import RtdConfig, new_electra, open_electra
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import Objective
+from pipeline.objectives.permuted_lm import PermutedBatches, PermutedLM, new_xlnet, open_xlnet
 from pipeline.objectives.replaced_tokens import ReplacedTokens
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.objectives.yardstick import fixed_mask_loss
@@ -77,13 +78,23 @@ def _detecting(config: RtdConfig) -> Method:
     )
 
 
+PERMUTED_LM = Method(
+    called="permutation language modelling",
+    open=open_xlnet,
+    new=new_xlnet,
+    objective=PermutedLM,
+    batches=PermutedBatches,
+    measure=permuted_lm.measure,
+)
+
+
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """What a model is pretrained by."""
 
-    objective: Literal["mlm", "mlm+sop", "sop", "rtd"] = field(default="mlm", metadata=ADDED)
+    objective: Literal["mlm", "mlm+sop", "sop", "rtd", "plm"] = field(default="mlm", metadata=ADDED)
     """Masked words (mlm); beside them the order of two segments (with masked.replacement = similar: MacBERT), or that
-    alone (sop); replaced tokens told from those as written (rtd: ELECTRA)."""
+    alone (sop); replaced tokens told from those as written (rtd: ELECTRA); words in any order (plm: XLNet)."""
     rtd: RtdConfig = field(default_factory=RtdConfig, metadata=ADDED)
     """Settings of rtd."""
 
@@ -94,6 +105,11 @@ class ObjectiveConfig:
     @property
     def method(self) -> Method:
         """The objective as the stages use it."""
-        if self.objective == "rtd":
-            return _detecting(self.rtd)
-        return MASKED_LM if self.objective == "mlm" else _ordering(words=self.objective == "mlm+sop")
+        made = {
+            "mlm": lambda: MASKED_LM,
+            "mlm+sop": lambda: _ordering(words=True),
+            "sop": lambda: _ordering(words=False),
+            "rtd": lambda: _detecting(self.rtd),
+            "plm": lambda: PERMUTED_LM,
+        }
+        return made[self.objective]()

@@ -15,6 +15,7 @@ from torch import nn
 
 from pipeline.objectives.electra import RtdConfig
 from pipeline.objectives.objective import Objective
+from pipeline.objectives.permuted_lm import PermutedBatches, PermutedLM, new_xlnet
 from pipeline.objectives.replaced_tokens import ReplacedTokens
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.run.errors import InputError
@@ -44,7 +45,10 @@ LEARNED = {
     ),
     "rtd": Learned(lambda: detecting(RtdConfig(generator_width=0.5)), lambda b: b),
     "rtd, disentangled": Learned(lambda: detecting(RtdConfig(sharing="disentangled", weight=5.0)), lambda b: b),
+    "plm": Learned(lambda: PermutedLM(new_xlnet(replace(SIZE, dropout=0.1), 64, 0, 0)), PermutedBatches),
 }
+NOT_AGAIN = {"mlm+sop, albert": "AlbertForPreTraining", "plm": "XLNetLMHeadModel"}
+"""Whose layers transformers cannot compute again."""
 
 
 class Killed(RuntimeError):
@@ -110,16 +114,17 @@ def test_two_processes_learn_what_one_does(name, masked_batches, tmp_path):
     assert apart(*both) == 0 and apart(learn(name, masked_batches), both[0]) < 1e-4
 
 
-@pytest.mark.parametrize("name", [name for name in LEARNED if "albert" not in name])
+@pytest.mark.parametrize("name", [name for name in LEARNED if name not in NOT_AGAIN])
 def test_gradient_checkpointing_changes_nothing_that_is_learned(name, masked_batches):
     config = replace(CONFIG, steps=3)
     again = learn(name, masked_batches, replace(config, gradient_checkpointing=True))
     assert apart(again, learn(name, masked_batches, config)) < 1e-5
 
 
-def test_gradient_checkpointing_is_refused_where_transformers_has_none(masked_batches):
-    with pytest.raises(InputError, match="layers of AlbertForPreTraining again: set gradient_checkpointing = false"):
-        learn("mlm+sop, albert", masked_batches, replace(CONFIG, gradient_checkpointing=True))
+@pytest.mark.parametrize(("name", "kind"), NOT_AGAIN.items())
+def test_gradient_checkpointing_is_refused_where_transformers_has_none(name, kind, masked_batches):
+    with pytest.raises(InputError, match=f"layers of {kind} again: set gradient_checkpointing = false"):
+        learn(name, masked_batches, replace(CONFIG, gradient_checkpointing=True))
 
 
 @pytest.mark.parametrize("name", LEARNED)
