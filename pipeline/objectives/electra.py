@@ -17,19 +17,22 @@ from typing import Literal
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import embedding
+from torch.nn.functional import cross_entropy, embedding, linear, logsigmoid
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForMaskedLM,
     ElectraConfig,
     ElectraForMaskedLM,
     ElectraForPreTraining,
+    ElectraModel,
     PretrainedConfig,
     PreTrainedModel,
 )
-from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
+from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions, ElectraGeneratorPredictions
 
 from pipeline.draws import bits
 from pipeline.models import ModelSize, load_as, load_config, load_encoder, load_tokenizer, reinitialise
+from pipeline.objectives.cross_entropy import LOGITS_AT_ONCE, linear_cross_entropy
 from pipeline.run.errors import InputError
 from pipeline.run.processes import say
 from pipeline.tokens import check_tokenizer
@@ -68,8 +71,10 @@ class RtdConfig:
     weight: float = 50.0
     """Weight of the mean loss of detection beside that of the generator: a token of two is soon told, one of thousands
     is not (Clark et al. tried 1 to 100)."""
-    detect: Literal["all", "masked"] = "all"
-    """Tokens the discriminator learns from: all, or those alone that were masked (the paper's ELECTRA 15 %)."""
+    learns: Literal["detection", "detection_masked", "replace_mlm", "all_tokens_mlm"] = "detection"
+    """What the discriminator says: of every token whether it was replaced, or of the masked ones alone; which word was
+    written, of the masked ones, or of every token, which it may copy. All but the first are the paper's ablations
+    (ELECTRA 15 %, Replace MLM, All-Tokens MLM); beside words, weight = 1."""
     disallow_correct: bool = False
     """Never draw the token as written: every masked token is then a replaced one."""
 
@@ -84,14 +89,19 @@ class RtdConfig:
             raise ValueError(f"generator_layers = {self.generator_layers} must be 0 or more")
         if self.weight <= 0:
             raise ValueError(f"weight = {self.weight} must be positive: without detection, set objective = mlm")
-        if self.disallow_correct and self.detect == "masked":
+        if self.disallow_correct and self.learns == "detection_masked":
             raise ValueError(
-                "disallow_correct and detect = masked leave nothing to tell: every token is a replaced one"
+                "disallow_correct leaves learns = detection_masked nothing to tell: every token is a replaced one"
             )
         if not self.train_generator and self.sharing in ("embeddings", "tokens"):
             raise ValueError(
                 f"train_generator = false, but sharing = {self.sharing} would train it: set sharing = none"
             )
+
+    @property
+    def names_words(self) -> bool:
+        """Whether the discriminator says words, and not which token was replaced."""
+        return self.learns.endswith("mlm")
 
 
 class Difference(nn.Module):
@@ -106,17 +116,51 @@ class Difference(nn.Module):
         """ids [...] -> [..., width]."""
         return embedding(ids, self.base.weight.detach()) + self.delta(ids)
 
+    @property
+    def whole(self) -> Tensor:
+        """The table that it amounts to."""
+        return self.base.weight.detach() + self.delta.weight
+
+
+class WordHead(nn.Module):
+    """Says which word was written, with the embeddings as decoder; or that it is the one that stands there."""
+
+    def __init__(self, like: PretrainedConfig, copies: bool) -> None:
+        super().__init__()
+        self.transform = ElectraGeneratorPredictions(_electra(like, 1, 1.0))
+        self.bias = nn.Parameter(torch.zeros(like.vocab_size))
+        self.copy = nn.Linear(like.hidden_size, 1) if copies else None
+
+    def named(self, hidden: Tensor, table: Tensor, written: Tensor) -> Tensor:
+        """Summed loss of words int64 [N]; hidden [N, width], table [V, width]."""
+        return linear_cross_entropy(self.transform(hidden), table, self.bias, written)
+
+    def copied_or_named(self, hidden: Tensor, table: Tensor, shown: Tensor, written: Tensor) -> Tensor:
+        """The same where with a probability of its own the word is a copy of the one `shown`, int64 [N]."""
+        step = max(1, LOGITS_AT_ONCE // len(table))
+        parts = [slice(first, first + step) for first in range(0, len(hidden), step)]
+        lost = [checkpoint(self._block, hidden[p], table, shown[p], written[p], use_reentrant=False) for p in parts]
+        return torch.stack(lost).sum() if lost else hidden.sum()
+
+    def _block(self, hidden: Tensor, table: Tensor, shown: Tensor, written: Tensor) -> Tensor:
+        copied = self.copy(hidden)[:, 0].float()
+        logits = linear(self.transform(hidden), table, self.bias).float()
+        named = logsigmoid(-copied) - cross_entropy(logits, written, reduction="none")
+        return -torch.where(shown == written, torch.logaddexp(logsigmoid(copied), named), named).sum()
+
 
 class Discriminator(nn.Module):
-    """An encoder, and a number for each token: that it is not the one that was written."""
+    """An encoder and a head: a number for each token, that it is not the one that was written, or words."""
 
     def __init__(self, encoder: PreTrainedModel, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
 
-    def forward(self, **inputs: object) -> Tensor:
-        """Logits [B, L] of ids and more [B, L]."""
-        return self.head(self.encoder(**inputs).last_hidden_state)
+    @property
+    def table(self) -> Tensor:
+        """[V, width]: the embeddings of tokens."""
+        embeddings = self.encoder.embeddings.word_embeddings
+        return embeddings.whole if isinstance(embeddings, Difference) else embeddings.weight
 
 
 class Electra(nn.Module):
@@ -150,7 +194,7 @@ class Electra(nn.Module):
         """Each in a folder of its own: nothing is shared within a file."""
         encoder, head = self.discriminator.encoder, self.discriminator.head
         state = dict(_whole(encoder.state_dict()))
-        if encoder.config.model_type == "electra":
+        if isinstance(head, ElectraDiscriminatorPredictions) and encoder.config.model_type == "electra":
             state = {f"electra.{name}": x for name, x in state.items()}
             state |= {f"discriminator_predictions.{name}": x for name, x in head.state_dict().items()}
             encoder = ElectraForPreTraining(encoder.config)
@@ -179,7 +223,7 @@ def open_electra(place: str | Path, seed: int, config: RtdConfig) -> Electra:
             f"replaced tokens are drawn by an ELECTRA that shares embeddings, as models of the kinds "
             f"{', '.join(KINDS)} can, and {place} is of the kind {kind}: set objective = mlm, or choose another base"
         )
-    discriminator = _discriminator(place, kind, seed)
+    discriminator = _discriminator(place, kind, seed, config)
     check_tokenizer(load_tokenizer(place), discriminator.encoder.get_input_embeddings().num_embeddings, str(place))
     if (Path(place) / GENERATOR).is_dir():
         generator = load_as(ElectraForMaskedLM, Path(place) / GENERATOR)
@@ -194,19 +238,20 @@ def open_electra(place: str | Path, seed: int, config: RtdConfig) -> Electra:
     return Electra(generator, discriminator, config.sharing)
 
 
-def _discriminator(place: str | Path, kind: str, seed: int) -> Discriminator:
-    if kind == "electra":
+def _discriminator(place: str | Path, kind: str, seed: int, config: RtdConfig) -> Discriminator:
+    """The encoder of a checkpoint and its head, as far as it has this one; else a fresh one, words from its head."""
+    if kind == "electra" and not config.names_words and not (Path(place) / DETECTOR).exists():
         model, info = load_as(ElectraForPreTraining, place, output_loading_info=True)
         encoder, head = model.electra, model.discriminator_predictions
-        fresh = any(key.startswith("discriminator_predictions") for key in info["missing_keys"])
+        found = {} if any(key.startswith("discriminator") for key in info["missing_keys"]) else head.state_dict()
     else:
         encoder = load_encoder(place)
-        head = ElectraDiscriminatorPredictions(encoder.config)
-        fresh = not (Path(place) / DETECTOR).exists()
-        if not fresh:
-            head.load_state_dict(load_file(Path(place) / DETECTOR))
-    if fresh:
+        head = _word_or_number(encoder.config, config)
+        found = load_file(Path(place) / DETECTOR) if (Path(place) / DETECTOR).exists() else {}
+    if found.keys() != head.state_dict().keys():
         reinitialise(head, encoder.config, int(bits(seed, 0)) >> 1)
+        found = _word_head(place) if config.names_words else {}
+    head.load_state_dict(found, strict=False)
     return Discriminator(encoder, head)
 
 
@@ -226,11 +271,11 @@ def new_electra(size: ModelSize, vocab_size: int, pad_id: int, seed: int, config
         pad_token_id=pad_id,
     )
     torch.manual_seed(seed)
-    model = ElectraForPreTraining(shape)
-    discriminator = Discriminator(model.electra, model.discriminator_predictions)
+    discriminator = Discriminator(ElectraModel(shape), _word_or_number(shape, config))
+    reinitialise(discriminator.head, shape, int(bits(seed, 0)) >> 1)
     generator = new_generator(shape, config, seed)
     for name in TABLES:
-        table = getattr(model.electra.embeddings, name).weight
+        table = getattr(discriminator.encoder.embeddings, name).weight
         getattr(generator.electra.embeddings, name).weight.data.copy_(table.data)
     return Electra(generator, discriminator, config.sharing)
 
@@ -265,19 +310,33 @@ def _electra(like: PretrainedConfig, layers: int, width: float) -> ElectraConfig
 @torch.no_grad()
 def _warm(generator: ElectraForMaskedLM, place: str | Path) -> float:
     """Give the generator the weights of a checkpoint wherever name and shape agree; which share of its own that is."""
-    model, info = load_as(AutoModelForMaskedLM, place, output_loading_info=True)
-    found, own = _as_electra(model, set(info["missing_keys"])), dict(generator.named_parameters())
+    found, own = _as_electra(place), dict(generator.named_parameters())
     kept = [name for name, tensor in own.items() if name in found and found[name].shape == tensor.shape]
     for name in kept:
         own[name].copy_(found[name])
     return sum(own[name].numel() for name in kept) / sum(p.numel() for p in own.values())
 
 
-def _as_electra(model: PreTrainedModel, missing: set[str]) -> dict[str, Tensor]:
+def _word_or_number(like: PretrainedConfig, config: RtdConfig) -> nn.Module:
+    """The head of a discriminator for what it learns."""
+    if config.names_words:
+        return WordHead(like, copies=config.learns == "all_tokens_mlm")
+    return ElectraDiscriminatorPredictions(like)
+
+
+def _word_head(place: str | Path) -> dict[str, Tensor]:
+    """What a checkpoint's head for masked words gives a `WordHead`."""
+    found, transform = _as_electra(place), "generator_predictions."
+    state = {f"transform.{n.removeprefix(transform)}": x for n, x in found.items() if n.startswith(transform)}
+    return state | ({"bias": found["generator_lm_head.bias"]} if "generator_lm_head.bias" in found else {})
+
+
+def _as_electra(place: str | Path) -> dict[str, Tensor]:
     """The weights of a masked language model under the names an ELECTRA has for them, but those that are random."""
+    model, info = load_as(AutoModelForMaskedLM, place, output_loading_info=True)
     prefix, found = f"{model.base_model_prefix}.", {}
     for name, tensor in model.state_dict().items():
-        if name in missing:
+        if name in info["missing_keys"]:
             continue
         if name.startswith(prefix):
             found[f"electra.{name.removeprefix(prefix)}"] = tensor

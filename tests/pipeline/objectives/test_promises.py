@@ -45,6 +45,9 @@ LEARNED = {
     ),
     "rtd": Learned(lambda: detecting(RtdConfig(generator_width=0.5)), lambda b: b),
     "rtd, disentangled": Learned(lambda: detecting(RtdConfig(sharing="disentangled", weight=5.0)), lambda b: b),
+    "rtd, all tokens": Learned(
+        lambda: detecting(RtdConfig(generator_width=0.5, learns="all_tokens_mlm", weight=1.0)), lambda b: b
+    ),
     "plm": Learned(lambda: PermutedLM(new_xlnet(replace(SIZE, dropout=0.1), 64, 0, 0)), PermutedBatches),
 }
 NOT_AGAIN = {"mlm+sop, albert": "AlbertForPreTraining", "plm": "XLNetLMHeadModel"}
