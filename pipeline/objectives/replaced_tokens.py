@@ -116,7 +116,7 @@ class ReplacedTokens(Objective):
     def _read(
         self, places: Tensor, targets: Tensor, input_ids: Tensor, token_keys: Tensor, inputs: dict[str, object]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Summed loss of the generator, its draws [M], and the text with them as the discriminator reads it [T, width]."""
+        """Summed loss of the generator, its draws [M], and the text as the discriminator reads it [T, width]."""
         with self.generator.without_decoder():
             hidden = self.generator.logits(places, token_keys, input_ids=input_ids, **inputs)
         drawn = self.drawn(hidden.detach(), targets, token_keys.flatten()[places])

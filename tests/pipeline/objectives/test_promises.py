@@ -19,7 +19,7 @@ from pipeline.objectives.permuted_lm import PermutedBatches, PermutedLM, new_xln
 from pipeline.objectives.replaced_tokens import ReplacedTokens
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, rank
+from pipeline.run.processes import processes, rank, world
 from pipeline.trainer import TrainerConfig, train
 
 CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)
@@ -115,6 +115,26 @@ def test_two_processes_learn_what_one_does(name, masked_batches, tmp_path):
     assert [one.code for one in left] == [0, 0], left
     both = [load_file(tmp_path / f"weights-{r}") for r in (0, 1)]
     assert apart(*both) == 0 and apart(learn(name, masked_batches), both[0]) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["mlm+sop", "rtd, disentangled", "plm"])
+def test_in_shards_the_same_is_learned(name, masked_batches, tmp_path, monkeypatch):
+    """Without dropout."""
+
+    def work() -> None:
+        objective = LEARNED[name].make()
+        for module in objective.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        train(objective, LEARNED[name].reads(masked_batches), replace(CONFIG, steps=4), "toy")
+        save_file(weights(objective), tmp_path / f"weights-{world()}")
+
+    alone = launched(work, tmp_path, 1)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    left = launched(work, tmp_path)
+    assert [one.code for one in [*alone, *left]] == [0, 0, 0], left
+    assert apart(*(load_file(tmp_path / f"weights-{count}") for count in (1, 2))) < 1e-4
 
 
 @pytest.mark.parametrize("name", [name for name in LEARNED if name not in NOT_AGAIN])
