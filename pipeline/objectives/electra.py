@@ -170,6 +170,12 @@ class Electra(nn.Module):
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
         mine, its = discriminator.encoder.embeddings, generator.electra.embeddings
+        sizes = [{name: tuple(getattr(each, name).weight.shape) for name in TABLES} for each in (its, mine)]
+        if sharing != "none" and sizes[0] != sizes[1]:
+            raise InputError(
+                f"rtd.sharing = {sharing}, but the generator's embeddings are {sizes[0]} and the discriminator's "
+                f"{sizes[1]}: set rtd.sharing = none"
+            )
         for name in () if sharing == "none" else TABLES[:1] if sharing == "tokens" else TABLES:
             if sharing == "disentangled":
                 setattr(mine, name, Difference(getattr(its, name), getattr(mine, name)))

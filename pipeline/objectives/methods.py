@@ -43,6 +43,8 @@ class Method:
     """What is said of it on dev sequences under fixed masks, `loss` first; every process calls."""
     added: int = 0
     """Ids that its batches put into a sequence."""
+    reads: Literal["corrupted", "chosen", "text"] = "corrupted"
+    """What of masking it makes use of: all, which words were chosen, or nothing."""
 
 
 MASKED_LM = Method(
@@ -64,6 +66,7 @@ def _ordering(words: bool) -> Method:
         batches=partial(OrderBatches, words=words),
         measure=sentence_order.measure,
         added=sentence_order.ADDED,
+        reads="corrupted" if words else "text",
     )
 
 
@@ -85,6 +88,7 @@ PERMUTED_LM = Method(
     objective=PermutedLM,
     batches=PermutedBatches,
     measure=permuted_lm.measure,
+    reads="chosen",
 )
 
 

@@ -136,6 +136,12 @@ def test_what_is_left_for_fine_tuning_is_the_content_stream(tokenizer, permuted,
     torch.testing.assert_close(padded, alone)  # a text is summed up by its first token, not by padding
 
 
+def test_masking_that_puts_words_in_the_place_of_others_is_refused(sequences, tokenizer, tmp_path):
+    similar, method = MaskingConfig("whole_word", replacement="similar"), ObjectiveConfig("plm").method
+    with pytest.raises(InputError, match=r"puts nothing in the place of a word: set masked.replacement = mask"):
+        learn(toy(), tokenizer, sequences, None, similar, TrainerConfig(steps=1), tmp_path, "toy", method)
+
+
 def regular(sequences) -> object:
     """Each token is followed by the next one of the vocabulary."""
     rows = [np.r_[2, 6 + (i + np.arange(n - 2)) % 36, 3] for i, n in enumerate(np.diff(sequences.offsets))]
@@ -149,3 +155,4 @@ def test_words_are_learned_in_any_order(sequences, tokenizer, tmp_path):
     model = method.new(SIZE, 64, 0, 0)
     found = learn(model, tokenizer, text, text, MaskingConfig("random", 0.2), trainer, tmp_path, "toy", method)
     assert found["dev_loss"] < 0.6 * np.log(36) < found["dev_loss_before"]
+    assert found["realised_chosen"] == pytest.approx(0.2, abs=0.05) and "realised_replaced" not in found

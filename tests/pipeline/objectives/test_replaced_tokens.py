@@ -270,6 +270,15 @@ def test_an_electra_keeps_its_head(tokenizer, tmp_path):
     assert model.generator.config.embedding_size == 8 and model.generator.config.hidden_size == 8
 
 
+def test_a_generator_of_other_embeddings_is_refused_where_they_are_shared(tokenizer, tmp_path):
+    save(toy(), tokenizer, tmp_path, "card")
+    new_electra(ModelSize(8, 1, 2, 32), 64, 0, 0, RtdConfig()).generator.save_pretrained(tmp_path / "generator")
+    with pytest.raises(InputError, match=r"embeddings are .*\(64, 8\).* set rtd.sharing = none"):
+        open_electra(tmp_path, 0, HALF)
+    apart = replace(HALF, sharing="none")
+    assert open_electra(tmp_path, 0, apart).generator.config.embedding_size == 8
+
+
 def test_what_cannot_be_is_refused(checkpoints):
     with pytest.raises(InputError, match="roberta is of the kind roberta: set objective = mlm"):
         open_electra(checkpoints["roberta"], 0, HALF)

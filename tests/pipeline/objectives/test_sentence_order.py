@@ -212,6 +212,7 @@ def test_the_order_of_text_that_has_one_is_learned(sequences, tokenizer, tmp_pat
     )
     assert found["dev_order_accuracy"] > 85
     assert found["dev_loss"] < found["dev_loss_before"] or name == "sop"
+    assert ("realised_chosen" in found) == (name == "mlm+sop")
 
 
 def test_a_sequence_without_room_for_a_separator_is_refused(sequences, tokenizer, tmp_path):
