@@ -17,8 +17,6 @@ from typing import Literal
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, embedding, linear, logsigmoid
-from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForMaskedLM,
     ElectraConfig,
@@ -26,13 +24,12 @@ from transformers import (
     ElectraForPreTraining,
     ElectraModel,
     PretrainedConfig,
-    PreTrainedModel,
 )
-from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions, ElectraGeneratorPredictions
+from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
 
 from pipeline.draws import bits
 from pipeline.models import ModelSize, load_as, load_config, load_encoder, load_tokenizer, reinitialise
-from pipeline.objectives.cross_entropy import LOGITS_AT_ONCE, linear_cross_entropy
+from pipeline.objectives.discriminator import Difference, Discriminator, WordHead
 from pipeline.run.errors import InputError
 from pipeline.run.processes import say
 from pipeline.tokens import check_tokenizer
@@ -77,7 +74,6 @@ class RtdConfig:
     (ELECTRA 15 %, Replace MLM, All-Tokens MLM); beside words, weight = 1."""
     disallow_correct: bool = False
     """Never draw the token as written: every masked token is then a replaced one."""
-
     train_generator: bool = True
     """Off: the generator stays as the checkpoint has it. After masked language modelling, with generator_width = 1,
     that is the paper's two-stage training."""
@@ -102,65 +98,6 @@ class RtdConfig:
     def names_words(self) -> bool:
         """Whether the discriminator says words, and not which token was replaced."""
         return self.learns.endswith("mlm")
-
-
-class Difference(nn.Module):
-    """Embeddings of the discriminator: those of the generator, whose gradient is stopped, and a table beside them."""
-
-    def __init__(self, base: nn.Embedding, own: nn.Embedding) -> None:
-        super().__init__()
-        self.base, self.delta = base, own
-        own.weight.data -= base.weight.data
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """ids [...] -> [..., width]."""
-        return embedding(ids, self.base.weight.detach()) + self.delta(ids)
-
-    @property
-    def whole(self) -> Tensor:
-        """The table that it amounts to."""
-        return self.base.weight.detach() + self.delta.weight
-
-
-class WordHead(nn.Module):
-    """Says which word was written, with the embeddings as decoder; or that it is the one that stands there."""
-
-    def __init__(self, like: PretrainedConfig, copies: bool) -> None:
-        super().__init__()
-        self.transform = ElectraGeneratorPredictions(_electra(like, 1, 1.0))
-        self.bias = nn.Parameter(torch.zeros(like.vocab_size))
-        self.copy = nn.Linear(like.hidden_size, 1) if copies else None
-
-    def named(self, hidden: Tensor, table: Tensor, written: Tensor) -> Tensor:
-        """Summed loss of words int64 [N]; hidden [N, width], table [V, width]."""
-        return linear_cross_entropy(self.transform(hidden), table, self.bias, written)
-
-    def copied_or_named(self, hidden: Tensor, table: Tensor, shown: Tensor, written: Tensor) -> Tensor:
-        """The same where with a probability of its own the word is a copy of the one `shown`, int64 [N]."""
-        step = max(1, LOGITS_AT_ONCE // len(table))
-        parts = [slice(first, first + step) for first in range(0, len(hidden), step)]
-        lost = [checkpoint(self._block, hidden[p], table, shown[p], written[p], use_reentrant=False) for p in parts]
-        return torch.stack(lost).sum() if lost else hidden.sum()
-
-    def _block(self, hidden: Tensor, table: Tensor, shown: Tensor, written: Tensor) -> Tensor:
-        copied = self.copy(hidden)[:, 0].float()
-        logits = linear(self.transform(hidden), table, self.bias).float()
-        named = logsigmoid(-copied) - cross_entropy(logits, written, reduction="none")
-        return -torch.where(shown == written, torch.logaddexp(logsigmoid(copied), named), named).sum()
-
-
-class Discriminator(nn.Module):
-    """An encoder and a head: a number for each token, that it is not the one that was written, or words."""
-
-    def __init__(self, encoder: PreTrainedModel, head: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-
-    @property
-    def table(self) -> Tensor:
-        """[V, width]: the embeddings of tokens."""
-        embeddings = self.encoder.embeddings.word_embeddings
-        return embeddings.whole if isinstance(embeddings, Difference) else embeddings.weight
 
 
 class Electra(nn.Module):
@@ -326,7 +263,7 @@ def _warm(generator: ElectraForMaskedLM, place: str | Path) -> float:
 def _word_or_number(like: PretrainedConfig, config: RtdConfig) -> nn.Module:
     """The head of a discriminator for what it learns."""
     if config.names_words:
-        return WordHead(like, copies=config.learns == "all_tokens_mlm")
+        return WordHead(_electra(like, 1, 1.0), copies=config.learns == "all_tokens_mlm")
     return ElectraDiscriminatorPredictions(like)
 
 
