@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.draws import visits
 from pipeline.masking.config import MaskingConfig
-from pipeline.masking.replacement import Vocabulary
+from pipeline.masking.replacement import FATES, Vocabulary
 from pipeline.masking.substitutes import Substitutes
 from pipeline.objectives.methods import MASKED_LM, Method
 from pipeline.objectives.objective import Objective
@@ -38,6 +38,11 @@ def learn(
 ) -> dict[str, float]:
     """Train a model of `method` on sequences masked anew at every visit; metrics, those on dev before and after."""
     _check_room(model, sequences, method)
+    if method.reads == "chosen" and masking.replacement != "mask":
+        raise InputError(
+            f"masked.replacement = {masking.replacement}, and {method.called} puts nothing in the place of a word: "
+            "set masked.replacement = mask"
+        )
     vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer), substitutes)
     objective = method.objective(model.to(processes().device))
     masked = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
@@ -55,7 +60,7 @@ def learn(
         **{f"dev_{name}": value for name, value in trained.evaluation.items() if name != "loss"},
         "sequences": len(sequences),
         "skipped_steps": trained.skipped,
-        **realised(masked, trainer.seed),
+        **realised(masked, trainer.seed, method),
     }
 
 
@@ -79,7 +84,14 @@ def _before(objective: Objective, measure: Evaluate | None) -> dict[str, float]:
     return result
 
 
-def realised(batches: MaskedBatches, seed: int) -> dict[str, float]:
-    """What masking does in fact, measured over the first sequences that are read; see `Visit.shares`."""
+def realised(batches: MaskedBatches, seed: int, method: Method = MASKED_LM) -> dict[str, float]:
+    """What masking does in fact, measured over the first sequences that are read; see `Visit.shares`.
+
+    Of a method that reads the text as written, which words were chosen, if it asks for them.
+    """
+    if method.reads == "text":
+        return {}
     visit = batches.visit(*visits(seed, 0, MEASURED_SEQUENCES, len(batches)))
-    return {f"realised_{name}": share for name, share in visit.shares(batches.masking).items()}
+    shares = visit.shares(batches.masking)
+    read = shares if method.reads == "corrupted" else [name for name in shares if name not in FATES]
+    return {f"realised_{name}": shares[name] for name in read}

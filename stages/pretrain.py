@@ -10,7 +10,8 @@ reads   base/ or dapt/                the checkpoint to continue
         masked/domain/, masked/task/  sequences with word by word importance; corruption is drawn anew at every visit
 writes  dapt/ tapt/ dapt-tapt/        model and tokenizer; logs/metrics.jsonl and TensorBoard
 
-A killed run continues from its last checkpoint with the same command, and ends with the same weights.
+What is learned is `objective` (docs/objectives.md). A killed run continues from its last checkpoint with the same
+command, and ends with the same weights.
 """
 
 import json

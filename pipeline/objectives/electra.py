@@ -17,19 +17,19 @@ from typing import Literal
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 from transformers import (
     AutoModelForMaskedLM,
     ElectraConfig,
     ElectraForMaskedLM,
     ElectraForPreTraining,
+    ElectraModel,
     PretrainedConfig,
-    PreTrainedModel,
 )
 from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
 
 from pipeline.draws import bits
 from pipeline.models import ModelSize, load_as, load_config, load_encoder, load_tokenizer, reinitialise
+from pipeline.objectives.discriminator import Difference, Discriminator, WordHead
 from pipeline.run.errors import InputError
 from pipeline.run.processes import say
 from pipeline.tokens import check_tokenizer
@@ -68,11 +68,12 @@ class RtdConfig:
     weight: float = 50.0
     """Weight of the mean loss of detection beside that of the generator: a token of two is soon told, one of thousands
     is not (Clark et al. tried 1 to 100)."""
-    detect: Literal["all", "masked"] = "all"
-    """Tokens the discriminator learns from: all, or those alone that were masked (the paper's ELECTRA 15 %)."""
+    learns: Literal["detection", "detection_masked", "replace_mlm", "all_tokens_mlm"] = "detection"
+    """What the discriminator says: of every token whether it was replaced, or of the masked ones alone; which word was
+    written, of the masked ones, or of every token, which it may copy. All but the first are the paper's ablations
+    (ELECTRA 15 %, Replace MLM, All-Tokens MLM); beside words, weight = 1."""
     disallow_correct: bool = False
     """Never draw the token as written: every masked token is then a replaced one."""
-
     train_generator: bool = True
     """Off: the generator stays as the checkpoint has it. After masked language modelling, with generator_width = 1,
     that is the paper's two-stage training."""
@@ -84,39 +85,19 @@ class RtdConfig:
             raise ValueError(f"generator_layers = {self.generator_layers} must be 0 or more")
         if self.weight <= 0:
             raise ValueError(f"weight = {self.weight} must be positive: without detection, set objective = mlm")
-        if self.disallow_correct and self.detect == "masked":
+        if self.disallow_correct and self.learns == "detection_masked":
             raise ValueError(
-                "disallow_correct and detect = masked leave nothing to tell: every token is a replaced one"
+                "disallow_correct leaves learns = detection_masked nothing to tell: every token is a replaced one"
             )
         if not self.train_generator and self.sharing in ("embeddings", "tokens"):
             raise ValueError(
                 f"train_generator = false, but sharing = {self.sharing} would train it: set sharing = none"
             )
 
-
-class Difference(nn.Module):
-    """Embeddings of the discriminator: those of the generator, whose gradient is stopped, and a table beside them."""
-
-    def __init__(self, base: nn.Embedding, own: nn.Embedding) -> None:
-        super().__init__()
-        self.base, self.delta = base, own
-        own.weight.data -= base.weight.data
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """ids [...] -> [..., width]."""
-        return embedding(ids, self.base.weight.detach()) + self.delta(ids)
-
-
-class Discriminator(nn.Module):
-    """An encoder, and a number for each token: that it is not the one that was written."""
-
-    def __init__(self, encoder: PreTrainedModel, head: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-
-    def forward(self, **inputs: object) -> Tensor:
-        """Logits [B, L] of ids and more [B, L]."""
-        return self.head(self.encoder(**inputs).last_hidden_state)
+    @property
+    def names_words(self) -> bool:
+        """Whether the discriminator says words, and not which token was replaced."""
+        return self.learns.endswith("mlm")
 
 
 class Electra(nn.Module):
@@ -126,6 +107,12 @@ class Electra(nn.Module):
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
         mine, its = discriminator.encoder.embeddings, generator.electra.embeddings
+        sizes = [{name: tuple(getattr(each, name).weight.shape) for name in TABLES} for each in (its, mine)]
+        if sharing != "none" and sizes[0] != sizes[1]:
+            raise InputError(
+                f"rtd.sharing = {sharing}, but the generator's embeddings are {sizes[0]} and the discriminator's "
+                f"{sizes[1]}: set rtd.sharing = none"
+            )
         for name in () if sharing == "none" else TABLES[:1] if sharing == "tokens" else TABLES:
             if sharing == "disentangled":
                 setattr(mine, name, Difference(getattr(its, name), getattr(mine, name)))
@@ -150,7 +137,7 @@ class Electra(nn.Module):
         """Each in a folder of its own: nothing is shared within a file."""
         encoder, head = self.discriminator.encoder, self.discriminator.head
         state = dict(_whole(encoder.state_dict()))
-        if encoder.config.model_type == "electra":
+        if isinstance(head, ElectraDiscriminatorPredictions) and encoder.config.model_type == "electra":
             state = {f"electra.{name}": x for name, x in state.items()}
             state |= {f"discriminator_predictions.{name}": x for name, x in head.state_dict().items()}
             encoder = ElectraForPreTraining(encoder.config)
@@ -179,7 +166,7 @@ def open_electra(place: str | Path, seed: int, config: RtdConfig) -> Electra:
             f"replaced tokens are drawn by an ELECTRA that shares embeddings, as models of the kinds "
             f"{', '.join(KINDS)} can, and {place} is of the kind {kind}: set objective = mlm, or choose another base"
         )
-    discriminator = _discriminator(place, kind, seed)
+    discriminator = _discriminator(place, kind, seed, config)
     check_tokenizer(load_tokenizer(place), discriminator.encoder.get_input_embeddings().num_embeddings, str(place))
     if (Path(place) / GENERATOR).is_dir():
         generator = load_as(ElectraForMaskedLM, Path(place) / GENERATOR)
@@ -194,19 +181,20 @@ def open_electra(place: str | Path, seed: int, config: RtdConfig) -> Electra:
     return Electra(generator, discriminator, config.sharing)
 
 
-def _discriminator(place: str | Path, kind: str, seed: int) -> Discriminator:
-    if kind == "electra":
+def _discriminator(place: str | Path, kind: str, seed: int, config: RtdConfig) -> Discriminator:
+    """The encoder of a checkpoint and its head, as far as it has this one; else a fresh one, words from its head."""
+    if kind == "electra" and not config.names_words and not (Path(place) / DETECTOR).exists():
         model, info = load_as(ElectraForPreTraining, place, output_loading_info=True)
         encoder, head = model.electra, model.discriminator_predictions
-        fresh = any(key.startswith("discriminator_predictions") for key in info["missing_keys"])
+        found = {} if any(key.startswith("discriminator") for key in info["missing_keys"]) else head.state_dict()
     else:
         encoder = load_encoder(place)
-        head = ElectraDiscriminatorPredictions(encoder.config)
-        fresh = not (Path(place) / DETECTOR).exists()
-        if not fresh:
-            head.load_state_dict(load_file(Path(place) / DETECTOR))
-    if fresh:
+        head = _word_or_number(encoder.config, config)
+        found = load_file(Path(place) / DETECTOR) if (Path(place) / DETECTOR).exists() else {}
+    if found.keys() != head.state_dict().keys():
         reinitialise(head, encoder.config, int(bits(seed, 0)) >> 1)
+        found = _word_head(place) if config.names_words else {}
+    head.load_state_dict(found, strict=False)
     return Discriminator(encoder, head)
 
 
@@ -226,11 +214,11 @@ def new_electra(size: ModelSize, vocab_size: int, pad_id: int, seed: int, config
         pad_token_id=pad_id,
     )
     torch.manual_seed(seed)
-    model = ElectraForPreTraining(shape)
-    discriminator = Discriminator(model.electra, model.discriminator_predictions)
+    discriminator = Discriminator(ElectraModel(shape), _word_or_number(shape, config))
+    reinitialise(discriminator.head, shape, int(bits(seed, 0)) >> 1)
     generator = new_generator(shape, config, seed)
     for name in TABLES:
-        table = getattr(model.electra.embeddings, name).weight
+        table = getattr(discriminator.encoder.embeddings, name).weight
         getattr(generator.electra.embeddings, name).weight.data.copy_(table.data)
     return Electra(generator, discriminator, config.sharing)
 
@@ -265,19 +253,33 @@ def _electra(like: PretrainedConfig, layers: int, width: float) -> ElectraConfig
 @torch.no_grad()
 def _warm(generator: ElectraForMaskedLM, place: str | Path) -> float:
     """Give the generator the weights of a checkpoint wherever name and shape agree; which share of its own that is."""
-    model, info = load_as(AutoModelForMaskedLM, place, output_loading_info=True)
-    found, own = _as_electra(model, set(info["missing_keys"])), dict(generator.named_parameters())
+    found, own = _as_electra(place), dict(generator.named_parameters())
     kept = [name for name, tensor in own.items() if name in found and found[name].shape == tensor.shape]
     for name in kept:
         own[name].copy_(found[name])
     return sum(own[name].numel() for name in kept) / sum(p.numel() for p in own.values())
 
 
-def _as_electra(model: PreTrainedModel, missing: set[str]) -> dict[str, Tensor]:
+def _word_or_number(like: PretrainedConfig, config: RtdConfig) -> nn.Module:
+    """The head of a discriminator for what it learns."""
+    if config.names_words:
+        return WordHead(_electra(like, 1, 1.0), copies=config.learns == "all_tokens_mlm")
+    return ElectraDiscriminatorPredictions(like)
+
+
+def _word_head(place: str | Path) -> dict[str, Tensor]:
+    """What a checkpoint's head for masked words gives a `WordHead`."""
+    found, transform = _as_electra(place), "generator_predictions."
+    state = {f"transform.{n.removeprefix(transform)}": x for n, x in found.items() if n.startswith(transform)}
+    return state | ({"bias": found["generator_lm_head.bias"]} if "generator_lm_head.bias" in found else {})
+
+
+def _as_electra(place: str | Path) -> dict[str, Tensor]:
     """The weights of a masked language model under the names an ELECTRA has for them, but those that are random."""
+    model, info = load_as(AutoModelForMaskedLM, place, output_loading_info=True)
     prefix, found = f"{model.base_model_prefix}.", {}
     for name, tensor in model.state_dict().items():
-        if name in missing:
+        if name in info["missing_keys"]:
             continue
         if name.startswith(prefix):
             found[f"electra.{name.removeprefix(prefix)}"] = tensor

@@ -14,11 +14,12 @@ from transformers import BertForPreTraining
 
 from pipeline.batches import Batches, MaskedBatches
 from pipeline.models import ModelSize, load_masked_lm, load_order_model, new_bert
-from pipeline.objectives import replaced_tokens, sentence_order
+from pipeline.objectives import permuted_lm, replaced_tokens, sentence_order
 from pipeline.objectives.causal_lm import Detour, DetourBatches, DetourConfig
 from pipeline.objectives.electra import RtdConfig, new_electra, open_electra
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import Objective
+from pipeline.objectives.permuted_lm import PermutedBatches, PermutedLM, new_xlnet, open_xlnet
 from pipeline.objectives.replaced_tokens import ReplacedTokens
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.objectives.yardstick import fixed_mask_loss
@@ -43,6 +44,8 @@ class Method:
     """What is said of it on dev sequences under fixed masks, `loss` first; every process calls."""
     added: int = 0
     """Ids that its batches put into a sequence."""
+    reads: Literal["corrupted", "chosen", "text"] = "corrupted"
+    """What of masking it makes use of: all, which words were chosen, or nothing."""
 
 
 MASKED_LM = Method(
@@ -64,6 +67,7 @@ def _ordering(words: bool) -> Method:
         batches=partial(OrderBatches, words=words),
         measure=sentence_order.measure,
         added=sentence_order.ADDED,
+        reads="corrupted" if words else "text",
     )
 
 
@@ -87,14 +91,25 @@ def _detouring(config: DetourConfig) -> Method:
     )
 
 
+PERMUTED_LM = Method(
+    called="permutation language modelling",
+    open=open_xlnet,
+    new=new_xlnet,
+    objective=PermutedLM,
+    batches=PermutedBatches,
+    measure=permuted_lm.measure,
+    reads="chosen",
+)
+
+
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """What a model is pretrained by."""
 
-    objective: Literal["mlm", "mlm+sop", "sop", "rtd", "clm-mlm"] = field(default="mlm", metadata=ADDED)
+    objective: Literal["mlm", "mlm+sop", "sop", "rtd", "plm", "clm-mlm"] = field(default="mlm", metadata=ADDED)
     """Masked words (mlm); beside them the order of two segments (with masked.replacement = similar: MacBERT), or that
-    alone (sop); replaced tokens told from those as written (rtd: ELECTRA); next tokens under a causal mask, then
-    masked words (clm-mlm: a causal detour)."""
+    alone (sop); replaced tokens told from those as written (rtd: ELECTRA); words in any order (plm: XLNet); next
+    tokens under a causal mask, then masked words (clm-mlm: a causal detour)."""
     rtd: RtdConfig = field(default_factory=RtdConfig, metadata=ADDED)
     """Settings of rtd."""
     detour: DetourConfig = field(default_factory=DetourConfig, metadata=ADDED)
@@ -109,8 +124,12 @@ class ObjectiveConfig:
     @property
     def method(self) -> Method:
         """The objective as the stages use it."""
-        if self.objective == "rtd":
-            return _detecting(self.rtd)
-        if self.objective == "clm-mlm":
-            return _detouring(self.detour)
-        return MASKED_LM if self.objective == "mlm" else _ordering(words=self.objective == "mlm+sop")
+        made = {
+            "mlm": lambda: MASKED_LM,
+            "mlm+sop": lambda: _ordering(words=True),
+            "sop": lambda: _ordering(words=False),
+            "rtd": lambda: _detecting(self.rtd),
+            "plm": lambda: PERMUTED_LM,
+            "clm-mlm": lambda: _detouring(self.detour),
+        }
+        return made[self.objective]()

@@ -41,7 +41,8 @@ class ReplacedTokens(Objective):
     def __init__(self, model: Electra, config: RtdConfig) -> None:
         nn.Module.__init__(self)
         self.model, self.config = model, config
-        self.losses = {"generator": 1.0, "detection": config.weight} if config.train_generator else {"detection": 1.0}
+        said = "words" if config.names_words else "detection"
+        self.losses = {"generator": 1.0, said: config.weight} if config.train_generator else {said: 1.0}
         model.generator.requires_grad_(config.train_generator)
         self.generator = MaskedLM(model.generator)
         self.generator.unpadded &= can_unpad(model.discriminator.encoder)
@@ -49,10 +50,14 @@ class ReplacedTokens(Objective):
         order_embeddings(model.discriminator)
 
     def targets(self, batch: dict[str, Tensor]) -> list[int]:
-        """Masked tokens, and tokens to tell: all but padding, or the masked ones."""
+        """Masked tokens, and tokens to say something of: all but padding, or the masked ones."""
         masked = targets_in(batch["labels"])
-        told = masked if self.config.detect == "masked" else int(batch["attention_mask"].sum())
+        told = masked if self._of_masked else int(batch["attention_mask"].sum())
         return [masked, told] if self.config.train_generator else [told]
+
+    @property
+    def _of_masked(self) -> bool:
+        return self.config.learns in ("detection_masked", "replace_mlm")
 
     def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
         """As for masked words; padded, with the places of all tokens as `inside`."""
@@ -61,9 +66,12 @@ class ReplacedTokens(Objective):
         return arranged if mask is None else {**arranged, "inside": mask.flatten().nonzero()[:, 0]}
 
     def forward(self, **arranged: object) -> Tensor:
-        """[2] or [1]: summed losses of the generator, where it learns, and of detection."""
-        lost, said, replaced = self.told(**arranged)
-        wrong = bce(said, replaced, reduction="sum")
+        """[2] or [1]: summed losses of the generator, where it learns, and of the discriminator."""
+        if self.config.names_words:
+            lost, wrong = self.named(**arranged)
+        else:
+            lost, said, replaced = self.told(**arranged)
+            wrong = bce(said, replaced, reduction="sum")
         return torch.stack([lost, wrong] if self.config.train_generator else [wrong])
 
     def told(
@@ -80,20 +88,43 @@ class ReplacedTokens(Objective):
         places, targets int64 [M]: where masked tokens are, and their ids; input_ids, token_keys [B, L] or [1, T];
         inside int64 [T] where rows are padded.
         """
-        with self.generator.without_decoder():
-            hidden = self.generator.logits(places, token_keys, input_ids=input_ids, **inputs)
-        lost = self.generator.words_lost(hidden, targets)
-        drawn = self.drawn(hidden.detach(), targets, token_keys.flatten()[places])
-        ids = input_ids.flatten().index_copy(0, places, drawn).view_as(input_ids)
-        said = self._said(ids, token_keys, inputs).flatten()
+        lost, drawn, hidden = self._read(places, targets, input_ids, token_keys, inputs)
+        said = self.model.discriminator.head(hidden).float()
         replaced = torch.zeros_like(said).index_copy_(0, places, (drawn != targets).to(said.dtype))
-        asked = places if self.config.detect == "masked" else inside
+        asked = places if self._of_masked else inside
         return (lost, said, replaced) if asked is None else (lost, said[asked], replaced[asked])
 
-    def _said(self, ids: Tensor, token_keys: Tensor, inputs: dict[str, object]) -> Tensor:
+    def named(
+        self,
+        places: Tensor,
+        targets: Tensor,
+        input_ids: Tensor,
+        token_keys: Tensor,
+        inside: Tensor | None = None,
+        **inputs: object,
+    ) -> tuple[Tensor, Tensor]:
+        """The generator's summed loss, and that of the discriminator where it says which words were written."""
+        lost, drawn, hidden = self._read(places, targets, input_ids, token_keys, inputs)
+        discriminator = self.model.discriminator
+        head, table = discriminator.head, discriminator.table
+        if self._of_masked:
+            return lost, head.named(hidden[places], table, targets)
+        shown, written = (input_ids.flatten().index_copy(0, places, ids) for ids in (drawn, targets))
+        columns = (hidden, shown, written) if inside is None else (hidden[inside], shown[inside], written[inside])
+        return lost, head.copied_or_named(columns[0], table, *columns[1:])
+
+    def _read(
+        self, places: Tensor, targets: Tensor, input_ids: Tensor, token_keys: Tensor, inputs: dict[str, object]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Summed loss of the generator, its draws [M], and the text as the discriminator reads it [T, width]."""
+        with self.generator.without_decoder():
+            hidden = self.generator.logits(places, token_keys, input_ids=input_ids, **inputs)
+        drawn = self.drawn(hidden.detach(), targets, token_keys.flatten()[places])
+        ids = input_ids.flatten().index_copy(0, places, drawn).view_as(input_ids)
         self.token_keys.begin(token_keys ^ DETECTION)
         with self._computing_again():
-            return self.model.discriminator(input_ids=ids, **inputs).float()
+            read = self.model.discriminator.encoder(input_ids=ids, **inputs).last_hidden_state
+        return self.generator.words_lost(hidden, targets), drawn, read.flatten(0, 1)
 
     @torch.no_grad()
     def drawn(self, hidden: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
@@ -110,6 +141,10 @@ class ReplacedTokens(Objective):
                 logits.scatter_(1, targets[block, None], -torch.inf)
             found[block] = (logits + _noise(rows[block], size)).argmax(1)
         return found
+
+    def weighted(self, generator: float, discriminator: float) -> float:
+        """What is minimised, of the mean losses of both."""
+        return self.losses.get("generator", 0.0) * generator + list(self.losses.values())[-1] * discriminator
 
     def checkpoint_activations(self) -> None:
         """Compute activations again in backward instead of keeping them, in both models."""
@@ -137,7 +172,7 @@ def measure(objective: ReplacedTokens, fixed: MaskedBatches) -> dict[str, float]
     """The weighted loss and its parts, and how well either model does, in percent; the draws are always the same.
 
     `generator_accuracy` of draws, `fake_rate` of the tokens told, `precision` and `recall` of replaced ones at a
-    probability of one half, `auc` whatever the threshold.
+    probability of one half, `auc` whatever the threshold. Where the discriminator says words, the losses alone.
     """
 
     def count(batch: dict[str, Tensor]) -> np.ndarray:
@@ -148,12 +183,14 @@ def measure(objective: ReplacedTokens, fixed: MaskedBatches) -> dict[str, float]
         sums = [float(lost), float(bce(said, replaced, reduction="sum")), masked, len(said)]
         return np.concatenate([sums, shades.flatten().cpu().numpy()])
 
+    if objective.config.names_words:
+        return _words_measured(objective, fixed)
     lost, wrong, masked, told, *shades = over_dev(fixed, fixed.sequences.id, 4 + 2 * SHADES, count)
     generator, detection = lost / max(masked, 1), wrong / max(told, 1)
     real, fake = np.array(shades).reshape(2, SHADES)
     fakes, hits, flagged = (float(x.sum()) for x in (fake, fake[SHADES // 2 :], (real + fake)[SHADES // 2 :]))
     return {
-        "loss": generator + objective.config.weight * detection,
+        "loss": objective.weighted(generator, detection),
         "generator_loss": generator,
         "detection_loss": detection,
         "generator_accuracy": 100 * (1 - fakes / max(masked, 1)),
@@ -161,6 +198,16 @@ def measure(objective: ReplacedTokens, fixed: MaskedBatches) -> dict[str, float]
         **precision_recall_f1(hits, flagged, fakes),
         "auc": area(real, fake),
     }
+
+
+def _words_measured(objective: ReplacedTokens, fixed: MaskedBatches) -> dict[str, float]:
+    def count(batch: dict[str, Tensor]) -> tuple[float, ...]:
+        lost, wrong = objective.named(**objective.arranged(batch))
+        return float(lost), float(wrong), targets_in(batch["labels"]), objective.targets(batch)[-1]
+
+    lost, wrong, masked, told = over_dev(fixed, fixed.sequences.id, 4, count)
+    generator, words = lost / max(masked, 1), wrong / max(told, 1)
+    return {"loss": objective.weighted(generator, words), "generator_loss": generator, "words_loss": words}
 
 
 def area(negative: np.ndarray, positive: np.ndarray) -> float:

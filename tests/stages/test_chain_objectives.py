@@ -48,7 +48,7 @@ def test_replaced_tokens_go_on_with_their_generator(kitchen, tmp_path):
     AutoModel.from_pretrained(tmp_path / "dapt-tapt")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("mlm+sop", "bert"), ("rtd", "electra")])
+@pytest.mark.parametrize(("name", "kind"), [("mlm+sop", "bert"), ("rtd", "electra"), ("plm", "xlnet")])
 def test_a_base_is_built_by_any_objective(kitchen, tmp_path, name, kind):
     settings = (f"base.objective={name}", "base.trainer.steps=6")
     make(kitchen, "start", tmp_path / "base", *settings, general=kitchen["corpus"] / "general")
@@ -56,6 +56,10 @@ def test_a_base_is_built_by_any_objective(kitchen, tmp_path, name, kind):
     again = ("base.model=" + str(tmp_path / "base"), f"base.objective={name}")
     make(kitchen, "start", tmp_path / "copy" / "base", *again)
     assert (tmp_path / "copy" / "base" / "generator").is_dir() == (name == "rtd")
+    folders = {"init": tmp_path / "base", "masked": kitchen["masked"] / "domain"}  # of the same tokenizer
+    found = make(kitchen, "pretrain", tmp_path / "dapt", f"dapt.objective={name}", **folders)
+    assert found["steps"] == 6 and AutoConfig.from_pretrained(tmp_path / "dapt").model_type == kind
+    make(kitchen, "finetune", tmp_path / "finetuned-dapt", init=tmp_path / "dapt", task=kitchen["corpus"] / "task")
 
 
 def test_a_killed_run_ends_as_one_that_was_not(kitchen, tmp_path):
@@ -83,11 +87,15 @@ def test_the_key_of_what_was_made_before_is_as_it_was(kitchen):
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        (["dapt.objective=xlm"], "one of mlm, mlm+sop, sop, rtd, clm-mlm"),
+        (["dapt.objective=xlm"], "one of mlm, mlm+sop, sop, rtd, plm, clm-mlm"),
         (["dapt.detour.causal_share=0.5"], "detour. has settings, and objective = mlm: set objective = clm-mlm"),
         (["dapt.rtd.weight=1.0"], "rtd. has settings, and objective = mlm: set objective = rtd, or drop them"),
         (["dapt.objective=rtd", "dapt.rtd.generator_width=2.0"], "must be above 0 and at most 1"),
         (["dapt.objective=rtd", "dapt.rtd.generator_layers=7"], "the discriminator has 1: lower it"),
+        (
+            ["dapt.objective=plm"],
+            "is of the kind bert: set objective = mlm, or build a base with base.objective = plm",
+        ),
     ],
 )
 def test_what_has_no_meaning_is_refused_with_one_line(kitchen, tmp_path, capsys, settings, why):
