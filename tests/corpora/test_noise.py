@@ -1,17 +1,20 @@
 """Misspelt text: how much of it, of which kind, and always the same."""
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from corpora import demo
 from corpora.cards import parse_source
 from corpora.cleaning import in_silence
-from corpora.confusions import Confusions
+from corpora.confusions import Confusions, read_confusions
 from corpora.dedup import fingerprint
 from corpora.noise import NoiseConfig, misspelt, sentences, training_pairs
 
+RECIPES = Path(__file__).parents[2] / "stages" / "recipes"
 CONFUSIONS = Confusions(sound={"门": ("们", "闷"), "未": ("为",)}, shape={"未": ("末",)}, any=("一", "门", "未"))
 CONFIG = NoiseConfig(text=("demo_zh_domain",), clean=0.0, rate=1.0)
 DOMAIN = [parse_source("demo_zh_domain:unlabeled")]
@@ -97,3 +100,13 @@ def test_what_is_right_in_dev_or_test_is_left_out_and_told():
 def test_settings_without_meaning_are_refused(settings, told):
     with pytest.raises(ValueError, match=told):
         NoiseConfig(**settings)
+
+
+def test_the_demo_is_misspelt_by_characters_that_its_own_text_holds():
+    confusions = read_confusions(RECIPES / "demo-confusions.tsv")
+    rows = [row for corpus in ("zh_general", "zh_domain") for row in islice(demo.rows(corpus, "unlabeled"), 4000)]
+    known = {char for row in rows for char in row["text"]}
+    assert {char for pair in confusions.items() for group in pair for char in group} <= known
+    text = "".join(row["text"] for row in islice(demo.rows("zh_domain", "unlabeled"), 500))
+    ideographs = [char for char in text if "\u4e00" <= char <= "\u9fff"]
+    assert np.mean([char in confusions for char in ideographs]) > 0.75

@@ -215,7 +215,7 @@ def test_a_column_that_is_not_there_and_a_file_that_is_empty_are_refused(classif
     with pytest.raises(ValueError, match=r"no column 'txet' for text .*did you mean text.* as in predicted.text"):
         predict(PredictConfig(text="txet"), classifier, path, tmp_path / "out")
     (tmp_path / "empty.txt").touch()
-    with pytest.raises(InputError, match=r"no row of .*empty.txt can be read \(it is empty\)"):
+    with pytest.raises(ValueError, match=r"no row of .*empty.txt can be read \(it is empty\)"):
         predict(PredictConfig(), classifier, tmp_path / "empty.txt", tmp_path / "out")
 
 
@@ -238,7 +238,11 @@ def test_a_killed_prediction_goes_on_with_the_shards_it_lacks(classifier, tmp_pa
     ("kind", "settings", "told"),
     [
         ("classes", {"metric": "f1"}, "metric = f1 is not for a task of classes: accuracy, macro_f1, mcc, auc"),
-        ("classes", {"thresholds": "one"}, "thresholds = one is for rows of several labels, not for classes"),
+        (
+            "classes",
+            {"thresholds": "one"},
+            "thresholds = one is for several labels a row and spelling, not for classes",
+        ),
         ("labels", {"head": HeadConfig(crf=True)}, "head.crf = true chains the tags of a text"),
         ("labels", {"ordered": True}, "ordered = true is for a label a row, and this task has labels"),
         ("tags", {"head": HeadConfig(pooling="mean")}, "head.pooling = mean makes one vector of a text"),
