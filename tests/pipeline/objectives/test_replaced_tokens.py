@@ -8,7 +8,15 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, ElectraConfig, ElectraForPreTraining
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    ElectraConfig,
+    ElectraForPreTraining,
+    ErnieConfig,
+    ErnieForMaskedLM,
+)
 
 from pipeline.batches import IGNORE
 from pipeline.dropout import places, token_keys
@@ -255,6 +263,21 @@ def test_words_begin_with_the_head_of_the_checkpoint_and_are_saved_with_it(
     with torch.no_grad():
         found = measure(ReplacedTokens(again.eval(), config), masked_batches)
     assert found["loss"] == pytest.approx(found["generator_loss"] + found["words_loss"])
+
+
+def test_an_ernie_begins_both_models_as_a_bert_does(tokenizer, masked_batches, tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    torch.manual_seed(0)
+    ernie = ErnieForMaskedLM(ErnieConfig(vocab_size=64, max_position_embeddings=32, **sizes)).eval()
+    save(ernie, tokenizer, tmp_path / "ernie", "card")
+    full, batch = RtdConfig(generator_width=1.0), whole_batch(masked_batches)
+    model = open_electra(tmp_path / "ernie", 0, full).eval()
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    torch.testing.assert_close(model.generator(**inputs).logits, ernie(**inputs).logits)
+    objective = ReplacedTokens(model, full).eval()
+    torch.testing.assert_close(objective(**objective.arranged(batch)), by_hand(model, batch, full))
+    save(model, tokenizer, tmp_path / "dapt", "card")
+    assert AutoModel.from_pretrained(tmp_path / "dapt").config.model_type == "ernie"
 
 
 def test_an_electra_keeps_its_head(tokenizer, tmp_path):

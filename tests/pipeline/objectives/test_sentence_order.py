@@ -13,6 +13,8 @@ from transformers import (
     AutoModelForMaskedLM,
     BertConfig,
     BertForPreTraining,
+    ErnieConfig,
+    ErnieForPreTraining,
     PreTrainedModel,
 )
 
@@ -37,6 +39,8 @@ def order_model(kind: str = "bert", dropout: float = 0.0) -> PreTrainedModel:
     if kind == "albert":
         config = AlbertConfig(**SIZES, **drops, embedding_size=8, classifier_dropout_prob=dropout)
         return AlbertForPreTraining(config).eval()
+    if kind == "ernie":
+        return ErnieForPreTraining(ErnieConfig(**SIZES, **drops)).eval()
     return BertForPreTraining(BertConfig(**SIZES, **drops)).eval()
 
 
@@ -114,7 +118,7 @@ def by_hand(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Ten
     ])  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["bert", "albert"])
+@pytest.mark.parametrize("kind", ["bert", "ernie", "albert"])
 @pytest.mark.parametrize("padded", [False, True])
 def test_both_losses_and_their_gradients_are_those_of_the_padded_model(ordered, kind, padded):
     one, other = order_model(kind), order_model(kind)
