@@ -34,6 +34,7 @@ from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.objectives.labelling import Loss
 from pipeline.objectives.objective import Objective
+from pipeline.run.artifact import ADDED
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.trainer import Companion, Evaluate, Trained, TrainerConfig, train
@@ -70,7 +71,7 @@ class MethodConfig:
     """Low-rank adapters, for large bases."""
     patience: int = 0
     """End the training after so many measurements of dev in a row that were no better than the best; 0 = never."""
-    spelling: SpellingConfig = field(default_factory=SpellingConfig)
+    spelling: SpellingConfig = field(default_factory=SpellingConfig, metadata=ADDED)
     """What is minimised of spelling correction, in the place of loss."""
 
     def __post_init__(self) -> None:
