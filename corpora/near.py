@@ -9,7 +9,7 @@ document kept before is compared with it: two documents that share J of their ru
 of all places. Bands alone, as is common, would let everything fall together that fills in one template: thousands of
 documents have many chances.
 
-Kept are 460 bytes a document.
+Kept are some 500 bytes a document, and room for more: up to twice that.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -119,7 +119,7 @@ def _facts(
 
 def _rejected(corpus: Path, name: str, reason: str) -> float:
     """Documents dropped from a corpus for a reason."""
-    cards = {row["origin"].partition(":")[0] for row in islice(sampled(corpus / name / "train", 200), 200)}
+    cards = {row["origin"].partition(":")[0] for row in sampled(corpus / name / "train", 200)}
     if not (corpus / "rejected").exists():
         return 0.0
     rows = read_rows(corpus / "rejected", ("origin", "reason"))

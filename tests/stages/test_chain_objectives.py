@@ -30,7 +30,8 @@ def test_every_objective_continues_a_base_and_is_fine_tuned(kitchen, tmp_path, n
     found = make(
         kitchen, "pretrain", out, f"dapt.objective={name}", init=kitchen["base"], masked=kitchen["masked"] / "domain"
     )
-    assert found["steps"] == 6 and measured <= found.keys() and found["dev_loss"] < found["dev_loss_before"] + 0.3
+    slack = 0.3 if name == "clm-mlm" else 0.1  # most of its steps were of next tokens
+    assert found["steps"] == 6 and measured <= found.keys() and found["dev_loss"] < found["dev_loss_before"] + slack
     assert AutoConfig.from_pretrained(out).model_type == kind
     assert name == "rtd" or AutoModelForMaskedLM.from_pretrained(out).num_parameters() > 0
     tuned = make(kitchen, "finetune", tmp_path / "finetuned-dapt", init=out, task=kitchen["corpus"] / "task")
