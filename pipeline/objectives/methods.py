@@ -14,8 +14,9 @@ from transformers import BertForPreTraining
 
 from pipeline.batches import Batches, MaskedBatches
 from pipeline.models import ModelSize, load_masked_lm, load_order_model, new_bert
-from pipeline.objectives import permuted_lm, replaced_tokens, sentence_order
-from pipeline.objectives.causal_lm import Detour, DetourBatches, DetourConfig
+from pipeline.objectives import causal_lm, permuted_lm, replaced_tokens, sentence_order
+from pipeline.objectives.causal_lm import CausalLM, ClmConfig, NextTokenBatches, new_decoder, open_decoder
+from pipeline.objectives.detour import Detour, DetourBatches, DetourConfig
 from pipeline.objectives.electra import RtdConfig, new_electra, open_electra
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import Objective
@@ -91,6 +92,18 @@ def _detouring(config: DetourConfig) -> Method:
     )
 
 
+def _continuing(config: ClmConfig) -> Method:
+    return Method(
+        called="causal language modelling",
+        open=open_decoder,
+        new=new_decoder,
+        objective=partial(CausalLM, config=config),
+        batches=partial(NextTokenBatches, config=config),
+        measure=causal_lm.measure,
+        reads="chosen" if config.select == "chosen" else "text",
+    )
+
+
 PERMUTED_LM = Method(
     called="permutation language modelling",
     open=open_xlnet,
@@ -106,17 +119,20 @@ PERMUTED_LM = Method(
 class ObjectiveConfig:
     """What a model is pretrained by."""
 
-    objective: Literal["mlm", "mlm+sop", "sop", "rtd", "plm", "clm-mlm"] = field(default="mlm", metadata=ADDED)
+    objective: Literal["mlm", "mlm+sop", "sop", "rtd", "plm", "clm-mlm", "clm"] = field(default="mlm", metadata=ADDED)
     """Masked words (mlm); beside them the order of two segments (with masked.replacement = similar: MacBERT), or that
     alone (sop); replaced tokens told from those as written (rtd: ELECTRA); words in any order (plm: XLNet); next
-    tokens under a causal mask, then masked words (clm-mlm: a causal detour)."""
+    tokens under a causal mask, then masked words (clm-mlm: a causal detour); next tokens (clm: decoders)."""
     rtd: RtdConfig = field(default_factory=RtdConfig, metadata=ADDED)
     """Settings of rtd."""
     detour: DetourConfig = field(default_factory=DetourConfig, metadata=ADDED)
     """Settings of clm-mlm."""
+    clm: ClmConfig = field(default_factory=ClmConfig, metadata=ADDED)
+    """Settings of clm."""
 
     def __post_init__(self) -> None:
-        for name, owner, default in (("rtd", "rtd", RtdConfig()), ("detour", "clm-mlm", DetourConfig())):
+        owners = (("rtd", "rtd", RtdConfig()), ("detour", "clm-mlm", DetourConfig()), ("clm", "clm", ClmConfig()))
+        for name, owner, default in owners:
             if self.objective != owner and getattr(self, name) != default:
                 told = f"{name}. has settings, and objective = {self.objective}"
                 raise ValueError(f"{told}: set objective = {owner}, or drop them")
@@ -131,5 +147,6 @@ class ObjectiveConfig:
             "rtd": lambda: _detecting(self.rtd),
             "plm": lambda: PERMUTED_LM,
             "clm-mlm": lambda: _detouring(self.detour),
+            "clm": lambda: _continuing(self.clm),
         }
         return made[self.objective]()
