@@ -43,6 +43,8 @@ def learn(
             f"masked.replacement = {masking.replacement}, and {method.called} puts nothing in the place of a word: "
             "set masked.replacement = mask"
         )
+    if method.reads == "corrupted" and tokenizer.mask_token_id is None:
+        raise InputError(f"{method.called} needs a mask token, and the tokenizer has none: set base.objective = mntp")
     vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer), substitutes)
     objective = method.objective(model.to(processes().device))
     masked = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)

@@ -58,7 +58,7 @@ class Frame:
         start = _find(single, probe)
         before, after = single[:start], single[start + len(probe) :]
         between = pair[start + len(probe) : len(pair) - len(after) - len(probe)]
-        if tokenizer.mask_token_id is None and not after and tokenizer.eos_token_id is not None:
+        if not after and tokenizer.eos_token_id is not None:
             after = [tokenizer.eos_token_id]
         return cls(tuple(before), tuple(between), tuple(after))
 

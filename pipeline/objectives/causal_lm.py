@@ -111,15 +111,32 @@ def _moved(grid: Tensor) -> Tensor:
     return nn.functional.pad(grid[:, 1:], (0, 1))
 
 
-class CausalLM(MaskedLM):
-    """A decoder and its next tokens; like a masked language model it computes what the loss needs, without padding."""
+class DecoderLM(MaskedLM):
+    """A decoder; like a masked language model it computes what the loss needs, and without padding."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__(model)
+        self.plain = _says_plainly(model)
+
+    @property
+    def splits(self) -> bool:
+        """As of masked language modelling, and nothing is done to logits after the decoder (Gemma 2 does)."""
+        return self.plain and super().splits
+
+    def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
+        """As of masked language modelling; nothing is kept for tokens to come."""
+        return super().arranged(batch) | {"use_cache": False}
+
+
+class CausalLM(DecoderLM):
+    """A decoder and its next tokens."""
 
     causal = True
 
     def __init__(self, model: PreTrainedModel, config: ClmConfig | None = None) -> None:
+        _check_causal(model)
         super().__init__(model)
         self.config = config or ClmConfig()
-        self.plain = _tried(model)
 
     def targets(self, batch: dict[str, Tensor]) -> list[int]:
         """Of each sequence the share that is kept, one at least where there is any."""
@@ -130,7 +147,7 @@ class CausalLM(MaskedLM):
     def arranged(self, batch: dict[str, Tensor]) -> dict[str, object]:
         """As of masked language modelling; of targets that are ranked also their `rows`, and the `reference` [M]."""
         rest = {name: x for name, x in batch.items() if name != "reference"}
-        arranged = super().arranged(rest) | {"use_cache": False}
+        arranged = super().arranged(rest)
         if not self.config.ranked:
             return arranged
         asked = batch["labels"] != IGNORE
@@ -164,29 +181,30 @@ class CausalLM(MaskedLM):
             return nn.functional.cross_entropy(hidden.float(), targets, reduction="none")
         return linear_losses(hidden, decoder.weight, decoder.bias, targets)
 
-    @property
-    def splits(self) -> bool:
-        """As of masked language modelling, and nothing is done to logits after the decoder (Gemma 2 does)."""
-        return self.plain and super().splits
+
+@torch.no_grad()
+def _says_plainly(model: PreTrainedModel) -> bool:
+    """Whether logits are what the decoder says, no more: tried on three ids."""
+    heard: list[Tensor] = []
+    hook = model.get_output_embeddings().register_forward_hook(lambda *said: heard.append(said[-1]))
+    logits = _logits(model, [[1, 2, 3]])
+    hook.remove()
+    return torch.equal(logits, heard[0])
+
+
+def _check_causal(model: PreTrainedModel) -> None:
+    """InputError where a token sees what comes after it: the text would be given away."""
+    if not torch.allclose(*_logits(model, [[1, 2, 3], [1, 2, 4]])[:, :2], atol=1e-5, rtol=1e-4):
+        kind = type(model).__name__
+        raise InputError(f"objective = clm needs a decoder, and a {kind} sees the next token: use another objective")
 
 
 @torch.no_grad()
-def _tried(model: PreTrainedModel) -> bool:
-    """Whether logits are what the decoder says, no more: tried on three ids.
-
-    InputError where a token sees what comes after it: the text would be given away.
-    """
-    heard: list[Tensor] = []
-    hook = model.get_output_embeddings().register_forward_hook(lambda *said: heard.append(said[-1]))
-    training, ids = model.training, torch.tensor([[1, 2, 3], [1, 2, 4]], device=model.device)
-    logits = model.eval()(input_ids=ids, use_cache=False).logits
-    hook.remove()
+def _logits(model: PreTrainedModel, ids: list[list[int]]) -> Tensor:
+    training = model.training
+    logits = model.eval()(input_ids=torch.tensor(ids, device=model.device)).logits
     model.train(training)
-    if not torch.allclose(*logits[:, :2], atol=1e-5, rtol=1e-4):
-        raise InputError(
-            f"objective = clm needs a decoder, and a {type(model).__name__} sees the next token: use another"
-        )
-    return torch.equal(logits, heard[0])
+    return logits
 
 
 def kept(counts: Tensor, share: float) -> Tensor:
@@ -241,7 +259,7 @@ def token_losses(objective: CausalLM, sequences: Sequence[np.ndarray]) -> list[n
         batch = batches.batch(indices)
         batch["labels"] = next_ids(batch["input_ids"], batch["attention_mask"])
         rows, places = (batch["labels"] != IGNORE).nonzero(as_tuple=True)
-        arranged = MaskedLM.arranged(objective, batch) | {"use_cache": False}
+        arranged = DecoderLM.arranged(objective, batch)
         targets = arranged.pop("targets")
         with objective.without_decoder():
             hidden = objective.logits(**arranged)
@@ -258,7 +276,7 @@ def measure(objective: CausalLM, fixed: MaskedBatches) -> dict[str, float]:
     batches = NextTokenBatches(fixed)
 
     def count(batch: dict[str, Tensor]) -> tuple[float, int]:
-        arranged = MaskedLM.arranged(objective, batch) | {"use_cache": False}
+        arranged = DecoderLM.arranged(objective, batch)
         return float(MaskedLM.forward(objective, **arranged).detach()), targets_in(batch["labels"])
 
     lost, targets = over_dev(batches, fixed.sequences.id, 2, count)

@@ -122,7 +122,7 @@ def test_what_has_no_meaning_is_refused_with_one_line(kitchen, tmp_path, capsys,
     assert why in said[-1] and "Traceback" not in "".join(said)
 
 
-# ---- decoders --------------------------------------------------------------------------------------------------------
+# ---- decoders -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -168,6 +168,23 @@ def test_a_decoder_goes_on_with_its_text_and_is_fine_tuned(kitchen, decoder, tmp
         kitchen, "finetune", tmp_path / "finetuned-dapt", init=tmp_path / "dapt", task=kitchen["corpus"] / "task"
     )
     assert 0 <= tuned["accuracy"] <= 100
+
+
+def test_a_decoder_becomes_an_encoder(kitchen, decoder, tmp_path):
+    """It is given a mask token; without one the line says how."""
+    both = (*DECODING, "base.objective=mntp", "dapt.objective=mntp")
+    base, masked, corpus = tmp_path / "base", tmp_path / "masked", kitchen["corpus"]
+    make(kitchen, "start", base, *both, f"base.model={decoder}")
+    assert load_tokenizer(base).mask_token_id is not None
+    make(kitchen, "mask", masked, *both, init=base, corpus=corpus)
+    found = make(kitchen, "pretrain", tmp_path / "dapt", *both, init=base, masked=masked / "domain")
+    assert found["dev_loss"] < found["dev_loss_before"] and not AutoConfig.from_pretrained(tmp_path / "dapt").is_causal
+    make(kitchen, "finetune", tmp_path / "finetuned-dapt", init=tmp_path / "dapt", task=corpus / "task")
+    assert not AutoConfig.from_pretrained(tmp_path / "finetuned-dapt").is_causal
+    make(kitchen, "start", tmp_path / "clm" / "base", *DECODING, f"base.model={decoder}")
+    make(kitchen, "mask", tmp_path / "clm" / "masked", *DECODING, init=tmp_path / "clm" / "base", corpus=corpus)
+    folders = {"init": tmp_path / "clm" / "base", "masked": tmp_path / "clm" / "masked" / "domain"}
+    assert kitchen.make("pretrain", tmp_path / "clm" / "dapt", "--set", *both, **folders) == 2
 
 
 def test_losses_of_a_reference_are_those_of_its_own_forward(kitchen, decoder, tmp_path):

@@ -1,5 +1,6 @@
 """Next tokens of a decoder: the library's own loss, chosen or ranked tokens, what a reference knows, nothing ahead."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -46,7 +47,7 @@ FIRST = np.arange(6), np.zeros(6, dtype=np.int64)
 
 def decoder(kind: str = "qwen3") -> PreTrainedModel:
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(DECODERS[kind]).train()
+    return AutoModelForCausalLM.from_config(deepcopy(DECODERS[kind])).train()
 
 
 def rows(masked_batches, config: ClmConfig | None = None) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ from pipeline.models import new_bert
 from pipeline.objectives.causal_lm import CausalLM, ClmConfig, NextTokenBatches, new_decoder
 from pipeline.objectives.detour import Detour, DetourBatches, DetourConfig
 from pipeline.objectives.electra import RtdConfig
+from pipeline.objectives.masked_next import MaskedNext, ShiftedBatches, new_both_sides
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.permuted_lm import PermutedBatches, PermutedLM, new_xlnet
 from pipeline.objectives.replaced_tokens import ReplacedTokens
@@ -59,6 +60,7 @@ LEARNED = {
         lambda: CausalLM(new_decoder(replace(SIZE, dropout=0.1), 64, 0, 0), ClmConfig("loss")),
         lambda b: NextTokenBatches(b, ClmConfig("loss")),
     ),
+    "mntp": Learned(lambda: MaskedNext(new_both_sides(replace(SIZE, dropout=0.1), 64, 0, 0)), ShiftedBatches),
     "plm": Learned(lambda: PermutedLM(new_xlnet(replace(SIZE, dropout=0.1), 64, 0, 0)), PermutedBatches),
 }
 ONE_OF_EACH = ["mlm+sop", "rtd, disentangled", "clm-mlm", "clm, ranked", "plm"]
