@@ -144,7 +144,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt multitask corpus diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -171,6 +171,8 @@ dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json 
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.md"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
+doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
+	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
 diagnose: $(RUN)/diagnosed/manifest.json  ## should this base be adapted to this text? before any training
 	@echo "diagnosis: $(RUN)/diagnosed/diagnosis.md"
 base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from
