@@ -8,6 +8,7 @@
 
 reads   base/ or dapt/                the checkpoint to continue
         masked/domain/, masked/task/  sequences with word by word importance; corruption is drawn anew at every visit
+        referred/domain/, …/task/     what a reference loses on their tokens (clm.select = excess_loss)
 writes  dapt/ tapt/ dapt-tapt/        model and tokenizer; logs/metrics.jsonl and TensorBoard
 
 What is learned is `objective` (docs/objectives.md). A killed run continues from its last checkpoint with the same
@@ -15,8 +16,10 @@ command, and ends with the same weights.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from corpora.parquet import flat_columns, metadata_of
 from pipeline.batches import Sequences
@@ -54,7 +57,9 @@ class PretrainConfig(ObjectiveConfig):
             raise ValueError("warm_embeddings is for one model, and objective = rtd trains two: drop one of them")
 
 
-def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dict[str, float]:
+def pretrain(
+    config: PretrainConfig, init: Path, masked: Path, out: Path, referred: Path | None = None
+) -> dict[str, float]:
     """Train `init` on masked/train; metrics with the loss on masked/dev, fixed masks, before and after."""
     tokenizer = load_tokenizer(init)
     footer = metadata_of(masked / "train")
@@ -62,6 +67,8 @@ def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dic
         raise InputError(f"{masked} was made with another tokenizer than {init} has: run make masked with this base")
     masking = MaskingConfig(**json.loads(footer["masking"]))
     train, dev = main_first(lambda: [_sequences(masked / part, out / SCRATCH / part) for part in ("train", "dev")])
+    if referred is not None:
+        train = replace(train, reference=main_first(lambda: _reference(referred / "train", train, out / SCRATCH)))
     substitutes = None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES)
     method = config.method
     model = method.open(init, config.trainer.seed)
@@ -75,6 +82,14 @@ def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dic
 
 def _sequences(folder: Path, cache: Path) -> Sequences | None:
     return Sequences(**flat_columns(folder, COLUMNS, cache)) if folder.exists() else None
+
+
+def _reference(folder: Path, train: Sequences, scratch: Path) -> np.ndarray:
+    """float32 [tokens]: what a reference loses on each token of the sequences."""
+    columns = flat_columns(folder, ("id", "loss"), scratch / "reference")
+    if not (np.array_equal(columns["id"], train.id) and np.array_equal(columns["offsets"], train.offsets)):
+        raise InputError(f"{folder} was made of other sequences: run make referred again")
+    return columns["loss"]
 
 
 if __name__ == "__main__":

@@ -111,7 +111,9 @@ def start(
 
 
 def _named(config: BaseConfig, corpora: dict[str, Path], out: Path) -> dict[str, float]:
-    model, tokenizer = config.method.open(config.model, config.trainer.seed), load_tokenizer(config.model)
+    method, tokenizer = config.method, load_tokenizer(config.model)
+    model = method.open(config.model, config.trainer.seed)
+    method.prepare(model, tokenizer)
     metrics = {"parameters": model.num_parameters(), "vocabulary": len(tokenizer)}
     if "general" in corpora:
         metrics["unknown_rate"] = _checked_unknown_rate(config, tokenizer, corpora["general"])
