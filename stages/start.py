@@ -141,7 +141,7 @@ def _with_new_words(
     say("  counting words of several tokens")
     family = family_of(old, config.model)
     found = taken(family, counted(family, old, texts, spans), config.vocabulary)
-    new = extended(old, family, config.model)
+    new = extended(old, family, config.model) if found else old
     if found:
         widen(model, rows_of(new, family))
     before, after = ({name: _fertility(t, corpora[name], spans) for name in corpora} for t in (old, new))
