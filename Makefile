@@ -51,8 +51,12 @@ TENSORS    = $(or $(LAUNCH),$(PY)) -m
 $(RUN)/corpus/manifest.json: $(S)/corpus.json $(S)/data $(wildcard corpora/cards/*.toml)
 	@$(ROWS) stages.prepare $(ARGS) --data '$(DATA)'
 
+# Domain and task text only where a base is given words of them.
+WORDS_FROM = $$(for part in general $$(grep -q '"words": [1-9]' $(S)/base.json && echo domain task); do \
+	  test ! -d $(RUN)/corpus/$$part || echo --$$part $(RUN)/corpus/$$part; done)
+
 $(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
-	@$(TENSORS) stages.start $(ARGS) $$(test -d $(RUN)/corpus/general && echo --general $(RUN)/corpus/general)
+	@$(TENSORS) stages.start $(ARGS) $(WORDS_FROM)
 
 $(RUN)/diagnosed/manifest.json: $(S)/diagnosed.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json
 	@$(ROWS) stages.diagnose $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus
