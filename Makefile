@@ -107,14 +107,17 @@ $(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/c
 	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(CHOSEN:%=--chosen %) $(TAGGER:%=--tagger %) $(CLASSIFIER:%=--classifier %) \
 	  $(if $(filter $(REFERENCE_SCORERS),$(MASKED_SCORER)),$(REFERENCE:%=--reference %))
 
+# What is forgotten is measured, and some of it read again, where general text is masked: masked.general_documents.
+GENERAL = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
+
 $(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(GENERAL)
 
 $(RUN)/tapt/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task $(GENERAL)
 
 $(RUN)/dapt-tapt/manifest.json: $(S)/tapt.json $(RUN)/dapt/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(GENERAL)
 
 $(RUN)/static/manifest.json: $(S)/static.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
 	@$(ROWS) stages.export $(ARGS) --init $(RUN)/base --masked $(RUN)/masked

@@ -8,6 +8,7 @@
 
 reads   base/ or dapt/                the checkpoint to continue
         masked/domain/, masked/task/  sequences with word by word importance; corruption is drawn anew at every visit
+        masked/general/               general text, to measure what is forgotten, and to read some of it again (replay)
 writes  dapt/ tapt/ dapt-tapt/        model and tokenizer; logs/metrics.jsonl and TensorBoard
 
 What is learned is `objective` (docs/objectives.md). A killed run continues from its last checkpoint with the same
@@ -18,6 +19,8 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transformers import PreTrainedTokenizerBase
+
 from corpora.parquet import flat_columns, metadata_of
 from pipeline.batches import Sequences
 from pipeline.masking.config import MaskingConfig
@@ -25,8 +28,8 @@ from pipeline.masking.substitutes import FILE as SUBSTITUTES
 from pipeline.masking.substitutes import Substitutes
 from pipeline.models import load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
-from pipeline.pretraining import learn
-from pipeline.run.artifact import SCRATCH, keyed
+from pipeline.pretraining import Text, learn
+from pipeline.run.artifact import ADDED, SCRATCH, keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
 from pipeline.run.stage import run
@@ -42,24 +45,44 @@ class PretrainConfig(ObjectiveConfig):
 
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """Length and pace."""
+    replay: float = field(default=0.0, metadata=ADDED)
+    """Share of the sequences that are general text, read again so that it is not forgotten (masked.general_documents):
+    0.05 where the domain is near, 0.25 where it is far (Ibrahim et al. 2024). Steps and batches stay as they are."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.replay < 1:
+            raise ValueError(f"replay = {self.replay} must be at least 0 and below 1")
 
 
-def pretrain(config: PretrainConfig, init: Path, masked: Path, out: Path) -> dict[str, float]:
-    """Train `init` on masked/train; metrics with the loss on masked/dev, fixed masks, before and after."""
+def pretrain(
+    config: PretrainConfig, init: Path, masked: Path, out: Path, general: Path | None = None
+) -> dict[str, float]:
+    """Train `init` on masked/train; metrics with the loss on dev, fixed masks, before and after."""
+    if config.replay and general is None:
+        raise InputError(
+            f"replay = {config.replay} reads general text again, and none is masked: set masked.general_documents"
+        )
     tokenizer = load_tokenizer(init)
+    own, again = (_text(folder, tokenizer, init, out / SCRATCH) if folder else None for folder in (masked, general))
+    method = config.method
+    model = method.open(init, config.trainer.seed)
+    metrics = learn(model, tokenizer, own, config.trainer, out, masked.name, method, again, config.replay)
+    if rank() == 0:
+        text = f"`{init.name}` continued on {masked.name} text by {method.called}, {own.masking.policy} masking."
+        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))
+    return metrics
+
+
+def _text(masked: Path, tokenizer: PreTrainedTokenizerBase, init: Path, scratch: Path) -> Text:
+    """A masked corpus, its columns mapped into memory."""
     footer = metadata_of(masked / "train")
     if footer.get("tokenizer") != fingerprint(tokenizer):
         raise InputError(f"{masked} was made with another tokenizer than {init} has: run make masked with this base")
     masking = MaskingConfig(**json.loads(footer["masking"]))
-    train, dev = main_first(lambda: [_sequences(masked / part, out / SCRATCH / part) for part in ("train", "dev")])
-    substitutes = None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES)
-    method = config.method
-    model = method.open(init, config.trainer.seed)
-    metrics = learn(model, tokenizer, train, dev, masking, config.trainer, out, masked.name, method, substitutes)
-    if rank() == 0:
-        text = f"`{init.name}` continued on {masked.name} text by {method.called}, {masking.policy} masking."
-        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))
-    return metrics
+    cache = scratch / masked.name
+    train, dev = main_first(lambda: [_sequences(masked / part, cache / part) for part in ("train", "dev")])
+    return Text(train, dev, masking, None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES))
 
 
 def _sequences(folder: Path, cache: Path) -> Sequences | None:
