@@ -45,10 +45,13 @@ class Text:
 
     def fixed(self, tokenizer: PreTrainedTokenizerBase) -> MaskedBatches | None:
         """Its dev sequences as everything is measured by them; None where there are none."""
-        if self.dev is None or not len(self.dev):
-            return None
-        vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
-        return MaskedBatches(unscored(self.dev), FIXED_MASKS, vocabulary, tokenizer.pad_token_id)
+        return fixed_batches(self.dev, tokenizer) if self.dev is not None and len(self.dev) else None
+
+
+def fixed_batches(dev: Sequences, tokenizer: PreTrainedTokenizerBase) -> MaskedBatches:
+    """Dev sequences, whatever the training masks: the same words at random, always."""
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
+    return MaskedBatches(unscored(dev), FIXED_MASKS, vocabulary, tokenizer.pad_token_id)
 
 
 def learn(

@@ -31,6 +31,7 @@ SECTIONS = {
     "masked": "mask",
     "dapt": "pretrain",
     "tapt": "pretrain",
+    "interpolated": "interpolate",
     "static": "export",
     "shown": "show",
     "agreement": "agree",

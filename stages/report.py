@@ -29,7 +29,7 @@ from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
 from pipeline.run.stage import run
 
-ORDER = ["base", "dapt", "tapt", "dapt-tapt", "multitask"]
+ORDER = ["base", "dapt", "tapt", "dapt-tapt", "interpolated", "multitask"]
 RELIABILITY = "reliability.json"
 GENERAL = "dev_general_loss"
 

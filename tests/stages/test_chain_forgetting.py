@@ -1,13 +1,17 @@
-"""General text masked, measured and read again by command line."""
+"""What is kept of the general language, by command line: measured, read again, mixed in."""
 
 import json
+import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import torch
 from kitchen import Kitchen, metrics, rows
 
 from corpora.parquet import count_rows, metadata_of
 from corpora.splits import sample
+from pipeline.models import load_masked_lm
 from pipeline.run.artifact import keyed, make_key, read_manifest
 from stages.mask import MaskConfig
 from stages.pretrain import PretrainConfig
@@ -88,3 +92,66 @@ def test_similar_words_stand_in_general_text_as_well(kitchen, tmp_path):
     assert kitchen.make("mask", tmp_path / "masked", *settings, **folders) == 0
     assert read_manifest(tmp_path / "masked")["metrics"]["substitutes_general"] > 0
     assert pretrained(kitchen, tmp_path / "masked", tmp_path / "dapt", "dapt.replay=0.5")["replayed"] == 160
+
+
+def mixed(kitchen: Kitchen, masked: Path, out: Path, *settings: str, **others: Path) -> int:
+    folders = {"init": kitchen["base"], "adapted": kitchen["dapt"], "masked": masked / "domain"} | others
+    folders = {"general": masked / "general"} | folders
+    return kitchen.make("interpolate", out, "--set", *settings, **{n: f for n, f in folders.items() if f})
+
+
+def test_a_sweep_from_base_to_dapt_is_measured_and_its_model_fine_tuned(kitchen, masked, tmp_path):
+    out = tmp_path / "toy" / "interpolated"
+    assert mixed(kitchen, masked, out, "interpolated.sweep=[0.25,0.75]", "interpolated.alpha=0.75") == 0
+    points = {point["alpha"]: point for point in json.loads((out / "sweep.json").read_text())}
+    assert list(points) == [0.0, 0.25, 0.75, 1.0] and points[1.0]["own"] < points[0.0]["own"]
+    dapt = metrics(kitchen, "dapt")  # measured there by the same masks
+    assert points[0.0]["own"] == pytest.approx(dapt["dev_loss_before"], rel=1e-5)
+    assert points[1.0]["own"] == pytest.approx(dapt["dev_loss"], rel=1e-5)
+    found = read_manifest(out)["metrics"]
+    assert found["dev_loss"] == points[0.75]["own"] and found["dev_general_loss"] == points[0.75]["general"]
+    assert found["dev_general_loss_before"] == points[0.0]["general"] and found["steps"] == dapt["steps"]
+    ElementTree.parse(out / "sweep.svg")
+    assert "← written" in (out / "sweep.md").read_text(encoding="utf-8")
+    start, end, there = (
+        load_masked_lm(f).get_input_embeddings().weight for f in (kitchen["base"], kitchen["dapt"], out)
+    )
+    assert torch.allclose(there, start + 0.75 * (end - start), atol=1e-6)
+    tuned, task = tmp_path / "toy" / "finetuned-interpolated", kitchen["corpus"] / "task"
+    assert kitchen.make("finetune", tuned, init=out, task=task) == 0
+    for artifact in ("base", "finetuned-base"):
+        (tmp_path / "toy" / artifact).symlink_to(kitchen[artifact])
+    assert kitchen.make("report", tmp_path / "toy" / "report", runs=tmp_path / "toy") == 0
+    table = (tmp_path / "toy" / "report" / "report.md").read_text(encoding="utf-8")
+    assert f"{found['dev_general_loss_before']:.2f} → {found['dev_general_loss']:.2f}" in table
+
+
+def test_two_processes_measure_the_same_sweep(kitchen, masked, tmp_path):
+    few = ("--set", "interpolated.sweep=[]")
+    assert mixed(kitchen, masked, tmp_path / "one" / "toy" / "interpolated", few[1]) == 0
+    folders = {"init": kitchen["base"], "adapted": kitchen["dapt"], "masked": masked / "domain"}
+    kitchen.by_two(
+        "interpolate", tmp_path / "two" / "toy" / "interpolated", *few, general=masked / "general", **folders
+    )
+    one, two = (json.loads((tmp_path / n / "toy" / "interpolated" / "sweep.json").read_text()) for n in ("one", "two"))
+    assert [p["own"] for p in two] == pytest.approx([p["own"] for p in one], rel=1e-6)
+
+
+def test_what_cannot_be_interpolated_is_one_line(kitchen, masked, tmp_path, capsys):
+    other, two = tmp_path / "other", tmp_path / "two"
+    shutil.copytree(kitchen["dapt"], other)
+    shutil.copytree(kitchen["dapt"], two)
+    (two / "generator").mkdir()
+    tokenizer = json.loads((other / "tokenizer.json").read_text(encoding="utf-8"))
+    words = tokenizer["model"]["vocab"]
+    words["好吗"] = words.pop(next(word for word, number in words.items() if number == 30))
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    for others, why in (
+        ({"general": None}, "no general text is masked"),
+        ({"adapted": two}, "is of two models (objective = rtd)"),
+        ({"adapted": other}, "has another vocabulary than"),
+    ):
+        assert mixed(kitchen, masked, tmp_path / "interpolated", **others) == 2
+        assert why in capsys.readouterr().err.splitlines()[-1]
+    assert mixed(kitchen, masked, tmp_path / "interpolated", "interpolated.alpha=1.5") == 2
+    assert "must lie between 0, the base, and 1" in capsys.readouterr().err.splitlines()[-1]
