@@ -28,7 +28,10 @@ echo "$*" >> commands
 mkdir -p "$out" && touch "$out/manifest.json"
 """
 CHECKED = f'{sys.executable} "$@"'
-UNCHECKED = "mkdir -p $out; touch $out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,interpolated,static,agreement,report}.json"
+UNCHECKED = (
+    "mkdir -p $out; touch "
+    "$out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,interpolated,static,agreement,report}.json"
+)
 
 ALL = ["prepare corpus", "start base", "finetune finetuned-base", "score scores", "train_tagger tagger", "mask masked",
        "pretrain dapt", "finetune finetuned-dapt", "report report"]  # fmt: skip
