@@ -20,7 +20,7 @@ from pipeline.replay import Replay, replayed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import replaceable_ids
-from pipeline.trainer import Evaluate, TrainerConfig, train
+from pipeline.trainer import Evaluate, MakeOptimizer, TrainerConfig, train
 
 MEASURED_SEQUENCES = 512
 """Training sequences whose masks are counted for the metrics."""
@@ -64,6 +64,7 @@ def learn(
     method: Method = MASKED_LM,
     general: Text | None = None,
     replay: float = 0.0,
+    optimizer: MakeOptimizer | None = None,
 ) -> dict[str, float]:
     """Train a model of `method` on sequences masked anew at every visit; metrics, those on dev before and after.
 
@@ -80,7 +81,7 @@ def learn(
     read = Replay(masked, general.batches(tokenizer), replay) if replay else masked
     measure = _measure(method, objective, text.fixed(tokenizer), general.fixed(tokenizer) if general else None)
     before = _before(objective, measure)
-    trained = train(objective, method.batches(read), trainer, label, measure, folder=folder)
+    trained = train(objective, method.batches(read), trainer, label, measure, folder=folder, optimizer=optimizer)
     return {
         "steps": trained.steps,
         "tokens": trained.tokens,

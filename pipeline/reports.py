@@ -169,7 +169,7 @@ def path_svg(points: Sequence[tuple[str, float, float]], marked: str, axes: tupl
         parts.append(f'<text x="{left - 8}" y="{place(x, y)[1] + 4:.1f}" text-anchor="end">{y:.2f}</text>')
         parts.append(f'<text x="{place(x, y)[0]:.1f}" y="{TOP + height + 18}" text-anchor="middle">{x:.2f}</text>')
     parts.append(f'<text x="{left + width}" y="{TOP + height + 38}" text-anchor="end">{escape(axes[0])} →</text>')
-    parts.append(f'<text x="{left + 8}" y="{TOP + 12}">↑ {escape(axes[1])}</text>')
+    parts.append(f'<text x="{left + width}" y="{TOP + 12}" text-anchor="end">↑ {escape(axes[1])}</text>')
     way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point[1:]) for point in points))
     parts.append(f'<polyline points="{way}" fill="none" stroke="{COLOURS[0]}" stroke-opacity=".5"/>')
     for name, *at in points:

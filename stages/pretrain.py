@@ -23,11 +23,13 @@ from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import flat_columns, metadata_of
 from pipeline.batches import Sequences
+from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.substitutes import FILE as SUBSTITUTES
 from pipeline.masking.substitutes import Substitutes
 from pipeline.models import load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
+from pipeline.optimisers import RetentionConfig, retaining
 from pipeline.pretraining import Text, learn
 from pipeline.run.artifact import ADDED, SCRATCH, keyed
 from pipeline.run.errors import InputError
@@ -48,9 +50,17 @@ class PretrainConfig(ObjectiveConfig):
     replay: float = field(default=0.0, metadata=ADDED)
     """Share of the sequences that are general text, read again so that it is not forgotten (masked.general_documents):
     0.05 where the domain is near, 0.25 where it is far (Ibrahim et al. 2024). Steps and batches stay as they are."""
+    retention: RetentionConfig = field(default_factory=RetentionConfig, metadata=ADDED)
+    """What holds the weights to those it began with, and which average of them is kept."""
+    lora: LoraConfig = field(default_factory=LoraConfig, metadata=ADDED)
+    """Low-rank adapters beside weights that stay; merged when the training has ended."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.lora.rank and self.objective not in ("mlm", "clm-mlm"):
+            raise ValueError(f"lora.rank is for objective = mlm or clm-mlm, not {self.objective}: leave it out")
+        if self.lora.rank and self.retention.prior_decay:
+            raise ValueError("lora.rank leaves the weights as they are: leave out retention.prior_decay")
         if not 0 <= self.replay < 1:
             raise ValueError(f"replay = {self.replay} must be at least 0 and below 1")
 
@@ -67,7 +77,12 @@ def pretrain(
     own, again = (_text(folder, tokenizer, init, out / SCRATCH) if folder else None for folder in (masked, general))
     method = config.method
     model = method.open(init, config.trainer.seed)
-    metrics = learn(model, tokenizer, own, config.trainer, out, masked.name, method, again, config.replay)
+    if config.lora.rank:
+        add_adapters(model.base_model, config.lora, config.trainer.seed)
+    steady = retaining(config.retention, config.trainer)
+    metrics = learn(model, tokenizer, own, config.trainer, out, masked.name, method, again, config.replay, steady)
+    if config.lora.rank:
+        merge_adapters(model.base_model)
     if rank() == 0:
         text = f"`{init.name}` continued on {masked.name} text by {method.called}, {own.masking.policy} masking."
         save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))

@@ -1,6 +1,7 @@
 """What is kept of the general language, by command line: measured, read again, mixed in."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,11 +9,13 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from kitchen import Kitchen, metrics, rows
+from transformers import AutoModelForMaskedLM
 
 from corpora.parquet import count_rows, metadata_of
 from corpora.splits import sample
 from pipeline.models import load_masked_lm
 from pipeline.run.artifact import keyed, make_key, read_manifest
+from pipeline.run.errors import InputError
 from stages.mask import MaskConfig
 from stages.pretrain import PretrainConfig
 
@@ -66,7 +69,7 @@ def test_a_training_says_what_it_forgot_and_replay_lessens_it(kitchen, masked, t
 def test_the_keys_of_what_was_made_before_are_as_they_were(kitchen):
     for artifact, stage, kind in (("masked", "mask", MaskConfig), ("dapt", "pretrain", PretrainConfig)):
         manifest, settings = read_manifest(kitchen[artifact]), keyed(kitchen.config(kind, artifact))
-        assert not {"general_documents", "replay"} & settings.keys()
+        assert not {"general_documents", "replay", "retention", "lora"} & settings.keys()
         assert manifest["key"] == make_key(stage, manifest["version"], settings, manifest["inputs"])
 
 
@@ -155,3 +158,28 @@ def test_what_cannot_be_interpolated_is_one_line(kitchen, masked, tmp_path, caps
         assert why in capsys.readouterr().err.splitlines()[-1]
     assert mixed(kitchen, masked, tmp_path / "interpolated", "interpolated.alpha=1.5") == 2
     assert "must lie between 0, the base, and 1" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_adapters_and_averages_leave_a_plain_checkpoint(kitchen, masked, tmp_path):
+    held = ("dapt.trainer.steps=6", "dapt.lora.rank=4", "dapt.retention.averaging=mean")
+    pretrained(kitchen, masked, tmp_path / "dapt", *held)
+    model, info = AutoModelForMaskedLM.from_pretrained(tmp_path / "dapt", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    base = dict(load_masked_lm(kitchen["base"]).named_parameters())
+    assert dict(model.named_parameters()).keys() == base.keys()
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, base[name])}
+    assert moved and not [name for name in moved if "embeddings" in name]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (["dapt.replay=1.0"], "replay = 1.0 must be at least 0 and below 1"),
+        (["dapt.retention.prior_decay=-1.0"], "prior_decay = -1.0 must not be negative"),
+        (["dapt.lora.rank=4", "dapt.retention.prior_decay=1.0"], "leave out retention.prior_decay"),
+        (["dapt.lora.rank=4", "dapt.objective=rtd"], "lora.rank is for objective = mlm or clm-mlm, not rtd"),
+    ],
+)
+def test_settings_that_have_no_meaning_are_refused(kitchen, settings, why):
+    with pytest.raises(InputError, match=re.escape(why)):
+        kitchen.config(PretrainConfig, "dapt", *settings)
