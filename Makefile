@@ -19,6 +19,7 @@ FROM   ?= $(if $(wildcard $(RUN)/finetuned-dapt/manifest.json),finetuned-dapt,fi
 LAUNCH ?=
 REFERENCE ?=
 INIT   ?= base
+ADAPTED ?= dapt
 FACTORS ?= $(MATRIX)
 PYTHON ?= python3
 
@@ -38,7 +39,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE SET BASE DATA INPUT FROM INIT FACTORS LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
@@ -118,14 +119,20 @@ $(RUN)/referred/manifest.json: $(S)/referred.json $(RUN)/masked/manifest.json $(
 DAPT_REFERRED := $(if $(filter excess_loss,$(call setting,dapt.clm,select,all)),$(RUN)/referred)
 TAPT_REFERRED := $(if $(filter excess_loss,$(call setting,tapt.clm,select,all)),$(RUN)/referred)
 
+# What is forgotten is measured, and some of it read again, where general text is masked: masked.general_documents.
+GENERAL = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
+
 $(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(DAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain) $(GENERAL)
 
 $(RUN)/tapt/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(GENERAL)
 
 $(RUN)/dapt-tapt/manifest.json: $(S)/tapt.json $(RUN)/dapt/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(GENERAL)
+
+$(RUN)/interpolated/manifest.json: $(S)/interpolated.json $(RUN)/base/manifest.json $(RUN)/$(ADAPTED)/manifest.json $(RUN)/masked/manifest.json
+	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) $(GENERAL)
 
 $(RUN)/static/manifest.json: $(S)/static.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
 	@$(ROWS) stages.export $(ARGS) --init $(RUN)/base --masked $(RUN)/masked
@@ -138,7 +145,7 @@ $(RUN)/agreement/manifest.json: $(S)/agreement.json $(RUN)/base/manifest.json $(
 	@$(ROWS) stages.agree $(ARGS) --corpus $(RUN)/corpus --init $(RUN)/base --classifier $(RUN)/finetuned-base $(REFERENCE:%=--reference %)
 
 # The report waits for the arms asked for, and shows every arm that is there.
-ARMS := $(or $(filter dapt tapt dapt-tapt multitask,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
+ARMS := $(or $(filter dapt tapt dapt-tapt interpolated multitask,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
 
 $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.json $(ARMS:%=$(RUN)/finetuned-%/manifest.json)
 	@$(ROWS) stages.report $(ARGS) --runs $(RUN)
@@ -148,7 +155,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -160,6 +167,7 @@ help:  ## what can be typed
 	  'FROM=$(FROM)' 'the model that predicts, or corrects' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
 	  'INIT=$(INIT)' 'checkpoint that lr-find, ablate and multitask start from: INIT=dapt' \
+	  'ADAPTED=$(ADAPTED)' 'checkpoint that interpolated mixes with the base: ADAPTED=dapt-tapt' \
 	  'FACTORS=…' 'settings that ablate tries, one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
@@ -172,6 +180,8 @@ tapt: $(RUN)/finetuned-tapt/manifest.json $(RUN)/report/manifest.json  ## adapt 
 	@echo "report: $(RUN)/report/report.md"
 dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json  ## first the domain, then the task text
 	@echo "report: $(RUN)/report/report.md"
+interpolated: $(RUN)/finetuned-interpolated/manifest.json $(RUN)/report/manifest.json  ## mix base and dapt: less forgotten; needs masked.general_documents
+	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.md"
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.md"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents

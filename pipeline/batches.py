@@ -107,6 +107,12 @@ class MaskedBatches(Batches):
         """uint64 [B]: hashes of their ids, made anew each time in half a microsecond: kept, they would fill memory."""
         return document_keys(self.sequences.id[indices])
 
+    def goes_on(self, indices: np.ndarray) -> np.ndarray:
+        """bool [B]: whether the document of a sequence goes on in the next one."""
+        ids = self.sequences.id
+        inside = lambda i: i + 1 < len(ids) and follows(ids[i].decode(), ids[i + 1].decode())
+        return np.fromiter(map(inside, np.asarray(indices).tolist()), dtype=bool)
+
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids` corrupted, `attention_mask`, `labels` (the id as written, or IGNORE), all [B, L]."""
         visit = self.visit(indices, epochs, elapsed)
@@ -132,6 +138,13 @@ class MaskedBatches(Batches):
         rows = Rows(offsets, self.keys(indices), epochs, masking.seed)
         targets = np.flatnonzero(chosen(masking, rows, words, importance))
         return Visit(rows, input_ids, words, importance, targets, input_ids[targets])
+
+
+def follows(sequence: str, other: str) -> bool:
+    """Whether another sequence goes on with the same document: `id#3` after `id#2`, `id#1` after `id`."""
+    document, _, number = other.rpartition("#")
+    before = f"{document}#{int(number) - 1}" if number.isdecimal() and number != "1" else document
+    return bool(document) and number.isdecimal() and sequence == before
 
 
 @dataclass(frozen=True)

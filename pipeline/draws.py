@@ -102,5 +102,10 @@ def visits(seed: int, step: int, batch_size: int, count: int) -> tuple[np.ndarra
     Epochs follow each other without a gap, so every batch is full and every epoch sees each sequence exactly once.
     Addressing is by step: resuming at step N costs the same as starting.
     """
-    epochs, places = np.divmod(np.arange(step * batch_size, (step + 1) * batch_size), count)
-    return ordered(seed, epochs, places, count), epochs
+    return visited(seed, np.arange(step * batch_size, (step + 1) * batch_size), count)
+
+
+def visited(seed: int, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(index, epoch) of what stands at these places, int64 [B], of all epochs of `count` sequences end to end."""
+    epochs, within = np.divmod(places, count)
+    return ordered(seed, epochs, within, count), epochs

@@ -1,7 +1,7 @@
 """Optimiser and learning rate.
 
 An optimiser may keep an average of each parameter beside its moments, as `state[parameter]["average"]`
-(`finetuning/optimisers.py`): there it is saved, divided among processes and resumed with them. What is measured and
+(`optimisers.py`): there it is saved, divided among processes and resumed with them. What is measured and
 exported is then the average.
 """
 

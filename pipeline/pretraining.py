@@ -1,5 +1,6 @@
 """Continued pretraining by any objective: what `start` (from scratch) and `pretrain` share."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,68 +16,109 @@ from pipeline.masking.substitutes import Substitutes
 from pipeline.objectives.methods import MASKED_LM, Method
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.yardstick import FIXED_MASKS, unscored
+from pipeline.replay import Replay, replayed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.thawing import embeddings_first
 from pipeline.tokens import replaceable_ids
-from pipeline.trainer import Evaluate, TrainerConfig, train
+from pipeline.trainer import Evaluate, MakeOptimizer, TrainerConfig, train
 
 MEASURED_SEQUENCES = 512
 """Training sequences whose masks are counted for the metrics."""
+
+GENERAL = "general_loss"
+"""What the loss on general text is called beside that on a training's own."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A masked corpus: what is learned from, what is measured on, and how it is masked."""
+
+    train: Sequences
+    dev: Sequences | None
+    masking: MaskingConfig
+    substitutes: Substitutes | None = None
+
+    def batches(self, tokenizer: PreTrainedTokenizerBase) -> MaskedBatches:
+        """Its training sequences."""
+        vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer), self.substitutes)
+        return MaskedBatches(self.train, self.masking, vocabulary, tokenizer.pad_token_id)
+
+    def fixed(self, tokenizer: PreTrainedTokenizerBase) -> MaskedBatches | None:
+        """Its dev sequences as everything is measured by them; None where there are none."""
+        return fixed_batches(self.dev, tokenizer) if self.dev is not None and len(self.dev) else None
+
+
+def fixed_batches(dev: Sequences, tokenizer: PreTrainedTokenizerBase) -> MaskedBatches:
+    """Dev sequences, whatever the training masks: the same words at random, always."""
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
+    return MaskedBatches(unscored(dev), FIXED_MASKS, vocabulary, tokenizer.pad_token_id)
 
 
 def learn(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
-    sequences: Sequences,
-    dev: Sequences | None,
-    masking: MaskingConfig,
+    text: Text,
     trainer: TrainerConfig,
     folder: Path,
     label: str,
     method: Method = MASKED_LM,
-    substitutes: Substitutes | None = None,
+    general: Text | None = None,
+    replay: float = 0.0,
+    optimizer: MakeOptimizer | None = None,
     warm_embeddings: float = 0.0,
 ) -> dict[str, float]:
     """Train a model of `method` on sequences masked anew at every visit; metrics, those on dev before and after.
 
-    Over the share `warm_embeddings` of the training the embeddings of words learn alone.
+    On `general` text it is measured as well, what is forgotten; `replay` is the share of all sequences that are of
+    it. Over the share `warm_embeddings` of the training the embeddings of words learn alone.
     """
-    _check_room(model, sequences, method)
-    if method.reads == "chosen" and masking.replacement != "mask":
+    _check_room(model, [text, general] if general else [text], method)
+    if method.reads == "chosen" and text.masking.replacement != "mask":
         raise InputError(
-            f"masked.replacement = {masking.replacement}, and {method.called} puts nothing in the place of a word: "
-            "set masked.replacement = mask"
+            f"masked.replacement = {text.masking.replacement}, and {method.called} puts nothing in the place of a "
+            "word: set masked.replacement = mask"
         )
     if method.reads == "corrupted" and tokenizer.mask_token_id is None:
         raise InputError(f"{method.called} needs a mask token, and the tokenizer has none: set base.objective = mntp")
-    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer), substitutes)
     objective = method.objective(model.to(processes().device))
-    masked = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
-    measure = None
-    if dev is not None and len(dev):
-        fixed = MaskedBatches(unscored(dev), FIXED_MASKS, vocabulary, tokenizer.pad_token_id)
-        measure = lambda: method.measure(objective, fixed)
+    masked = text.batches(tokenizer)
+    read = Replay(masked, general.batches(tokenizer), replay) if replay else masked
+    measure = _measure(method, objective, text.fixed(tokenizer), general.fixed(tokenizer) if general else None)
     before = _before(objective, measure)
     companions = [embeddings_first(model, warm_embeddings)] if warm_embeddings else []
-    trained = train(objective, method.batches(masked), trainer, label, measure, folder=folder, companions=companions)
+    how = {"folder": folder, "optimizer": optimizer, "companions": companions}
+    trained = train(objective, method.batches(read), trainer, label, measure, **how)
     return {
         "steps": trained.steps,
         "tokens": trained.tokens,
         "dev_loss_before": before.get("loss", float("nan")),
         "dev_loss": trained.evaluation.get("loss", float("nan")),
+        **({f"dev_{GENERAL}_before": before[GENERAL]} if GENERAL in before else {}),
         **{f"dev_{name}": value for name, value in trained.evaluation.items() if name != "loss"},
-        "sequences": len(sequences),
+        "sequences": len(text.train),
+        **({"replayed": replayed(trained.steps * trainer.batch_size, replay)} if replay else {}),
         "skipped_steps": trained.skipped,
         **realised(masked, trainer.seed, method),
     }
 
 
-def _check_room(model: nn.Module, sequences: Sequences, method: Method) -> None:
+def _measure(
+    method: Method, objective: Objective, own: MaskedBatches | None, general: MaskedBatches | None
+) -> Evaluate | None:
+    """All that is said of a model on dev sequences of its own text, and its loss on general ones."""
+    if own is None and general is None:
+        return None
+    of_own = lambda: method.measure(objective, own) if own else {}
+    return lambda: of_own() | ({GENERAL: method.measure(objective, general)["loss"]} if general else {})
+
+
+def _check_room(model: nn.Module, texts: list[Text], method: Method) -> None:
     """What a method adds to a sequence must find a place."""
     if not method.added:
         return
-    longest, takes = int(np.diff(sequences.offsets).max(initial=0)), model.config.max_position_embeddings
+    longest = max(int(np.diff(text.train.offsets).max(initial=0)) for text in texts)
+    takes = model.config.max_position_embeddings
     if longest + method.added > takes:
         raise InputError(
             f"{method.called} puts {method.added} more id into a sequence, and the longest has {longest} where the "

@@ -158,6 +158,27 @@ def rates_text(points: Sequence[tuple[float, float, float]], marks: dict[str, fl
     return "\n".join(["    rate     loss", *rows, "", told])
 
 
+def path_svg(points: Sequence[tuple[str, float, float]], marked: str, axes: tuple[str, str], title: str) -> str:
+    """(name, x, y) in the order of a way, each a dot with its name; the marked one is larger."""
+    left, width, height = 70, WIDTH - 90, 300
+    (west, east), (south, north) = (_range([point[axis] for point in points]) for axis in (1, 2))
+    place = lambda x, y: (left + (x - west) / (east - west) * width, TOP + (north - y) / (north - south) * height)
+    parts = [f'<path class="a" fill="none" d="M{left} {TOP}v{height}h{width}"/>']
+    for share in (0.1, 0.5, 0.9):
+        x, y = west + share * (east - west), south + share * (north - south)
+        parts.append(f'<text x="{left - 8}" y="{place(x, y)[1] + 4:.1f}" text-anchor="end">{y:.2f}</text>')
+        parts.append(f'<text x="{place(x, y)[0]:.1f}" y="{TOP + height + 18}" text-anchor="middle">{x:.2f}</text>')
+    parts.append(f'<text x="{left + width}" y="{TOP + height + 38}" text-anchor="end">{escape(axes[0])} →</text>')
+    parts.append(f'<text x="{left + width}" y="{TOP + 12}" text-anchor="end">↑ {escape(axes[1])}</text>')
+    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point[1:]) for point in points))
+    parts.append(f'<polyline points="{way}" fill="none" stroke="{COLOURS[0]}" stroke-opacity=".5"/>')
+    for name, *at in points:
+        (x, y), colour = place(*at), COLOURS[name == marked]
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{6 if name == marked else 4}" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 9:.1f}" y="{y - 6:.1f}">{escape(name)}</text>')
+    return _svg(parts, title, TOP + height + 50)
+
+
 def _cell(x: float, y: float, size: float, value: float) -> list[str]:
     """A square with a number of -1 to 1, or – where there is none."""
     known = not isnan(value)

@@ -32,6 +32,7 @@ SECTIONS = {
     "referred": "refer",
     "dapt": "pretrain",
     "tapt": "pretrain",
+    "interpolated": "interpolate",
     "static": "export",
     "shown": "show",
     "agreement": "agree",
@@ -51,22 +52,35 @@ def check(recipe: str, overrides: list[str], out: Path) -> None:
         for n in tables
         if n not in SECTIONS
     ]
-    sections = {}
+    sections, configs = {}, {}
     for section, stage in SECTIONS.items():
         try:
             cls = config_class(getattr(importlib.import_module(f"stages.{stage}"), stage))
             config = build(cls, tables.get(section, {}), section, recipe_folder(recipe))
+            configs[section] = config
             settings = asdict(config) | {f"sha256 of {name}": sha for name, sha in named_files(config).items()}
             sections[section] = json.dumps(settings, indent=2, ensure_ascii=False)
         except InputError as error:
             problems.append(str(error))
-    if problems:
+    if problems := problems + _apart(configs):
         raise InputError("; ".join(problems))
     out.mkdir(parents=True, exist_ok=True)
     for section, text in sections.items():
         path = out / f"{section}.json"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def _apart(configs: dict[str, object]) -> list[str]:
+    """What one section asks for, and another does not make."""
+    if not {"masked", "dapt", "tapt"} <= configs.keys() or configs["masked"].general_documents:
+        return []
+    return [
+        f"{name}.replay = {configs[name].replay} reads general text again, and none is masked: set "
+        "masked.general_documents to as many documents"
+        for name in ("dapt", "tapt")
+        if configs[name].replay
+    ]
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ reads   base/            the tokenizer, the longest sequence the model takes; th
         tagger/          the keyword tagger (scorer = tagger)
         finetuned-base/  the classifier (prefix, occlusion, gradient, …): explains what it predicts
         a checkpoint     adapted to good text (excess_loss)
-writes  masked/          domain/ and task/, each train/ and dev/: one row a sequence with its ids as written, word by
-                         word importance, and which words visit 0 predicts; preview.md
+writes  masked/          domain/, task/ and, where it is asked for, general/, each train/ and dev/: one row a sequence
+                         with its ids as written, word by word importance, and which words visit 0 predicts; preview.md
 
 Under `accelerate launch` each process takes the next shard that nobody has, the largest first, so that none waits long
 for another; a killed run goes on with those that are missing, and any number of processes writes the same rows.
@@ -19,20 +19,21 @@ for another; a killed run goes on with those that are missing, and any number of
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from corpora.parquet import metadata_of, read_batches, read_rows, shards, write_shard
+from corpora.parquet import count_rows, metadata_of, read_batches, read_rows, shards, write_shard
 from corpora.schemas import MASKED
 from corpora.segment import Segmenter, WordsConfig
+from corpora.splits import sample
 from corpora.stop_words import stop_words
 from corpora.words import training_words
 from pipeline.batches import padded
@@ -47,7 +48,7 @@ from pipeline.masking.substitutes import words_of as token_words
 from pipeline.masking.terms import Terms, joined, spans_of, terms_of
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_masked_lm, load_tokenizer
-from pipeline.run.artifact import SCRATCH
+from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
 from pipeline.run.processes import claimed, gathered, main_first, rank, share, total, wait_for_all
 from pipeline.run.stage import run
@@ -57,6 +58,9 @@ from pipeline.scoring.weighing import Weigh, Words, alike, by_scorer, by_tagger,
 from pipeline.tokens import Frame, Spans, fingerprint, planted_words, sequence_rows
 
 COLUMNS = ("id", "text", "text_pair", "keywords")
+
+KINDS = ("domain", "task", "general")
+"""What there may be of masked text."""
 
 SAMPLE = 2000
 """Documents, spread over all shards, by which scores are put on the scale of importances."""
@@ -83,6 +87,9 @@ class MaskConfig(WordsConfig, MaskingConfig):
     substitutes: str = field(default="", metadata={"file": True})
     """File of what may stand for a word, a line `word<TAB>other<TAB>other…`, for replacement = similar or confusion;
     without one, neighbours among the base's embeddings, or characters of the same pinyin."""
+    general_documents: int = field(default=0, metadata=ADDED)
+    """So many documents of the general text, drawn by the hash of their ids, are masked as well, words at random, and
+    at most as many of its dev text: to see what a training forgets (dev_general_loss), to replay and interpolate."""
     batch_documents: int = 512
     """Documents weighed together; they are sorted by length inside, so a larger number wastes less on padding."""
 
@@ -95,6 +102,8 @@ class MaskConfig(WordsConfig, MaskingConfig):
             raise ValueError("substitutes are for replacement = similar or confusion, not mask")
         if not 0 < self.important_share < 1:
             raise ValueError(f"important_share = {self.important_share} must lie between 0 and 1")
+        if self.general_documents < 0:
+            raise ValueError(f"general_documents = {self.general_documents} must not be negative")
 
 
 def mask(
@@ -122,10 +131,16 @@ def mask(
         weigh = by_scorer(score, scale, Frame.of(tokenizer))
     marks = Marks.of(config, segmenter)
     targets = {path: out / place for path, place in inputs.items()}
-    for source in claimed(_missing(targets), "shards"):
-        _mask_shard(config, tokenizer, spans, weigh, marks, source, targets[source])
+    general = {path: out / place for path, place in _general(config, corpus).items()}
+    drawn = _drawn(config, general)
+    for source in claimed(_missing(targets | general), "shards"):
+        if source in general:
+            _mask_shard(config.at_random(), tokenizer, spans, alike, marks, source, general[source], drawn)
+        else:
+            _mask_shard(config, tokenizer, spans, weigh, marks, source, targets[source])
     wait_for_all()
     metrics = _metrics(total(_added([json.loads(metadata_of(path)["counts"]) for path in share(targets.values())])))
+    metrics |= {f"general_{part}": count_rows(out / "general" / part) for part in ("train", "dev") if general}
     if rank() == 0:
         tokenizer.save_pretrained(out / "tokenizer")
         if config.replacement != "mask":
@@ -195,7 +210,7 @@ def _write_substitutes(
 ) -> dict[str, float]:
     """A table beside the sequences of each kind, for replacement = similar or confusion; how many words each knows."""
     sizes = {}
-    for kind in ("domain", "task"):
+    for kind in KINDS:
         if (out / kind / "train").exists():
             table = Substitutes.of(_candidates(config, init, tokenizer, out / kind / "train"))
             table.save(out / kind / FILE)
@@ -229,6 +244,27 @@ def _inputs(corpus: Path, chosen: Path | None) -> dict[Path, Path]:
     return {path: path.relative_to(home) for home, place in there for path in shards(home / place)}
 
 
+def _general(config: MaskConfig, corpus: Path) -> dict[Path, Path]:
+    """Shards of the general text, and where each belongs; none where none is wanted."""
+    if not config.general_documents:
+        return {}
+    folders = [Path("general") / part for part in ("train", "dev")]
+    if not (corpus / folders[0]).exists():
+        raise InputError(
+            f"masked.general_documents = {config.general_documents}, and {corpus} has no general text: name some in "
+            "[corpus] general"
+        )
+    there = [folder for folder in folders if (corpus / folder).exists()]
+    return {path: path.relative_to(corpus) for folder in there for path in shards(corpus / folder)}
+
+
+def _drawn(config: MaskConfig, paths: Iterable[Path]) -> frozenset[str]:
+    """Ids of the documents of train and of dev that are masked, of these shards of general text."""
+    ids = {part: [path for path in paths if path.parent.name == part] for part in ("train", "dev")}
+    names = lambda part: (name for path in ids[part] for batch in read_batches(path, ("id",)) for name in batch["id"])
+    return frozenset(name for part in ids for name in sample(names(part), config.general_documents, config.seed))
+
+
 def _missing(targets: dict[Path, Path]) -> list[Path]:
     """Shards whose target is not there, the largest first, as the first process sees it: all must mean the same."""
     missing = [source for source, target in targets.items() if rank() == 0 and not target.exists()]
@@ -243,14 +279,16 @@ def _mask_shard(
     marks: Marks,
     source: Path,
     target: Path,
+    drawn: Collection[str] | None = None,
 ) -> None:
-    """One shard of documents -> one shard of sequences, with its counts in the footer."""
+    """One shard of documents, or those drawn of it -> one shard of sequences, with its counts in the footer."""
     counts: dict[str, float] = {}
     masking = {field.name: getattr(config, field.name) for field in fields(MaskingConfig)}
     metadata = {"tokenizer": fingerprint(tokenizer), "masking": json.dumps(masking)}
 
     def cut() -> Iterator[tuple[dict[str, list], list[dict], Words]]:
-        for batch in read_batches(source, COLUMNS, config.batch_documents):
+        batches = read_batches(source, COLUMNS, config.batch_documents)
+        for batch in batches if drawn is None else _only(batches, drawn):
             yield batch, list(sequence_rows(batch, tokenizer, spans, config.max_length)), _words(batch, spans)
 
     def rows() -> Iterator[dict[str, object]]:
@@ -264,6 +302,14 @@ def _mask_shard(
         metadata["counts"] = json.dumps(counts)
 
     write_shard(target, MASKED, rows(), metadata)
+
+
+def _only(batches: Iterable[dict[str, list]], names: Collection[str]) -> Iterator[dict[str, list]]:
+    """The rows that have these ids, of the batches where there are any."""
+    for batch in batches:
+        kept = [name in names for name in batch["id"]]
+        if any(kept):
+            yield {column: list(compress(values, kept)) for column, values in batch.items()}
 
 
 def _words(batch: dict[str, list], spans: Spans) -> Words:
@@ -322,7 +368,7 @@ def _metrics(counts: dict[str, float]) -> dict[str, float]:
 
 def _preview(config: MaskConfig, out: Path, tokenizer: PreTrainedTokenizerBase) -> str:
     lines = ["# Masked corpus", "", f"**Bold**: important to {config.scorer}. `[brackets]`: predicted at visit 0.", ""]
-    for kind in ("domain", "task"):
+    for kind in KINDS:
         if (out / kind / "train").exists():
             rows = islice(read_rows(out / kind / "train"), 15)
             lines += [f"## {kind}", "", *(f"- {_shown(row, tokenizer)}" for row in rows), ""]

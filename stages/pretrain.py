@@ -8,6 +8,7 @@
 
 reads   base/ or dapt/                the checkpoint to continue
         masked/domain/, masked/task/  sequences with word by word importance; corruption is drawn anew at every visit
+        masked/general/               general text, to measure what is forgotten, and to read some of it again (replay)
         referred/domain/, …/task/     what a reference loses on their tokens (clm.select = excess_loss)
 writes  dapt/ tapt/ dapt-tapt/        model and tokenizer; logs/metrics.jsonl and TensorBoard
 
@@ -20,15 +21,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import flat_columns, metadata_of
 from pipeline.batches import Sequences
+from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.substitutes import FILE as SUBSTITUTES
 from pipeline.masking.substitutes import Substitutes
 from pipeline.models import load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
-from pipeline.pretraining import learn
+from pipeline.optimisers import RetentionConfig, retaining
+from pipeline.pretraining import Text, learn
 from pipeline.run.artifact import ADDED, SCRATCH, keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
@@ -48,6 +52,13 @@ class PretrainConfig(ObjectiveConfig):
     warm_embeddings: float = field(default=0.0, metadata=ADDED)
     """Share of the training over which only what has a row for every word learns, embeddings and output, so that new
     words (base.vocabulary) find their place before the layers move; 0 = all learn from the first step."""
+    replay: float = field(default=0.0, metadata=ADDED)
+    """Share of the sequences that are general text, read again so that it is not forgotten (masked.general_documents):
+    0.05 where the domain is near, 0.25 where it is far (Ibrahim et al. 2024). Steps and batches stay as they are."""
+    retention: RetentionConfig = field(default_factory=RetentionConfig, metadata=ADDED)
+    """What holds the weights to those it began with, and which average of them is kept."""
+    lora: LoraConfig = field(default_factory=LoraConfig, metadata=ADDED)
+    """Low-rank adapters beside weights that stay; merged when the training has ended."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,29 +66,57 @@ class PretrainConfig(ObjectiveConfig):
             raise ValueError(f"warm_embeddings = {self.warm_embeddings} must be at least 0 and below 1")
         if self.warm_embeddings and self.objective == "rtd":
             raise ValueError("warm_embeddings is for one model, and objective = rtd trains two: drop one of them")
+        if self.lora.rank and self.objective not in ("mlm", "clm-mlm"):
+            raise ValueError(f"lora.rank is for objective = mlm or clm-mlm, not {self.objective}: leave it out")
+        if self.lora.rank and (self.retention.prior_decay or self.warm_embeddings):
+            raise ValueError("lora.rank leaves the weights as they are: leave out retention.prior_decay and warm_embeddings")
+        if not 0 <= self.replay < 1:
+            raise ValueError(f"replay = {self.replay} must be at least 0 and below 1")
+        if self.replay and self.clm.select == "excess_loss":
+            raise ValueError("clm.select = excess_loss knows what a reference loses on its own text: leave out replay")
 
 
 def pretrain(
-    config: PretrainConfig, init: Path, masked: Path, out: Path, referred: Path | None = None
+    config: PretrainConfig,
+    init: Path,
+    masked: Path,
+    out: Path,
+    general: Path | None = None,
+    referred: Path | None = None,
 ) -> dict[str, float]:
-    """Train `init` on masked/train; metrics with the loss on masked/dev, fixed masks, before and after."""
+    """Train `init` on masked/train; metrics with the loss on dev, fixed masks, before and after."""
+    if config.replay and general is None:
+        raise InputError(
+            f"replay = {config.replay} reads general text again, and none is masked: set masked.general_documents"
+        )
     tokenizer = load_tokenizer(init)
+    own, again = (_text(folder, tokenizer, init, out / SCRATCH) if folder else None for folder in (masked, general))
+    if referred is not None:
+        lost = main_first(lambda: _reference(referred / "train", own.train, out / SCRATCH))
+        own = replace(own, train=replace(own.train, reference=lost))
+    method = config.method
+    model = method.open(init, config.trainer.seed)
+    if config.lora.rank:
+        add_adapters(model.base_model, config.lora, config.trainer.seed)
+    more = (again, config.replay, retaining(config.retention, config.trainer), config.warm_embeddings)
+    metrics = learn(model, tokenizer, own, config.trainer, out, masked.name, method, *more)
+    if config.lora.rank:
+        merge_adapters(model.base_model)
+    if rank() == 0:
+        text = f"`{init.name}` continued on {masked.name} text by {method.called}, {own.masking.policy} masking."
+        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))
+    return metrics
+
+
+def _text(masked: Path, tokenizer: PreTrainedTokenizerBase, init: Path, scratch: Path) -> Text:
+    """A masked corpus, its columns mapped into memory."""
     footer = metadata_of(masked / "train")
     if footer.get("tokenizer") != fingerprint(tokenizer):
         raise InputError(f"{masked} was made with another tokenizer than {init} has: run make masked with this base")
     masking = MaskingConfig(**json.loads(footer["masking"]))
-    train, dev = main_first(lambda: [_sequences(masked / part, out / SCRATCH / part) for part in ("train", "dev")])
-    if referred is not None:
-        train = replace(train, reference=main_first(lambda: _reference(referred / "train", train, out / SCRATCH)))
-    substitutes = None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES)
-    method = config.method
-    model = method.open(init, config.trainer.seed)
-    warm = config.warm_embeddings
-    metrics = learn(model, tokenizer, train, dev, masking, config.trainer, out, masked.name, method, substitutes, warm)
-    if rank() == 0:
-        text = f"`{init.name}` continued on {masked.name} text by {method.called}, {masking.policy} masking."
-        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))
-    return metrics
+    cache = scratch / masked.name
+    train, dev = main_first(lambda: [_sequences(masked / part, cache / part) for part in ("train", "dev")])
+    return Text(train, dev, masking, None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES))
 
 
 def _sequences(folder: Path, cache: Path) -> Sequences | None:

@@ -30,8 +30,9 @@ from pipeline.run.processes import clock
 from pipeline.run.stage import run
 from pipeline.vocabulary.pages import vocabulary_line
 
-ORDER = ["base", "dapt", "tapt", "dapt-tapt", "multitask"]
+ORDER = ["base", "dapt", "tapt", "dapt-tapt", "interpolated", "multitask"]
 RELIABILITY = "reliability.json"
+GENERAL = "dev_general_loss"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
     """Write the report of one run, or of several side by side; metrics with each arm's accuracy."""
     arms, left_out = _comparable([arm for folder in runs for arm in _arms(folder, prefix=len(runs) > 1)])
     rows, head = [_row(arm, arms[0], config.confidence) for arm in arms], _head(arms[0])
+    if any(GENERAL in arm.pretrained["metrics"] for arm in arms):
+        rows, head = [[*row, _lost(arm, GENERAL)] for row, arm in zip(rows, arms, strict=True)], [*head, "general"]
     verdicts = _verdicts(arms, config.confidence) + _failed(arms)
     curves = {arm.name: _curve(arm) for arm in arms}
     scores = {arm.name: list(arm.seeds.values()) for arm in arms}
@@ -158,7 +161,6 @@ def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
         if arm is base
         else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*paired_difference(arm.seeds, base.seeds, confidence))
     )
-    losses = f"{made['dev_loss_before']:.2f} → {made['dev_loss']:.2f}" if "dev_loss" in made else ""
     return [
         arm.name,
         *(plus_minus(result[name], result[f"{name}_sd"]) for name in (arm.metric, arm.beside)),
@@ -166,8 +168,14 @@ def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
         f"{made.get('steps', 0):,}",
         f"{made.get('tokens', 0) / 1e6:.1f} M",
         clock(arm.pretrained["provenance"]["seconds"]),
-        losses,
+        _lost(arm, "dev_loss"),
     ]
+
+
+def _lost(arm: Arm, name: str) -> str:
+    """A loss on dev text before and after, where it was measured."""
+    made = arm.pretrained["metrics"]
+    return f"{made[f'{name}_before']:.2f} → {made[name]:.2f}" if name in made else ""
 
 
 def _verdicts(arms: list[Arm], confidence: float) -> list[str]:
@@ -284,7 +292,8 @@ def _notes(config: ReportConfig, arm: Arm) -> str:
         "once. *Against base*: mean of the paired differences, seed by seed, with its "
         f"{config.confidence:.0%} t-interval. Each checkpoint was pretrained once: what another pretraining seed "
         "would change is not in the interval. *Dev loss*: held-out text of the arm's own corpus with fixed whole-word "
-        "masks, the same for every policy, before → after. Time is wall clock of pretraining. *Calibration error*: "
+        "masks, the same for every policy, before → after; *general*: that of general text, where it is masked "
+        "(masked.general_documents): what rises is forgotten. Time is wall clock of pretraining. *Calibration error*: "
         "how far probabilities are from the share that comes true, on average."
     )
 

@@ -25,7 +25,7 @@ from pipeline.batches import Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
-from pipeline.pretraining import learn
+from pipeline.pretraining import Text, learn
 from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank, say
@@ -177,7 +177,8 @@ def _from_scratch(config: BaseConfig, general: Path, out: Path) -> dict[str, flo
     model = method.new(size, len(tokenizer), tokenizer.pad_token_id, config.trainer.seed)
     check_tokenizer(tokenizer, model.get_input_embeddings().num_embeddings, "the base")
     train, dev = main_first(lambda: _sequences(config, tokenizer, general, out))
-    metrics = learn(model, tokenizer, train, dev, config.masking, config.trainer, out, "base", method)
+    text = Text(train, dev, config.masking)
+    metrics = learn(model, tokenizer, text, config.trainer, out, "base", method)
     metrics |= {"unknown_rate": unknown, "vocabulary": len(tokenizer), "parameters": model.num_parameters()}
     if rank() == 0:
         card = model_card(

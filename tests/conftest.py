@@ -1,6 +1,7 @@
 """Toys: tokenizers of a few dozen words, models of width 16, a corpus one can read."""
 
 import os
+from dataclasses import replace
 
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # torch's pool of compilers hangs in the processes that tests fork
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -30,6 +31,7 @@ from transformers import (
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
+from pipeline.replay import Replay
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -207,6 +209,23 @@ def sequences() -> Sequences:
 def masked_batches(sequences, vocabulary) -> MaskedBatches:
     """The sequences, a third of their words masked anew at every visit."""
     return MaskedBatches(sequences, MaskingConfig(policy="whole_word", mask_rate=0.3), vocabulary, pad_id=0)
+
+
+@pytest.fixture(scope="session")
+def general(sequences, vocabulary) -> MaskedBatches:
+    """Seven other sequences, masked in another way."""
+    places = sequences.places(np.arange(7))[::-1].copy()  # the same words backwards: no row is one of the domain's
+    columns = {name: getattr(sequences, name)[places] for name in ("input_ids", "word_ids", "importance")}
+    offsets = np.cumsum([0, *sequences.lengths(np.arange(7))[::-1]])
+    names = np.array([f"general-{i}" for i in range(7)], dtype="S")
+    return MaskedBatches(
+        replace(sequences, id=names, offsets=offsets, **columns), MaskingConfig("random"), vocabulary, 0
+    )
+
+
+@pytest.fixture(scope="session")
+def replay(masked_batches, general) -> Replay:
+    return Replay(masked_batches, general, 0.3)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,8 @@ mkdir -p "$out" && touch "$out/manifest.json"
 """
 CHECKED = f'{sys.executable} "$@"'
 UNCHECKED = (
-    "mkdir -p $out; touch $out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,static,agreement,report}.json"
+    "mkdir -p $out; touch "
+    "$out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,interpolated,static,agreement,report}.json"
 )
 
 ALL = ["prepare corpus", "start base", "finetune finetuned-base", "score scores", "train_tagger tagger", "mask masked",
@@ -54,7 +55,10 @@ class Project:
             os.utime(path, (0, 0))
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess:
-        ours = "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|FACTORS|LAUNCH|REFERENCE|PYTHON"
+        ours = (
+            "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|ADAPTED|FACTORS|LAUNCH|REFERENCE"
+        )
+        ours += "|PYTHON"
         environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
         command = ["make", "TORCH_INDEX=", *arguments]
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
@@ -249,6 +253,25 @@ def test_a_learning_rate_is_looked_for_from_any_checkpoint(project):
     assert project.calls("lr-find") == [*ALL[:2], "find_rate rate-base"]
     assert project.calls("lr-find") == []
     assert project.calls("lr-find", "INIT=dapt")[-1] == "find_rate rate-dapt"
+
+
+def test_any_adapted_checkpoint_is_mixed_with_the_base_and_fine_tuned(project):
+    more = ["interpolate interpolated", "finetune finetuned-interpolated", "report report"]
+    assert project.calls("interpolated") == [*ALL[:-2], *more]
+    assert project.calls("interpolated") == []
+    project.calls("interpolated", "ADAPTED=dapt-tapt")
+    asked = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.interpolate" in line]
+    assert [re.search(r"--adapted \S*/(\S+) --masked \S*/(\S+)", line).groups() for line in asked] == [
+        ("dapt", "domain"), ("dapt-tapt", "task")
+    ]  # fmt: skip
+
+
+def test_general_text_is_given_to_every_pretraining_where_it_is_masked(project):
+    project.calls("dapt-tapt")
+    (project.folder / "runs" / "demo" / "masked" / "general").mkdir()
+    project.calls("dapt-tapt", "SET=dapt.trainer.steps=3")
+    calls = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.pretrain" in line]
+    assert ["--general runs/demo/masked/general" in line for line in calls] == [False, False, True, True]
 
 
 def test_settings_are_tried_one_at_a_time_and_several_where_they_are_joined(project):

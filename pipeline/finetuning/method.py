@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from pipeline.batches import Batches, LabelledBatches
 from pipeline.finetuning.adversarial import RobustnessConfig, robust
-from pipeline.finetuning.classifier import Learning, Windowed, loss_of
+from pipeline.finetuning.classifier import Learning, Windowed, encoder_of, head_of, loss_of
 from pipeline.finetuning.corrector import Correcting
 from pipeline.finetuning.curriculum import Curriculum
-from pipeline.finetuning.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.finetuning.losses import (
     Divergence,
     LossConfig,
@@ -30,6 +29,7 @@ from pipeline.finetuning.optimisation import OptimisationConfig, freeze_encoder,
 from pipeline.finetuning.spelling import SpellingConfig
 from pipeline.finetuning.stabilisers import Mixout, StabiliserConfig, reinitialise_top, set_dropout
 from pipeline.finetuning.task import Task
+from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.objectives.labelling import Loss
@@ -121,7 +121,7 @@ def fine_tune(
         if isinstance(companion, Mixout):
             companion.remove()
     if config.lora.rank:
-        merge_adapters(model)
+        merge_adapters(encoder_of(model))
     return trained
 
 
@@ -142,7 +142,7 @@ def _companions(model: nn.Module, config: MethodConfig, seed: int, fresh: Collec
     if config.stabilisers.dropout >= 0:
         set_dropout(model, config.stabilisers.dropout)
     if config.lora.rank:
-        add_adapters(model, config.lora, seed)
+        add_adapters(encoder_of(model), config.lora, seed, whole=head_of(model))
     if config.optimisation.frozen:
         freeze_encoder(model)
     mixout = [Mixout(model, config.stabilisers.mixout, seed, fresh)] if config.stabilisers.mixout else []

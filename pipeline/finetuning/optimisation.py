@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.finetuning.classifier import encoder_of, head_of
-from pipeline.finetuning.optimisers import Group, SteadyAdamW, SteadyBertAdam
 from pipeline.layers import layers_of
 from pipeline.objectives.objective import Objective
+from pipeline.optimisers import Group, RetentionConfig, SteadyAdamW, SteadyBertAdam
 from pipeline.thawing import Thawing
 from pipeline.trainer import MakeOptimizer, TrainerConfig
 
 
 @dataclass(frozen=True)
-class OptimisationConfig:
+class OptimisationConfig(RetentionConfig):
     """How the weights move, beside what `trainer` says of length and pace."""
 
     optimizer: Literal["adamw", "bertadam"] = "adamw"
@@ -33,30 +33,20 @@ class OptimisationConfig:
     """Learning rate of a layer over that of the one above it (0.95 in Sun et al. 2019, 0.8 to 0.9 in ELECTRA)."""
     head_learning_rate: float = 0.0
     """Learning rate of what the task adds, pooler included; 0 = that of the body. 1e-3 beside 2e-5 for a CRF."""
-    prior_decay: float = 0.0
-    """Decay of the encoder to its pre-trained weights instead of to 0, decoupled: w - lr x decay x (w - pre-trained)
-    (Wiese et al. 2017; Zhang et al. 2021). Head, pooler and layers set back have no such weights and decay to 0."""
     frozen: bool = False
     """Train the head and the pooler alone."""
     unfreeze_ratio: float = 0.0
     """Share of the training over which the encoder thaws, a layer at a time from the top, the embeddings last (Howard
     and Ruder 2018); 0 = all learn from the first step."""
-    averaging: Literal["none", "ema", "mean"] = "none"
-    """What is measured and exported: the weights; an average that forgets (ema); the mean over the last steps (mean,
-    Izmailov et al. 2018)."""
-    average_decay: float = 0.99
-    """What ema keeps of itself at a step; until it has seen 1 / (1 - this) steps it is their mean."""
-    average_from: float = 0.5
-    """Share of the training after which mean begins."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay = {self.layer_decay} must be above 0 and at most 1")
-        if min(self.head_learning_rate, self.prior_decay) < 0:
-            raise ValueError("head_learning_rate and prior_decay must not be negative")
-        for name in ("unfreeze_ratio", "average_decay", "average_from"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
+        if self.head_learning_rate < 0:
+            raise ValueError(f"head_learning_rate = {self.head_learning_rate} must not be negative")
+        if not 0 <= self.unfreeze_ratio <= 1:
+            raise ValueError(f"unfreeze_ratio = {self.unfreeze_ratio} must lie between 0 and 1")
         idle = [n for n, on in (("layer_decay", self.layer_decay < 1), ("prior_decay", self.prior_decay > 0),
                                 ("unfreeze_ratio", self.unfreeze_ratio > 0)) if on]  # fmt: skip
         if self.frozen and idle:
@@ -93,13 +83,8 @@ def parameter_groups(
         prior = config.prior_decay if p in depths and depth <= layers and p not in fresh else 0.0
         decay = trainer.weight_decay if p.dim() >= 2 and not prior else 0.0
         groups[factor, decay, prior].append(p)
-    averaging = {
-        "averaging": config.averaging,
-        "average_decay": config.average_decay,
-        "average_from": config.average_from if config.averaging == "mean" else 0.0,
-    }
     return [
-        {"params": params, "rate_factor": factor, "weight_decay": decay, "prior_decay": prior, **averaging}
+        {"params": params, "rate_factor": factor, "weight_decay": decay, "prior_decay": prior, **config.averages}
         for (factor, decay, prior), params in groups.items()
     ]
 

@@ -89,6 +89,10 @@ class MaskingConfig:
         """Whether a token is chosen without the rest of its word."""
         return self.policy == "random" or self.unit == "token"
 
+    def at_random(self) -> "MaskingConfig":
+        """The same for text whose words nobody scored: as many of them, at random."""
+        return replace(self, policy="random" if self.by_token else "whole_word", control=False)
+
     def at(self, elapsed: float) -> "MaskingConfig":
         """The masking when the share `elapsed` of the training's tokens has been read."""
         if self.mask_rate_schedule == self.selective_share_schedule == "constant":

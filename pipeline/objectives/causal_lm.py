@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from pipeline.batches import IGNORE, LabelledBatches, MaskedBatches, Visit, by_length, targets_in
+from pipeline.batches import IGNORE, LabelledBatches, MaskedBatches, by_length, targets_in
 from pipeline.models import ModelSize, load_causal_lm
 from pipeline.objectives.cross_entropy import linear_losses
 from pipeline.objectives.masked_lm import MaskedLM
@@ -81,7 +81,8 @@ class NextTokenBatches:
         if select == "chosen":
             asked[:] = False
             asked[visit.targets] = True
-        asked[self._cut(indices, visit)] = False
+        ends = visit.rows.offsets[1:][self.masked.goes_on(indices)] - 1
+        asked[ends[visit.word_ids[ends] < 0]] = False  # nobody is to learn to stop where a text was cut
         columns = {"asked": (asked, False)}
         if select == "excess_loss":
             sequences = self.masked.sequences
@@ -90,20 +91,6 @@ class NextTokenBatches:
         batch |= {name: _moved(batch[name]) for name in columns}
         labels = next_ids(batch["input_ids"], batch["attention_mask"])
         return batch | {"labels": labels.where(batch.pop("asked"), IGNORE)}
-
-    def _cut(self, indices: np.ndarray, visit: Visit) -> np.ndarray:
-        """int64: places of end marks where a sequence ends and its text does not: nobody is to learn to stop there."""
-        ids = self.masked.sequences.id
-        on = [i + 1 < len(ids) and follows(ids[i].decode(), ids[i + 1].decode()) for i in np.asarray(indices).tolist()]
-        last = visit.rows.offsets[1:][on] - 1
-        return last[visit.word_ids[last] < 0]
-
-
-def follows(sequence: str, other: str) -> bool:
-    """Whether another sequence goes on with the same document: `id#3` after `id#2`, `id#1` after `id`."""
-    document, _, number = other.rpartition("#")
-    before = f"{document}#{int(number) - 1}" if number.isdecimal() and number != "1" else document
-    return bool(document) and number.isdecimal() and sequence == before
 
 
 def _moved(grid: Tensor) -> Tensor:

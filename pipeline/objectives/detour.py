@@ -46,6 +46,10 @@ class DetourBatches(Batches):
     def __len__(self) -> int:
         return len(self.masked)
 
+    def visits(self, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(index, epoch) of each sequence of a step, int64 [batch_size]."""
+        return self.masked.visits(seed, step, batch_size)
+
     def lengths(self, indices: np.ndarray) -> np.ndarray:
         """int [B]: tokens of these sequences."""
         return self.masked.lengths(indices)

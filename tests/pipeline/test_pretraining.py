@@ -13,7 +13,7 @@ from pipeline.masking.config import MaskingConfig
 from pipeline.objectives import yardstick
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.yardstick import FIXED_MASKS, fixed_mask_loss, unscored
-from pipeline.pretraining import learn
+from pipeline.pretraining import Text, learn
 from pipeline.trainer import TrainerConfig
 
 CONFIG = TrainerConfig(steps=40, batch_size=8, per_device_batch_size=8, learning_rate=1e-2, evaluations=2)
@@ -47,7 +47,7 @@ def test_the_dev_loss_does_not_depend_on_the_batches(new_model, fixed, budget, m
 def test_pretraining_lowers_the_loss_of_text_it_has_seen(new_model, tokenizer, sequences, fixed, tmp_path):
     masking = MaskingConfig(policy="whole_word", mask_rate=0.3)
     before = fixed_mask_loss(MaskedLM(new_model()).requires_grad_(False), fixed)
-    found = learn(new_model(), tokenizer, sequences, sequences, masking, CONFIG, tmp_path, "toy")
+    found = learn(new_model(), tokenizer, Text(sequences, sequences, masking), CONFIG, tmp_path, "toy")
     assert found["dev_loss_before"] == pytest.approx(before["loss"], rel=1e-5)
     assert found["dev_loss"] < found["dev_loss_before"] and (found["steps"], found["sequences"]) == (40, 24)
     assert abs(found["realised_chosen"] - 0.3) < 0.06 and abs(found["realised_replaced"] - 0.8) < 0.05
@@ -62,12 +62,18 @@ def test_the_yardstick_measures_words_that_training_never_predicts(sequences, vo
 
 
 def test_without_a_dev_set_nothing_is_measured(new_model, tokenizer, sequences, tmp_path):
-    found = learn(new_model(), tokenizer, sequences, None, MaskingConfig("random"), replace(CONFIG, steps=1),
-                         tmp_path, "toy")  # fmt: skip
+    found = learn(
+        new_model(),
+        tokenizer,
+        Text(sequences, None, MaskingConfig("random")),
+        replace(CONFIG, steps=1),
+        tmp_path,
+        "toy",
+    )
     assert math.isnan(found["dev_loss"]) and math.isnan(found["dev_loss_before"])
 
 
 def test_more_measurements_than_steps_are_no_error(new_model, tokenizer, sequences, tmp_path):
     config = replace(CONFIG, steps=1, evaluations=5)
-    found = learn(new_model(), tokenizer, sequences, sequences, MaskingConfig("random"), config, tmp_path, "toy")
+    found = learn(new_model(), tokenizer, Text(sequences, sequences, MaskingConfig("random")), config, tmp_path, "toy")
     assert found["dev_loss"] > 0

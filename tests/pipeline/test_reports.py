@@ -9,6 +9,7 @@ from pipeline.reports import (
     lines_svg,
     markdown_table,
     matrix_svg,
+    path_svg,
     plus_minus,
     rates_svg,
     rates_text,
@@ -42,6 +43,14 @@ def test_dots_are_well_formed_and_every_name_is_text():
     assert set(NASTY) < set(texts(svg)) and texts(svg)[0] == NASTY[0]
     assert len(list(ElementTree.fromstring(svg).iter(f"{SVG}circle"))) == 8
     assert "<script" not in svg
+
+
+def test_a_way_is_well_formed_and_its_better_points_lie_to_the_left_and_below():
+    svg = path_svg([(NASTY[0], 1.0, 4.0), ("b", 2.0, 3.0)], "b", (NASTY[1], NASTY[2]), NASTY[3])
+    assert all(any(name in text for text in texts(svg)) for name in NASTY) and "<script" not in svg
+    dots = list(ElementTree.fromstring(svg).iter(f"{SVG}circle"))
+    (x, y, small), (right, below, large) = ([float(dot.get(name)) for name in ("cx", "cy", "r")] for dot in dots)
+    assert x < right and y < below and small < large
 
 
 def test_lines_are_well_formed_and_every_name_is_text():

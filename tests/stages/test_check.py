@@ -71,3 +71,9 @@ def test_all_that_is_wrong_in_all_sections_is_said_at_once_and_nothing_is_writte
     ):
         assert part in str(told.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_replay_of_text_that_will_not_be_there_is_told_before_anything_starts(recipe, tmp_path):
+    with pytest.raises(InputError, match=r"dapt.replay = 0.25 .* none is masked: set masked.general_documents"):
+        check(recipe, ["dapt.replay=0.25"], tmp_path)
+    check(recipe, ["dapt.replay=0.25", "masked.general_documents=100"], tmp_path)

@@ -5,9 +5,9 @@ import torch
 from launcher import in_shards
 from technique_toys import CONFIG, Technique, toy_batches, toy_classifier
 
-from pipeline.finetuning.classifier import Learning
-from pipeline.finetuning.lora import LoraConfig, add_adapters, merge_adapters
+from pipeline.finetuning.classifier import Learning, encoder_of, head_of
 from pipeline.finetuning.optimisation import OptimisationConfig, parameter_groups
+from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.objectives.cross_entropy import summed_cross_entropy
 from pipeline.trainer import train
 
@@ -16,7 +16,7 @@ KINDS = ["bert", "modernbert"]
 
 def adapted(kind: str):
     model = toy_classifier(kind)
-    add_adapters(model, LoraConfig(rank=4, dropout=0.1), seed=1)
+    add_adapters(encoder_of(model), LoraConfig(rank=4, dropout=0.1), 1, whole=head_of(model))
     return model
 
 
@@ -27,7 +27,7 @@ def test_adapters_and_head_learn_and_merging_changes_nothing_but_the_names(kind,
     inputs = {k: v for k, v in batches.batch(range(6)).items() if k != "labels"}
     with torch.no_grad():
         wanted = model.eval()(**inputs).logits
-        merge_adapters(model)
+        merge_adapters(encoder_of(model))
         torch.testing.assert_close(model(**inputs).logits, wanted)
     assert set(model.state_dict()) == set(before.state_dict())
     assert all(p.requires_grad for p in model.parameters())

@@ -13,7 +13,6 @@ from pipeline.finetuning.config import FinetuneConfig
 from pipeline.finetuning.heads import HeadConfig
 from pipeline.finetuning.inputs import InputConfig, Reader
 from pipeline.finetuning.labels import Labels
-from pipeline.finetuning.lora import LoraConfig
 from pipeline.finetuning.losses import LossConfig
 from pipeline.finetuning.method import MethodConfig, fine_tune
 from pipeline.finetuning.optimisation import OptimisationConfig
@@ -22,6 +21,7 @@ from pipeline.finetuning.stabilisers import StabiliserConfig
 from pipeline.finetuning.tags import Tags
 from pipeline.finetuning.task import Task
 from pipeline.finetuning.values import Value
+from pipeline.lora import LoraConfig
 from pipeline.models import load_masked_lm, load_tokenizer, save
 from pipeline.run.errors import InputError
 from pipeline.trainer import TrainerConfig, train
@@ -77,7 +77,7 @@ METHODS = {
     "masked words": MethodConfig(LossConfig(masked_words=0.5)),
     "attack": MethodConfig(robustness=RobustnessConfig("freelb", noise=1.0)),
     "set back, decay": MethodConfig(
-        optimisation=OptimisationConfig("bertadam", layer_decay=0.9, prior_decay=0.1, averaging="ema"),
+        optimisation=OptimisationConfig(optimizer="bertadam", layer_decay=0.9, prior_decay=0.1, averaging="ema"),
         stabilisers=StabiliserConfig(reinit_layers=1),
     ),
     "mixed, thawing": MethodConfig(

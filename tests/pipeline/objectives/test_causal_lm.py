@@ -18,14 +18,13 @@ from transformers import (
     XLNetLMHeadModel,
 )
 
-from pipeline.batches import IGNORE, MaskedBatches
+from pipeline.batches import IGNORE, MaskedBatches, follows
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_causal_lm, load_masked_lm
 from pipeline.objectives.causal_lm import (
     CausalLM,
     ClmConfig,
     NextTokenBatches,
-    follows,
     highest,
     measure,
     new_decoder,

@@ -17,6 +17,7 @@ from pipeline.models import new_bert
 from pipeline.objectives.causal_lm import CausalLM, ClmConfig, NextTokenBatches, new_decoder
 from pipeline.objectives.detour import Detour, DetourBatches, DetourConfig
 from pipeline.objectives.electra import RtdConfig
+from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.masked_next import MaskedNext, ShiftedBatches, new_both_sides
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.permuted_lm import PermutedBatches, PermutedLM, new_xlnet
@@ -42,6 +43,7 @@ class Learned:
 
 
 LEARNED = {
+    "mlm": Learned(lambda: MaskedLM(new_bert(replace(SIZE, dropout=0.1), 64, 0, 0)), lambda b: b),
     "mlm+sop": Learned(lambda: SentenceOrder(order_model(dropout=0.1)), OrderBatches),
     "mlm+sop, albert": Learned(lambda: SentenceOrder(order_model("albert", dropout=0.1)), OrderBatches),
     "sop": Learned(
@@ -129,6 +131,21 @@ def test_two_processes_learn_what_one_does(name, masked_batches, tmp_path):
     assert [one.code for one in left] == [0, 0], left
     both = [load_file(tmp_path / f"weights-{r}") for r in (0, 1)]
     assert apart(*both) == 0 and apart(learn(name, masked_batches), both[0]) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["mlm", *ONE_OF_EACH])
+def test_with_general_text_among_the_domain_all_this_holds_as_well(name, replay, tmp_path):
+    """A batch that is split, a run that is killed, two processes."""
+    config = replace(CONFIG, save_steps=2)
+    unbroken = learn(name, replay, config, tmp_path / "unbroken")
+    with pytest.raises(Killed):
+        learn(name, replay, config, tmp_path / "broken", left=5)
+    assert apart(learn(name, replay, config, tmp_path / "broken"), unbroken) == 0
+    assert apart(learn(name, replay, replace(CONFIG, per_device_batch_size=3)), unbroken) < 1e-4
+    left = launched(lambda: save_file(learn(name, replay), tmp_path / f"weights-{rank()}"), tmp_path)
+    assert [one.code for one in left] == [0, 0], left
+    assert apart(load_file(tmp_path / "weights-0"), unbroken) < 1e-4
+    assert apart(learn(name, replay.domain), unbroken) > 1e-3
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

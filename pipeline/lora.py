@@ -1,14 +1,15 @@
 """Low-rank adapters (LoRA, Hu et al. 2022) in the layers of an encoder, by peft; merged when the training has ended.
 
-For bases whose moments do not fit: the encoder's own weights stay as they are, only adapters and head learn.
+For bases whose moments do not fit, and to forget less (Biderman et al. 2024): the encoder's own weights stay as they
+are, only adapters and the head learn. A head that shares the embeddings shares that they stay.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from pipeline.finetuning.classifier import encoder_of, head_of
 from pipeline.layers import layers_of
 
 
@@ -28,11 +29,10 @@ class LoraConfig:
             raise ValueError("rank must not be negative, alpha positive, dropout at least 0 and below 1")
 
 
-def add_adapters(model: nn.Module, config: LoraConfig, seed: int) -> None:
-    """Adapters that start as nothing, beside frozen weights; the head and a pooler learn whole."""
+def add_adapters(encoder: nn.Module, config: LoraConfig, seed: int, whole: Iterable[nn.Module] = ()) -> None:
+    """Adapters that start as nothing, beside frozen weights; what is to learn `whole`, such as a pooler, does."""
     import peft
 
-    encoder = encoder_of(model)
     inside = {module for layer in layers_of(encoder) for module in layer.modules() if isinstance(module, nn.Linear)}
     names = [name for name, module in encoder.named_modules() if module in inside]
     settings = peft.LoraConfig(
@@ -41,15 +41,14 @@ def add_adapters(model: nn.Module, config: LoraConfig, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         peft.inject_adapter_in_model(settings, encoder)
-    for module in head_of(model):
+    for module in whole:
         module.requires_grad_(True)
 
 
-def merge_adapters(model: nn.Module) -> None:
-    """The model as it was built, what the adapters have learned added to its weights."""
+def merge_adapters(encoder: nn.Module) -> None:
+    """The encoder as it was built, what the adapters have learned added to its weights."""
     from peft.tuners.lora import LoraLayer
 
-    encoder = encoder_of(model)
     adapted = [(name, module) for name, module in encoder.named_modules() if isinstance(module, LoraLayer)]
     for name, module in adapted:
         module.merge(safe_merge=True)

@@ -1,17 +1,53 @@
-"""Optimisers of fine-tuning: decay towards the pre-trained weights, averages of the weights, Adam as BERT had it.
+"""Optimisers that hold on to what was: decay towards the first weights, averages of weights; Adam as BERT had it.
 
-What they do is said by the groups of parameters (`optimisation.py`), and what they know lies in their state beside the
-moments: it is saved with them, divided among processes and resumed.
+What they do is said by the groups of parameters (`retaining` of a pretraining, `finetuning/optimisation.py` of a task
+model), and what they know lies in their state beside the moments: it is saved with them, divided among processes and
+resumed.
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
+from pipeline.objectives.objective import Objective
+from pipeline.trainer import MakeOptimizer, TrainerConfig
+
 Group = dict[str, object]
+
+
+@dataclass(frozen=True)
+class RetentionConfig:
+    """What holds a model to the weights it began with, and what is kept of the way."""
+
+    prior_decay: float = 0.0
+    """Decay of pre-trained weights to what they were instead of to 0, decoupled: w - lr x decay x (w - pre-trained)
+    (Wiese et al. 2017; Zhang et al. 2021). Of a task model: of its encoder; head, pooler and layers set back have no
+    such weights and decay to 0."""
+    averaging: Literal["none", "ema", "mean"] = "none"
+    """What is measured and exported: the weights; an average that forgets (ema); the mean over the last steps (mean,
+    Izmailov et al. 2018)."""
+    average_decay: float = 0.99
+    """What ema keeps of itself at a step; until it has seen 1 / (1 - this) steps it is their mean."""
+    average_from: float = 0.5
+    """Share of the training after which mean begins."""
+
+    def __post_init__(self) -> None:
+        if self.prior_decay < 0:
+            raise ValueError(f"prior_decay = {self.prior_decay} must not be negative")
+        for name in ("average_decay", "average_from"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
+
+    @property
+    def averages(self) -> Group:
+        """What a group of parameters says of its average."""
+        begins = self.average_from if self.averaging == "mean" else 0.0
+        return {"averaging": self.averaging, "average_decay": self.average_decay, "average_from": begins}
 
 
 class BertAdam(Optimizer):
@@ -98,6 +134,24 @@ class SteadyAdamW(_Steadied, AdamW):
 
 class SteadyBertAdam(_Steadied, BertAdam):
     """`BertAdam` with what `_Steadied` adds."""
+
+
+def retaining(config: RetentionConfig, trainer: TrainerConfig) -> MakeOptimizer | None:
+    """The optimiser of a pretraining that holds on to its weights; None where it does not, and AdamW will do."""
+    return partial(_retaining, config=config, trainer=trainer) if config != RetentionConfig() else None
+
+
+def _retaining(objective: Objective, config: RetentionConfig, trainer: TrainerConfig) -> Optimizer:
+    """All that is trained decays to what it was, or matrices to 0; biases and norms not at all."""
+    trained, prior = [p for p in objective.parameters() if p.requires_grad], config.prior_decay
+    parts = [(True, [p for p in trained if p.dim() >= 2]), (False, [p for p in trained if p.dim() < 2])]
+    groups = [
+        {"params": params, "prior_decay": prior, **config.averages,
+         "weight_decay": trainer.weight_decay if matrices and not prior else 0.0}
+        for matrices, params in parts
+    ]  # fmt: skip
+    betas = (trainer.adam_betas[0], trainer.adam_betas[1])
+    return SteadyAdamW(groups, trainer.learning_rate, betas, trainer.adam_epsilon, fused=True)
 
 
 def _with_gradient(group: Group) -> list[Tensor]:
