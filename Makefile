@@ -108,17 +108,24 @@ $(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/c
 	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(CHOSEN:%=--chosen %) $(TAGGER:%=--tagger %) $(CLASSIFIER:%=--classifier %) \
 	  $(if $(filter $(REFERENCE_SCORERS),$(MASKED_SCORER)),$(REFERENCE:%=--reference %))
 
+# What a reference loses on the text, where a training of next tokens asks it.
+$(RUN)/referred/manifest.json: $(S)/referred.json $(RUN)/masked/manifest.json $(call REFERRED,excess_loss)
+	@$(TENSORS) stages.refer $(ARGS) --masked $(RUN)/masked $(REFERENCE:%=--reference %)
+
+DAPT_REFERRED := $(if $(filter excess_loss,$(call setting,dapt.clm,select,all)),$(RUN)/referred)
+TAPT_REFERRED := $(if $(filter excess_loss,$(call setting,tapt.clm,select,all)),$(RUN)/referred)
+
 # What is forgotten is measured, and some of it read again, where general text is masked: masked.general_documents.
 GENERAL = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
 
-$(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(GENERAL)
+$(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(DAPT_REFERRED:%=%/manifest.json)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain) $(GENERAL)
 
-$(RUN)/tapt/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task $(GENERAL)
+$(RUN)/tapt/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(GENERAL)
 
-$(RUN)/dapt-tapt/manifest.json: $(S)/tapt.json $(RUN)/dapt/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(GENERAL)
+$(RUN)/dapt-tapt/manifest.json: $(S)/tapt.json $(RUN)/dapt/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(GENERAL)
 
 $(RUN)/interpolated/manifest.json: $(S)/interpolated.json $(RUN)/base/manifest.json $(RUN)/$(ADAPTED)/manifest.json $(RUN)/masked/manifest.json
 	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) $(GENERAL)
@@ -144,7 +151,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus diagnose base finetuned-base scores tagger chosen masked show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -182,6 +189,7 @@ scores: $(RUN)/scores/manifest.json  ## importance of every word of the task tex
 tagger: $(RUN)/tagger/manifest.json  ## a model that finds important words in any text
 chosen: $(RUN)/chosen/manifest.json  ## of the domain the documents most like the task: SET="chosen.method=knn"
 masked: $(RUN)/masked/manifest.json  ## sequences and which words of them to predict
+referred: $(RUN)/referred/manifest.json  ## what REFERENCE, a decoder, loses on every token: for clm.select = excess_loss
 show: $(RUN)/shown/manifest.json  ## what masking does: heat and draws in the terminal and as a page
 	@if [ -t 1 ]; then cat $(RUN)/shown/shown.ansi; else cat $(RUN)/shown/shown.txt; fi; echo "page: $(RUN)/shown/index.html"
 agreement: $(RUN)/agreement/manifest.json  ## every scorer on the task text: how far do they agree?

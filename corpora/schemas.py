@@ -57,6 +57,12 @@ MASKED = _schema(
 )
 """Sequences for pretraining: one row a sequence of at most `max_length` ids."""
 
+REFERRED = _schema(
+    id=pa.string(),
+    loss=pa.list_(pa.float32()),  # of each token after those before it, in nats; 0 of the first
+)
+"""What a reference model loses on the sequences of a masked corpus, row for row and shard for shard."""
+
 STATIC = _schema(
     input_ids=pa.list_(pa.int32()),  # corrupted
     attention_mask=pa.list_(pa.int8()),

@@ -5,7 +5,8 @@ same.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -69,6 +70,7 @@ class Sequences:
     input_ids: np.ndarray  # int32 [tokens]
     word_ids: np.ndarray  # int32 [tokens]
     importance: np.ndarray  # uint8 [tokens]
+    reference: np.ndarray | None = None  # float32 [tokens], what a reference model loses on each as the next token
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -105,21 +107,29 @@ class MaskedBatches(Batches):
         """uint64 [B]: hashes of their ids, made anew each time in half a microsecond: kept, they would fill memory."""
         return document_keys(self.sequences.id[indices])
 
+    def goes_on(self, indices: np.ndarray) -> np.ndarray:
+        """bool [B]: whether the sequence after each is more of the same document."""
+        ids = self.sequences.id
+        on = [i + 1 < len(ids) and follows(ids[i].decode(), ids[i + 1].decode()) for i in np.asarray(indices).tolist()]
+        return np.array(on, dtype=bool)
+
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids` corrupted, `attention_mask`, `labels` (the id as written, or IGNORE), all [B, L]."""
         visit = self.visit(indices, epochs, elapsed)
-        lengths = np.diff(visit.rows.offsets)
-        inside = np.arange(lengths.max(initial=0)) < lengths[:, None]
-        cells = np.flatnonzero(inside)
-        input_ids = np.full(inside.shape, self.pad_id, dtype=np.int64)
-        labels = np.full(inside.shape, IGNORE, dtype=np.int64)
-        input_ids.ravel()[cells] = visit.input_ids
-        labels.ravel()[cells[visit.targets]] = visit.written
-        columns = {"input_ids": input_ids, "attention_mask": inside.astype(np.int64), "labels": labels}
-        return {name: torch.from_numpy(column) for name, column in columns.items()}
+        labels = np.full(len(visit.input_ids), IGNORE, dtype=np.int32)
+        labels[visit.targets] = visit.written
+        return visit.tensors(self.pad_id, labels=(labels, IGNORE))
 
     def visit(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> "Visit":
         """The same without padding, and what became of each target."""
+        visit, masking = self.chosen(indices, epochs, elapsed), self.masking.at(elapsed)
+        input_ids = visit.input_ids.copy()
+        of = (visit.rows, input_ids, visit.word_ids, visit.targets)
+        input_ids[visit.targets], fates = replaced(masking, self.vocabulary, *of)
+        return replace(visit, input_ids=input_ids, fates=fates)
+
+    def chosen(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> "Visit":
+        """The same as written: words are chosen, and none of them is replaced."""
         masking, columns = self.masking.at(elapsed), self.sequences
         places = columns.places(indices)
         input_ids, words = np.asarray(columns.input_ids)[places], np.asarray(columns.word_ids)[places]
@@ -127,9 +137,14 @@ class MaskedBatches(Batches):
         offsets = np.concatenate([[0], np.cumsum(self.lengths(indices))])
         rows = Rows(offsets, self.keys(indices), epochs, masking.seed)
         targets = np.flatnonzero(chosen(masking, rows, words, importance))
-        written = input_ids[targets]
-        input_ids[targets], fates = replaced(masking, self.vocabulary, rows, input_ids, words, targets)
-        return Visit(rows, input_ids, words, importance, targets, written, fates)
+        return Visit(rows, input_ids, words, importance, targets, input_ids[targets])
+
+
+def follows(sequence: str, other: str) -> bool:
+    """Whether another sequence goes on with the same document: `id#3` after `id#2`, `id#1` after `id`."""
+    document, _, number = other.rpartition("#")
+    before = f"{document}#{int(number) - 1}" if number.isdecimal() and number != "1" else document
+    return bool(document) and number.isdecimal() and sequence == before
 
 
 @dataclass(frozen=True)
@@ -137,25 +152,45 @@ class Visit:
     """Sequences end to end, masked: token columns are [T], those of the targets [M]."""
 
     rows: Rows
-    input_ids: np.ndarray  # int32 [T] corrupted
+    input_ids: np.ndarray  # int32 [T] corrupted, or as written
     word_ids: np.ndarray  # int32 [T]
     importance: np.ndarray  # uint8 [T]
     targets: np.ndarray  # int64 [M] places of the tokens to predict, rising
     written: np.ndarray  # int32 [M] their ids
-    fates: np.ndarray  # uint8 [M] what became of them
+    fates: np.ndarray | None = None  # uint8 [M] what became of them, where they were replaced
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """bool [B, L]: where tokens are when rows stand side by side, right-padded."""
+        lengths = np.diff(self.rows.offsets)
+        return np.arange(lengths.max(initial=0)) < lengths[:, None]
+
+    def tensors(self, pad_id: int, **columns: tuple[np.ndarray, int | float]) -> dict[str, Tensor]:
+        """`input_ids`, `attention_mask` and further columns (values [T], fill of the padding), all [B, L]."""
+        found = {"input_ids": self._padded(self.input_ids, pad_id), "attention_mask": self.inside.astype(np.int64)}
+        found |= {name: self._padded(*column) for name, column in columns.items()}
+        return {name: torch.from_numpy(column) for name, column in found.items()}
+
+    def _padded(self, values: np.ndarray, fill: int | float) -> np.ndarray:
+        kind = values.dtype if values.dtype in (bool, np.float32) else np.int64
+        column = np.full(self.inside.shape, fill, dtype=kind)
+        column[self.inside] = values
+        return column
 
     def shares(self, masking: MaskingConfig) -> dict[str, float]:
         """`chosen` of tokens in words, `chosen_of_important` of important ones; of targets, `important` and fates."""
         inside = self.word_ids >= 0
         important = inside & (self.importance >= masking.threshold)
         hits, targets = important[self.targets].sum(), max(len(self.targets), 1)
-        fates = np.bincount(self.fates, minlength=len(FATES)) / targets
-        return {
+        shares = {
             "chosen": len(self.targets) / max(int(inside.sum()), 1),
             "chosen_of_important": float(hits / max(important.sum(), 1)),
             "important": float(hits / targets),
-            **dict(zip(FATES, fates.tolist(), strict=True)),
         }
+        if self.fates is None:
+            return shares
+        fates = np.bincount(self.fates, minlength=len(FATES)) / targets
+        return shares | dict(zip(FATES, fates.tolist(), strict=True))
 
 
 class LabelledBatches(Batches):

@@ -13,9 +13,12 @@ import yaml
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
     AlbertForPreTraining,
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -42,6 +45,8 @@ def load_tokenizer(place: str | Path, max_length: int = 0) -> PreTrainedTokenize
     tokenizer = _from(place, lambda: AutoTokenizer.from_pretrained(str(place), trust_remote_code=False))
     for fact in ("is_local", "local_files_only"):  # of this call; saved, it would make equal tokenizers differ
         tokenizer.init_kwargs.pop(fact, None)
+    if tokenizer.pad_token is None and tokenizer.eos_token is not None:  # a decoder's; padding is never looked at
+        tokenizer.pad_token = tokenizer.eos_token
     if max_length:
         _check_length(place, max_length, tokenizer.model_max_length)
     return tokenizer
@@ -61,10 +66,30 @@ def load_config(place: str | Path) -> PretrainedConfig:
 
 def load_masked_lm(place: str | Path) -> PreTrainedModel:
     """A masked language model from a folder or hub name; says so loudly when its head is not in the file."""
+    if type(config := load_config(place)) not in MODEL_FOR_MASKED_LM_MAPPING:
+        raise InputError(
+            f"{place} is of the kind {config.model_type}, which has no head for masked words: of a decoder set "
+            "objective = clm in [base] and [dapt], and choose a scorer that asks no masked language model"
+        )
     model, info = load_as(AutoModelForMaskedLM, place, output_loading_info=True)
     inside = {f"{name}." for name, module in model.named_children() if module is model.base_model}
     _say_lost(place, sorted(key for key in info["missing_keys"] if not key.startswith(tuple(inside))))
     check_tokenizer(load_tokenizer(place), model.get_input_embeddings().num_embeddings, str(place))
+    return model
+
+
+def load_causal_lm(place: str | Path) -> PreTrainedModel:
+    """A decoder with its head from a folder or hub name, which knows what it is padded with."""
+    config = load_config(place)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or type(config) in MODEL_FOR_MASKED_LM_MAPPING:
+        raise InputError(
+            f"{place} is of the kind {config.model_type}, no decoder: set objective = mlm, or clm-mlm for an encoder "
+            "that reads from left to right for a while"
+        )
+    tokenizer, model = load_tokenizer(place), load_as(AutoModelForCausalLM, place)
+    check_tokenizer(tokenizer, model.get_input_embeddings().num_embeddings, str(place), masks=False)
+    if model.config.pad_token_id is None:  # a classifier looks for the last token that is none
+        model.config.pad_token_id = tokenizer.pad_token_id
     return model
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.draws import visits
 from pipeline.masking.config import MaskingConfig
-from pipeline.masking.replacement import FATES, Vocabulary
+from pipeline.masking.replacement import Vocabulary
 from pipeline.masking.substitutes import Substitutes
 from pipeline.objectives.methods import MASKED_LM, Method
 from pipeline.objectives.objective import Objective
@@ -76,6 +76,8 @@ def learn(
             f"masked.replacement = {text.masking.replacement}, and {method.called} puts nothing in the place of a "
             "word: set masked.replacement = mask"
         )
+    if method.reads == "corrupted" and tokenizer.mask_token_id is None:
+        raise InputError(f"{method.called} needs a mask token, and the tokenizer has none: set base.objective = mntp")
     objective = method.objective(model.to(processes().device))
     masked = text.batches(tokenizer)
     read = Replay(masked, general.batches(tokenizer), replay) if replay else masked
@@ -134,7 +136,6 @@ def realised(batches: MaskedBatches, seed: int, method: Method = MASKED_LM) -> d
     """
     if method.reads == "text":
         return {}
-    visit = batches.visit(*visits(seed, 0, MEASURED_SEQUENCES, len(batches)))
-    shares = visit.shares(batches.masking)
-    read = shares if method.reads == "corrupted" else [name for name in shares if name not in FATES]
-    return {f"realised_{name}": shares[name] for name in read}
+    look = batches.visit if method.reads == "corrupted" else batches.chosen
+    shares = look(*visits(seed, 0, MEASURED_SEQUENCES, len(batches))).shares(batches.masking)
+    return {f"realised_{name}": share for name, share in shares.items()}

@@ -59,15 +59,27 @@ class Replay(MaskedBatches):
         """uint64 [B]: hashes of their ids."""
         return self._of(indices, lambda part, own: part.keys(own))
 
+    def goes_on(self, indices: np.ndarray) -> np.ndarray:
+        """bool [B]: whether the sequence after each in its corpus is more of the same document."""
+        return self._of(indices, lambda part, own: part.goes_on(own))
+
     def visit(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> Visit:
         """Each sequence as its own corpus masks it."""
+        return self._joined(indices, lambda part, own, some: part.visit(own, epochs[some], elapsed))
+
+    def chosen(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> Visit:
+        """The same as written."""
+        return self._joined(indices, lambda part, own, some: part.chosen(own, epochs[some], elapsed))
+
+    def _joined(self, indices: np.ndarray, ask: Callable[[MaskedBatches, np.ndarray, np.ndarray], Visit]) -> Visit:
+        """What either corpus, asked for its own numbers and told which these are, makes of its sequences."""
         general = indices >= len(self.domain)
         if not general.any():
-            return self.domain.visit(indices, epochs, elapsed)
-        again = self.general.visit(indices[general] - len(self.domain), epochs[general], elapsed)
+            return ask(self.domain, indices, ~general)
+        again = ask(self.general, indices[general] - len(self.domain), general)
         if general.all():
             return again
-        rest = self.domain.visit(indices[~general], epochs[~general], elapsed)
+        rest = ask(self.domain, indices[~general], ~general)
         return joined(rest, again, np.argsort(np.argsort(general, kind="stable")))
 
     def _of(self, indices: np.ndarray, ask: Callable[[MaskedBatches, np.ndarray], np.ndarray]) -> np.ndarray:
@@ -97,4 +109,5 @@ def joined(one: Visit, other: Visit, order: np.ndarray) -> Visit:
         one.rows.seed,
     )
     columns = [both(name)[tokens] for name in ("input_ids", "word_ids", "importance")]
-    return Visit(rows, *columns, np.flatnonzero(target >= 0), both("written")[asked], both("fates")[asked])
+    fates = None if one.fates is None else both("fates")[asked]
+    return Visit(rows, *columns, np.flatnonzero(target >= 0), both("written")[asked], fates)

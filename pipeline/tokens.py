@@ -49,12 +49,17 @@ class Frame:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> "Frame":
-        """Found by probing, so that every tokenizer family is served by the same lines."""
+        """Found by probing, so that every tokenizer family is served by the same lines.
+
+        A decoder's tokenizer puts nothing after a text: there its end mark is, or the model would unlearn to stop.
+        """
         probe = tokenizer("a", add_special_tokens=False)["input_ids"]
         single, pair = tokenizer("a")["input_ids"], tokenizer("a", "a")["input_ids"]
         start = _find(single, probe)
         before, after = single[:start], single[start + len(probe) :]
         between = pair[start + len(probe) : len(pair) - len(after) - len(probe)]
+        if not after and tokenizer.eos_token_id is not None:
+            after = [tokenizer.eos_token_id]
         return cls(tuple(before), tuple(between), tuple(after))
 
     def room(self, max_length: int) -> int:
@@ -291,11 +296,11 @@ def _wordpiece(
     return tokenizer.get_vocab()
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase, rows: int, place: str) -> None:
-    """Refuse a tokenizer that cannot serve masked language modelling with a model of `rows` embeddings."""
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, rows: int, place: str, masks: bool = True) -> None:
+    """Refuse a tokenizer that cannot serve a model of `rows` embeddings, which `masks` or predicts next tokens."""
     if not tokenizer.is_fast:
         raise InputError(f"the tokenizer of {place} is a slow one without offsets: save it as tokenizer.json first")
-    if tokenizer.mask_token_id is None:
+    if masks and tokenizer.mask_token_id is None:
         raise InputError(
             f"the tokenizer of {place} has no mask token: choose a model made for masked language modelling"
         )

@@ -151,10 +151,13 @@ def attend(
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Attention of each sequence to itself: query, key, value [1, H, T, D] -> [1, T, H, D].
+    """Attention of each sequence to itself: query [1, H, T, D], key and value [1, H or fewer, T, D] -> [1, T, H, D].
 
     `sliding_window` is FlashAttention's, as transformers passes it on: only tokens nearer than that are seen.
     """
+    shared = query.shape[1] // key.shape[1]  # heads of queries that ask the same keys (Ainslie et al. 2023)
+    if shared > 1:
+        key, value = (x.repeat_interleave(shared, dim=1) for x in (key, value))
     rows = [x.squeeze(0).transpose(0, 1) for x in (query, key, value)]  # [T, H, D]
     if layout.kernel and flash.takes(query):
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -195,6 +198,7 @@ def _dropped(
     """[n, H, l, D]: attention with keyed dropout, each head with draws of its own."""
     heads = torch.arange(q.shape[1], device=q.device)[:, None] << 32
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    q, k = q.to(v.dtype), k.to(v.dtype)  # rotary positions leave float32 under autocast
     return DroppedAttention.apply(q * scale, k, v, seen, places(keys + heads, place), p)
 
 
@@ -252,10 +256,14 @@ def first_position(model: PreTrainedModel) -> int:
     return embeddings.padding_idx + 1 if counts_from_padding else 0
 
 
-def can_unpad(model: PreTrainedModel) -> bool:
-    """Whether this model computes the same without padding: tried on three short sequences, without dropout."""
+def can_unpad(model: PreTrainedModel, causal: bool = False) -> bool:
+    """Whether this model computes the same without padding: tried on three short sequences, without dropout.
+
+    `causal`: its tokens see only what is before them, as those of a decoder.
+    """
     takes = inspect.signature(model.base_model.forward).parameters
-    if not getattr(model, "_supports_attention_backend", False) or "position_ids" not in takes:
+    capped = getattr(model.config, "attn_logit_softcapping", None)  # Gemma 2: small logits would not show it
+    if not getattr(model, "_supports_attention_backend", False) or "position_ids" not in takes or capped:
         return False
     device, pad = model.device, model.config.pad_token_id or 0
     mask = torch.arange(8, device=device) < torch.tensor([[8], [5], [2]], device=device)
@@ -266,7 +274,7 @@ def can_unpad(model: PreTrainedModel) -> bool:
     with torch.no_grad():
         padded = model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask]
         with unpadded_attention(model):
-            row = unpad({"input_ids": ids, "attention_mask": mask}, first_position(model), device)
+            row = unpad({"input_ids": ids, "attention_mask": mask}, first_position(model), device, causal)
             found = model.base_model(**row).last_hidden_state[0]
     model.train(training)
     return bool(torch.isfinite(padded).all()) and torch.allclose(found, padded, atol=1e-3, rtol=1e-3)

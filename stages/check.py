@@ -29,6 +29,7 @@ SECTIONS = {
     "tagger": "train_tagger",
     "chosen": "choose",
     "masked": "mask",
+    "referred": "refer",
     "dapt": "pretrain",
     "tapt": "pretrain",
     "interpolated": "interpolate",

@@ -9,6 +9,7 @@
 reads   base/ or dapt/                the checkpoint to continue
         masked/domain/, masked/task/  sequences with word by word importance; corruption is drawn anew at every visit
         masked/general/               general text, to measure what is forgotten, and to read some of it again (replay)
+        referred/domain/, …/task/     what a reference loses on their tokens (clm.select = excess_loss)
 writes  dapt/ tapt/ dapt-tapt/        model and tokenizer; logs/metrics.jsonl and TensorBoard
 
 What is learned is `objective` (docs/objectives.md). A killed run continues from its last checkpoint with the same
@@ -16,9 +17,10 @@ command, and ends with the same weights.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import flat_columns, metadata_of
@@ -59,6 +61,8 @@ class PretrainConfig(ObjectiveConfig):
         super().__post_init__()
         if self.lora.rank and self.objective not in ("mlm", "clm-mlm"):
             raise ValueError(f"lora.rank is for objective = mlm or clm-mlm, not {self.objective}: leave it out")
+        if self.replay and self.objective == "clm" and self.clm.select == "excess_loss":
+            raise ValueError("clm.select = excess_loss has no reference for general text: leave out replay")
         if self.lora.rank and self.retention.prior_decay:
             raise ValueError("lora.rank leaves the weights as they are: leave out retention.prior_decay")
         if not 0 <= self.replay < 1:
@@ -66,7 +70,12 @@ class PretrainConfig(ObjectiveConfig):
 
 
 def pretrain(
-    config: PretrainConfig, init: Path, masked: Path, out: Path, general: Path | None = None
+    config: PretrainConfig,
+    init: Path,
+    masked: Path,
+    out: Path,
+    referred: Path | None = None,
+    general: Path | None = None,
 ) -> dict[str, float]:
     """Train `init` on masked/train; metrics with the loss on dev, fixed masks, before and after."""
     if config.replay and general is None:
@@ -75,6 +84,9 @@ def pretrain(
         )
     tokenizer = load_tokenizer(init)
     own, again = (_text(folder, tokenizer, init, out / SCRATCH) if folder else None for folder in (masked, general))
+    if referred is not None:
+        known = main_first(lambda: _reference(referred / "train", own.train, out / SCRATCH))
+        own = replace(own, train=replace(own.train, reference=known))
     method = config.method
     model = method.open(init, config.trainer.seed)
     if config.lora.rank:
@@ -102,6 +114,14 @@ def _text(masked: Path, tokenizer: PreTrainedTokenizerBase, init: Path, scratch:
 
 def _sequences(folder: Path, cache: Path) -> Sequences | None:
     return Sequences(**flat_columns(folder, COLUMNS, cache)) if folder.exists() else None
+
+
+def _reference(folder: Path, train: Sequences, scratch: Path) -> np.ndarray:
+    """float32 [tokens]: what a reference loses on each token of the sequences."""
+    columns = flat_columns(folder, ("id", "loss"), scratch / "reference")
+    if not (np.array_equal(columns["id"], train.id) and np.array_equal(columns["offsets"], train.offsets)):
+        raise InputError(f"{folder} was made of other sequences: run make referred again")
+    return columns["loss"]
 
 
 if __name__ == "__main__":

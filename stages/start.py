@@ -74,7 +74,9 @@ def start(config: BaseConfig, general: Path | None, out: Path) -> dict[str, floa
 
 
 def _named(config: BaseConfig, general: Path | None, out: Path) -> dict[str, float]:
-    model, tokenizer = config.method.open(config.model, config.trainer.seed), load_tokenizer(config.model)
+    method, tokenizer = config.method, load_tokenizer(config.model)
+    model = method.open(config.model, config.trainer.seed)
+    method.prepare(model, tokenizer)
     metrics = {"parameters": model.num_parameters(), "vocabulary": len(tokenizer)}
     if general is not None:
         metrics["unknown_rate"] = _checked_unknown_rate(config, tokenizer, general)

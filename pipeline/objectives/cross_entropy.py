@@ -42,6 +42,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (*scaled, *[None] * (4 - len(scaled)))
 
 
+@torch.no_grad()
+def linear_losses(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """float32 [M]: the cross-entropy of each target, again without keeping the logits; no gradients."""
+    kind = hidden.device.type
+    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+    found, rows = hidden.new_empty(len(hidden), dtype=torch.float32), max(1, LOGITS_AT_ONCE // len(weight))
+    with torch.autocast(kind, enabled=False):
+        weight, bias = weight.to(compute), None if bias is None else bias.to(compute)
+        for first in range(0, len(hidden), rows):
+            block = slice(first, first + rows)
+            logits = linear(hidden[block].to(compute), weight, bias).float()
+            found[block] = cross_entropy(logits, targets[block], reduction="none")
+    return found
+
+
 def _forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:  # noqa: ANN001
     """The loss; keeps the gradients where any is wanted."""
     wanted = any(ctx.needs_input_grad)

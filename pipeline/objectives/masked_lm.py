@@ -29,9 +29,12 @@ class MaskedLM(Objective):
     its code unchanged.
     """
 
+    causal = False
+    """Whether a token sees only what is before it, as in a decoder."""
+
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__(model)
-        self.unpadded = can_unpad(model)
+        self.unpadded = can_unpad(model, self.causal)
         self._places: Tensor | None = None
         head_modules(model)[0].register_forward_pre_hook(self._to_head)
         if self.unpadded and (last := _last_feed_forward(model)):
@@ -42,7 +45,7 @@ class MaskedLM(Objective):
 
         In a row, tokens may be told to see only what is before them (`causal`).
         """
-        device = processes().device
+        device, causal = processes().device, causal or self.causal
         arranged = unpad(batch, first_position(self.model), device, causal) if self.unpadded else dict(batch)
         labels = arranged.pop("labels").flatten()
         places = (labels != IGNORE).nonzero()[:, 0]
@@ -90,15 +93,19 @@ class MaskedLM(Objective):
         """Summed loss of the masked words of a batch as it comes from the host."""
         return self(**self.arranged(batch))
 
+    @property
+    def splits(self) -> bool:
+        """Whether the decoder can be taken out, and its work done elsewhere."""
+        return type(self.model.get_output_embeddings()) is nn.Linear
+
     def without_decoder(self) -> AbstractContextManager[None]:
         """Within, the model's logits are what its decoder is given, where that can be taken out."""
-        decoder = self.model.get_output_embeddings()
-        return passing_through(decoder) if type(decoder) is nn.Linear else nullcontext()
+        return passing_through(self.model.get_output_embeddings()) if self.splits else nullcontext()
 
     def words_lost(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Summed loss of what the model says without its decoder, [M, width]; where it kept it, of logits."""
         decoder = self.model.get_output_embeddings()
-        if type(decoder) is not nn.Linear:
+        if not self.splits:
             return cross_entropy(hidden.float(), targets, reduction="sum")
         return linear_cross_entropy(hidden, decoder.weight, decoder.bias, targets)
 

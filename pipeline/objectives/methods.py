@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from torch import nn
-from transformers import BertForPreTraining
+from transformers import BertForPreTraining, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.batches import Batches, MaskedBatches
 from pipeline.models import ModelSize, load_masked_lm, load_order_model, new_bert
-from pipeline.objectives import permuted_lm, replaced_tokens, sentence_order
-from pipeline.objectives.causal_lm import Detour, DetourBatches, DetourConfig
+from pipeline.objectives import causal_lm, masked_next, permuted_lm, replaced_tokens, sentence_order
+from pipeline.objectives.causal_lm import CausalLM, ClmConfig, NextTokenBatches, new_decoder, open_decoder
+from pipeline.objectives.detour import Detour, DetourBatches, DetourConfig
 from pipeline.objectives.electra import RtdConfig, new_electra, open_electra
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import Objective
@@ -42,6 +43,8 @@ class Method:
     """What it reads."""
     measure: Callable[[Objective, MaskedBatches], dict[str, float]]
     """What is said of it on dev sequences under fixed masks, `loss` first; every process calls."""
+    prepare: Callable[[PreTrainedModel, PreTrainedTokenizerBase], None] = lambda model, tokenizer: None
+    """What a named base and its tokenizer lack is added to them."""
     added: int = 0
     """Ids that its batches put into a sequence."""
     reads: Literal["corrupted", "chosen", "text"] = "corrupted"
@@ -91,6 +94,28 @@ def _detouring(config: DetourConfig) -> Method:
     )
 
 
+def _continuing(config: ClmConfig) -> Method:
+    return Method(
+        called="causal language modelling",
+        open=open_decoder,
+        new=new_decoder,
+        objective=partial(CausalLM, config=config),
+        batches=partial(NextTokenBatches, config=config),
+        measure=causal_lm.measure,
+        reads="chosen" if config.select == "chosen" else "text",
+    )
+
+
+MASKED_NEXT = Method(
+    called="masked next-token prediction",
+    open=masked_next.open_both_sides,
+    new=masked_next.new_both_sides,
+    objective=masked_next.MaskedNext,
+    batches=masked_next.ShiftedBatches,
+    measure=masked_next.measure,
+    prepare=masked_next.add_mask_token,
+)
+
 PERMUTED_LM = Method(
     called="permutation language modelling",
     open=open_xlnet,
@@ -102,21 +127,30 @@ PERMUTED_LM = Method(
 )
 
 
+Name = Literal["mlm", "mlm+sop", "sop", "rtd", "plm", "clm-mlm", "clm", "mntp"]
+
+
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """What a model is pretrained by."""
 
-    objective: Literal["mlm", "mlm+sop", "sop", "rtd", "plm", "clm-mlm"] = field(default="mlm", metadata=ADDED)
+    objective: Literal["mlm", "mlm+sop", "sop", "rtd", "plm", "clm-mlm", "clm", "mntp"] = field(
+        default="mlm", metadata=ADDED
+    )
     """Masked words (mlm); beside them the order of two segments (with masked.replacement = similar: MacBERT), or that
     alone (sop); replaced tokens told from those as written (rtd: ELECTRA); words in any order (plm: XLNet); next
-    tokens under a causal mask, then masked words (clm-mlm: a causal detour)."""
+    tokens under a causal mask, then masked words (clm-mlm: a causal detour); next tokens (clm: decoders); masked
+    words, each from the place before it, by a decoder that sees both sides (mntp: it becomes an encoder)."""
     rtd: RtdConfig = field(default_factory=RtdConfig, metadata=ADDED)
     """Settings of rtd."""
     detour: DetourConfig = field(default_factory=DetourConfig, metadata=ADDED)
     """Settings of clm-mlm."""
+    clm: ClmConfig = field(default_factory=ClmConfig, metadata=ADDED)
+    """Settings of clm."""
 
     def __post_init__(self) -> None:
-        for name, owner, default in (("rtd", "rtd", RtdConfig()), ("detour", "clm-mlm", DetourConfig())):
+        owners = (("rtd", "rtd", RtdConfig()), ("detour", "clm-mlm", DetourConfig()), ("clm", "clm", ClmConfig()))
+        for name, owner, default in owners:
             if self.objective != owner and getattr(self, name) != default:
                 told = f"{name}. has settings, and objective = {self.objective}"
                 raise ValueError(f"{told}: set objective = {owner}, or drop them")
@@ -131,5 +165,7 @@ class ObjectiveConfig:
             "rtd": lambda: _detecting(self.rtd),
             "plm": lambda: PERMUTED_LM,
             "clm-mlm": lambda: _detouring(self.detour),
+            "clm": lambda: _continuing(self.clm),
+            "mntp": lambda: MASKED_NEXT,
         }
         return made[self.objective]()

@@ -48,24 +48,15 @@ class PermutedBatches:
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask`, `labels` (the id, or IGNORE) and `ranks` (of targets; else SEEN), [B, L]."""
-        visit = self.masked.visit(indices, epochs, elapsed)
-        lengths, rows = np.diff(visit.rows.offsets), visit.rows.of(visit.targets)
-        written = visit.input_ids.copy()
-        written[visit.targets] = visit.written
+        visit = self.masked.chosen(indices, epochs, elapsed)
+        rows = visit.rows.of(visit.targets)
         draws = visit.rows.draw(PERMUTE, rows, visit.targets - visit.rows.offsets[rows])
         order = np.lexsort((draws, rows))
-        ranks = np.empty(len(order), dtype=np.int64)
-        ranks[order] = np.arange(len(order)) - np.searchsorted(rows, rows)  # targets stand row by row
-        columns = {"input_ids": np.full((len(lengths), lengths.max(initial=0)), self.masked.pad_id, dtype=np.int64)}
-        inside = np.arange(columns["input_ids"].shape[1]) < lengths[:, None]
-        columns["input_ids"][inside] = written
-        columns["attention_mask"] = inside.astype(np.int64)
-        for name, values, fill in (("labels", visit.written, IGNORE), ("ranks", ranks, SEEN)):
-            flat = np.full(len(written), fill, dtype=np.int64)
-            flat[visit.targets] = values
-            columns[name] = np.full(inside.shape, fill, dtype=np.int64)
-            columns[name][inside] = flat
-        return {name: torch.from_numpy(column) for name, column in columns.items()}
+        labels = np.full(len(visit.input_ids), IGNORE, dtype=np.int32)
+        ranks = np.full(len(visit.input_ids), SEEN, dtype=np.int64)
+        labels[visit.targets] = visit.written
+        ranks[visit.targets[order]] = np.arange(len(order)) - np.searchsorted(rows, rows)  # targets stand row by row
+        return visit.tensors(self.masked.pad_id, labels=(labels, IGNORE), ranks=(ranks, SEEN))
 
 
 class PermutedLM(Objective):

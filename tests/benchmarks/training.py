@@ -21,7 +21,7 @@ usual 6 a weight of the whole encoder would give larger shares, most of all to s
 
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +31,7 @@ from transformers import PreTrainedModel
 
 from pipeline.draws import visits
 from pipeline.models import ModelSize, new_bert
-from pipeline.objectives.masked_lm import MaskedLM
+from pipeline.objectives.methods import MASKED_LM, Method
 from pipeline.trainer import TrainerConfig, train
 from tests.benchmarks.peers import Meter, chunks, lines, of_its_own, trainer
 from tests.benchmarks.text import VOCABULARY, Text, text
@@ -57,10 +57,14 @@ class Setup:
     """Of a micro-batch."""
     device: str = "cpu"
 
+    @property
+    def size(self) -> ModelSize:
+        """Of the model."""
+        return ModelSize(hidden_size=self.width, layers=self.layers, heads=self.heads, max_length=self.longest)
+
     def model(self) -> PreTrainedModel:
         """A fresh model, the same for every arm."""
-        size = ModelSize(hidden_size=self.width, layers=self.layers, heads=self.heads, max_length=self.longest)
-        return new_bert(size, VOCABULARY, pad_id=0, seed=0)
+        return new_bert(self.size, VOCABULARY, pad_id=0, seed=0)
 
     def flops(self, attended: float) -> float:
         """Useful FLOPs of a token in a sequence of `attended` tokens, forward and backward."""
@@ -118,9 +122,9 @@ def step_of(setup: Setup, corpus: Text) -> dict[str, int]:
     return {"batch_size": held * setup.micro_batches, "per_device_batch_size": held}
 
 
-def keymask_rate(setup: Setup, corpus: Text, number: int, **settings: object) -> float:
+def keymask_rate(setup: Setup, corpus: Text, number: int, method: Method = MASKED_LM, **settings: object) -> float:
     """Tokens a second of `train`, from the end of its first step on."""
-    batches, stamps, steps = corpus.batches("whole_word"), [], 1 + setup.steps
+    batches, stamps, steps = method.batches(corpus.batches("whole_word")), [], 1 + setup.steps
     config = TrainerConfig(steps=steps, evaluations=steps, seed=number, **step_of(setup, corpus), **settings)
 
     def stamp() -> dict[str, float]:
@@ -129,7 +133,8 @@ def keymask_rate(setup: Setup, corpus: Text, number: int, **settings: object) ->
         return {"clock": stamps[-1]}
 
     with TemporaryDirectory() as folder:
-        objective = MaskedLM(setup.model().to(setup.device))
+        model = method.new(replace(setup.size, max_length=setup.longest + method.added), VOCABULARY, 0, 0)
+        objective = method.objective(model.to(setup.device))
         trained = train(objective, batches, config, "keymask", stamp, folder=Path(folder))
     first, _ = visits(config.seed, 0, config.batch_size, len(batches))
     return (trained.tokens - int(batches.lengths(first).sum())) / (stamps[-1] - stamps[0])

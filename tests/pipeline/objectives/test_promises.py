@@ -14,9 +14,11 @@ from test_sentence_order import order_model
 from torch import nn
 
 from pipeline.models import new_bert
-from pipeline.objectives.causal_lm import Detour, DetourBatches, DetourConfig
+from pipeline.objectives.causal_lm import CausalLM, ClmConfig, NextTokenBatches, new_decoder
+from pipeline.objectives.detour import Detour, DetourBatches, DetourConfig
 from pipeline.objectives.electra import RtdConfig
 from pipeline.objectives.masked_lm import MaskedLM
+from pipeline.objectives.masked_next import MaskedNext, ShiftedBatches, new_both_sides
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.permuted_lm import PermutedBatches, PermutedLM, new_xlnet
 from pipeline.objectives.replaced_tokens import ReplacedTokens
@@ -55,9 +57,15 @@ LEARNED = {
     "clm-mlm": Learned(
         lambda: Detour(new_bert(replace(SIZE, dropout=0.1), 64, 0, 0)), lambda b: DetourBatches(b, DetourConfig(0.5))
     ),
+    "clm": Learned(lambda: CausalLM(new_decoder(replace(SIZE, dropout=0.1), 64, 0, 0)), NextTokenBatches),
+    "clm, ranked": Learned(
+        lambda: CausalLM(new_decoder(replace(SIZE, dropout=0.1), 64, 0, 0), ClmConfig("loss")),
+        lambda b: NextTokenBatches(b, ClmConfig("loss")),
+    ),
+    "mntp": Learned(lambda: MaskedNext(new_both_sides(replace(SIZE, dropout=0.1), 64, 0, 0)), ShiftedBatches),
     "plm": Learned(lambda: PermutedLM(new_xlnet(replace(SIZE, dropout=0.1), 64, 0, 0)), PermutedBatches),
 }
-ONE_OF_EACH = ["mlm+sop", "rtd, disentangled", "clm-mlm", "plm"]
+ONE_OF_EACH = ["mlm+sop", "rtd, disentangled", "clm-mlm", "clm, ranked", "plm"]
 NOT_AGAIN = {"mlm+sop, albert": "AlbertForPreTraining", "plm": "XLNetLMHeadModel"}
 """Whose layers transformers cannot compute again."""
 
