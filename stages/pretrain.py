@@ -69,11 +69,12 @@ class PretrainConfig(ObjectiveConfig):
         if self.lora.rank and self.objective not in ("mlm", "clm-mlm"):
             raise ValueError(f"lora.rank is for objective = mlm or clm-mlm, not {self.objective}: leave it out")
         if self.lora.rank and (self.retention.prior_decay or self.warm_embeddings):
-            raise ValueError("lora.rank leaves the weights as they are: leave out retention.prior_decay and warm_embeddings")
+            told = "leave out retention.prior_decay and warm_embeddings"
+            raise ValueError(f"lora.rank leaves the weights as they are: {told}")
         if not 0 <= self.replay < 1:
             raise ValueError(f"replay = {self.replay} must be at least 0 and below 1")
         if self.replay and self.clm.select == "excess_loss":
-            raise ValueError("clm.select = excess_loss knows what a reference loses on its own text: leave out replay")
+            raise ValueError("clm.select = excess_loss has no reference for general text: leave out replay")
 
 
 def pretrain(

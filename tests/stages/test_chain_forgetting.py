@@ -177,6 +177,7 @@ def test_adapters_and_averages_leave_a_plain_checkpoint(kitchen, masked, tmp_pat
         (["dapt.replay=1.0"], "replay = 1.0 must be at least 0 and below 1"),
         (["dapt.retention.prior_decay=-1.0"], "prior_decay = -1.0 must not be negative"),
         (["dapt.lora.rank=4", "dapt.retention.prior_decay=1.0"], "leave out retention.prior_decay"),
+        (["dapt.replay=0.1", "dapt.objective=clm", "dapt.clm.select=excess_loss"], "leave out replay"),
         (["dapt.lora.rank=4", "dapt.objective=rtd"], "lora.rank is for objective = mlm or clm-mlm, not rtd"),
     ],
 )

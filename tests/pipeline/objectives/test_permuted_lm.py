@@ -13,7 +13,7 @@ from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_classifier, save
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.objectives.permuted_lm import SEEN, PermutedBatches, PermutedLM, measure, new_xlnet
-from pipeline.pretraining import learn
+from pipeline.pretraining import Text, learn
 from pipeline.run.errors import InputError
 from pipeline.trainer import TrainerConfig
 
@@ -139,7 +139,7 @@ def test_what_is_left_for_fine_tuning_is_the_content_stream(tokenizer, permuted,
 def test_masking_that_puts_words_in_the_place_of_others_is_refused(sequences, tokenizer, tmp_path):
     similar, method = MaskingConfig("whole_word", replacement="similar"), ObjectiveConfig("plm").method
     with pytest.raises(InputError, match=r"puts nothing in the place of a word: set masked.replacement = mask"):
-        learn(toy(), tokenizer, sequences, None, similar, TrainerConfig(steps=1), tmp_path, "toy", method)
+        learn(toy(), tokenizer, Text(sequences, None, similar), TrainerConfig(steps=1), tmp_path, "toy", method)
 
 
 def regular(sequences) -> object:
@@ -153,6 +153,7 @@ def test_words_are_learned_in_any_order(sequences, tokenizer, tmp_path):
     method, text = ObjectiveConfig("plm").method, regular(sequences)
     trainer = TrainerConfig(steps=80, batch_size=24, learning_rate=1e-2, evaluations=1)
     model = method.new(SIZE, 64, 0, 0)
-    found = learn(model, tokenizer, text, text, MaskingConfig("random", 0.2), trainer, tmp_path, "toy", method)
+    masked = Text(text, text, MaskingConfig("random", 0.2))
+    found = learn(model, tokenizer, masked, trainer, tmp_path, "toy", method)
     assert found["dev_loss"] < 0.6 * np.log(36) < found["dev_loss_before"]
     assert found["realised_chosen"] == pytest.approx(0.2, abs=0.05) and "realised_replaced" not in found
