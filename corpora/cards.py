@@ -9,6 +9,8 @@ A card is a small TOML file, in `corpora/cards/` or anywhere:
     language = "en"
     licence = "none stated (Stanford)"
     origin = "https://github.com/dax44/AMLM"
+    encoding = "gb18030"           # optional: of its text files; without it, the one that is beyond doubt
+    documents = "blocks"           # optional: of a txt file lines up to a blank one, in place of each line
 
     [fields]                       # role = column; text is required, and like text_pair may be several columns
     text = ["title", "text"]       # their lines one after the other
@@ -29,6 +31,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from corpora.encodings import CODECS
 from corpora.schemas import InputError
 
 if sys.version_info >= (3, 11):
@@ -46,7 +49,11 @@ TARGETS = ("label", "labels", "tags", "target", "score")
 FIELDS = ("text", "text_pair", "label", "labels", "tokens", "tags", "source", "target", "score", "keywords")
 """Roles a column can have: the columns of DOCUMENTS that come from outside."""
 
+DOCUMENTS_ARE = ("lines", "blocks")
+"""What a document is in a txt file: a line, or lines up to a blank one."""
+
 _TEXT_KEYS = ("name", "title", "language", "licence", "origin")
+_READING = {"encoding": tuple(CODECS), "documents": DOCUMENTS_ARE}
 _TABLES = ("fields", "files", "checksums", "generated")
 _GENERATED = ("by", "corpus", "splits")
 _NEEDS = {"tags": "tokens", "tokens": "tags", "target": "source", "source": "target"}
@@ -71,6 +78,10 @@ class Card:
     generated: str = ""
     """Name of the corpus in `corpora.demo`, when no file holds it."""
     generated_splits: tuple[str, ...] = ()
+    encoding: str = ""
+    """Of its text files; "" = the one that is beyond doubt."""
+    documents: str = "lines"
+    """What a document is in a txt file: one of DOCUMENTS_ARE."""
     path: Path = CARDS
     """The file this card was read from."""
 
@@ -91,8 +102,16 @@ class Card:
     @property
     def remedy(self) -> str:
         """Where wrong columns are put right; a file that is only predicted has a card made on the spot."""
-        made = self.path.suffix != ".toml"
-        return "name the right one, as in predicted.text" if made else f"correct [fields] in {self.path}"
+        return "name the right one, as in predicted.text" if self._made else f"correct [fields] in {self.path}"
+
+    @property
+    def remedy_of_encoding(self) -> str:
+        """Where it is declared."""
+        return "say which, as in predicted.encoding" if self._made else f"write encoding = … into {self.path}"
+
+    @property
+    def _made(self) -> bool:
+        return self.path.suffix != ".toml"
 
     @property
     def target(self) -> str | None:
@@ -153,14 +172,19 @@ def _card(table: Table, path: Path) -> Card:
         checksums=dict(table.get("checksums", {})),
         generated=generated.get("corpus", ""),
         generated_splits=tuple(generated.get("splits", ())),
+        encoding=table.get("encoding", ""),
+        documents=table.get("documents", "lines"),
         path=path,
     )
 
 
 def _problems(table: Table) -> list[str]:
     """All that is wrong with a card, so that one look mends it."""
-    found = _unknown("key", table, (*_TEXT_KEYS, *_TABLES))
+    found = _unknown("key", table, (*_TEXT_KEYS, *_READING, *_TABLES))
     found += [f"{key} must be a string" for key in _TEXT_KEYS if not isinstance(table.get(key, ""), str)]
+    found += [
+        problem for key, known in _READING.items() if key in table for problem in _unknown(key, [table[key]], known)
+    ]
     found += [f"{key} is missing" for key in ("name", "language") if not table.get(key)]
     found += [f"{key} must be a table [{key}]" for key in _TABLES if not isinstance(table.get(key, {}), dict)]
     if any(not isinstance(table.get(key, {}), dict) for key in _TABLES):

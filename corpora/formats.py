@@ -14,7 +14,7 @@ from pathlib import Path
 
 from corpora.cards import Card
 from corpora.cleaning import Reject
-from corpora.lines import ESCAPED_BYTE, loose_lines, text_lines
+from corpora.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines
 from corpora.parquet import Row, open_shard, read_batches
 from corpora.schemas import InputError
 
@@ -28,9 +28,6 @@ Reader = Callable[[Path, str, Card, Reject], Table]
 
 PEEK = 100
 """Rows of a jsonl file looked at to know its columns: a row may leave out what it has no value for."""
-
-LONGEST_FIELD = 2**26
-"""Characters of a csv field, past which a quote was left open."""
 
 
 def reader_of(path: Path) -> Reader:
@@ -47,6 +44,11 @@ def is_readable(path: Path) -> bool:
     return _format(path) in READERS
 
 
+def is_text(path: Path) -> bool:
+    """Whether it is a text file, which has an encoding."""
+    return is_readable(path) and _format(path) != ".parquet"
+
+
 def _format(path: Path) -> str:
     """`.jsonl` of data.jsonl and of data.jsonl.gz."""
     name = path.name.lower()
@@ -57,59 +59,100 @@ def _format(path: Path) -> str:
 
 def _read_txt(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
     column = card.columns("text")[0]
-    return [column], ((place, {column: line}) for place, line in text_lines(path, shown, rejected))
+    found = lines(path, encoding_of(path, card))
+    texts = _sound(blocks(found) if card.documents == "blocks" else found, shown, rejected)
+    return [column], ((place, {column: text}) for place, text in texts)
 
 
 def _read_jsonl(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
-    records = _json_records(path, shown, rejected)
+    records = _json_records(_sound(lines(path, encoding_of(path, card)), shown, rejected), rejected)
     head = list(islice(records, PEEK))
     columns = dict.fromkeys(chain.from_iterable(record for _, record in head))
     return columns, chain(head, records)
 
 
-def _json_records(path: Path, shown: str, rejected: Reject) -> Records:
-    for place, line in text_lines(path, shown, rejected):
-        if not line.strip():
+def _json_records(texts: Iterator[tuple[str, str]], rejected: Reject) -> Records:
+    for place, text in texts:
+        if not text.strip():
             continue  # a blank line between records holds no document
         try:
-            record = json.loads(line)
+            record = json.loads(text)
         except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
             yield place, record
         else:
-            rejected(place, "bad_json", line)
+            rejected(place, "bad_json", text)
+
+
+def _sound(found: Iterable[Line], shown: str, rejected: Reject) -> Iterator[tuple[str, str]]:
+    """(place, text without its line end) of the lines without a fault."""
+    for line in found:
+        place = f"{shown}:{line.number}"
+        if line.fault:
+            rejected(place, line.fault, line.visible)
+        else:
+            yield place, line.text.rstrip("\r\n")
 
 
 def _read_csv(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
-    return _table(csv.reader(loose_lines(path)), path, shown, rejected)
+    found = RowLines(lines(path, encoding_of(path, card)))
+    return _table(csv.reader(found), found, path, shown, rejected)
 
 
 def _read_tsv(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
     """Quotes are text in a tsv: most are written without escaping, and one open quote would swallow the rest."""
-    return _table(csv.reader(loose_lines(path), "excel-tab", quoting=csv.QUOTE_NONE), path, shown, rejected)
+    found = RowLines(lines(path, encoding_of(path, card)))
+    return _table(csv.reader(found, "excel-tab", quoting=csv.QUOTE_NONE), found, path, shown, rejected)
 
 
-def _table(rows: "csv._reader", path: Path, shown: str, rejected: Reject) -> Table:
-    csv.field_size_limit(LONGEST_FIELD)
-    header = [name.strip() for name in next(rows, [])]
+class RowLines:
+    """Lines for the csv reader, which alone knows where a row ends; what is wrong with those of a row, its `fault`."""
+
+    def __init__(self, found: Iterator[Line]) -> None:
+        self.found, self.number = found, 0
+        self.begin()
+
+    def begin(self) -> str:
+        """A new row: forget the fault of the one before, and say where it stands."""
+        self.size, self.fault = 0, ""
+        return str(self.number + 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.found)
+        self.number, self.size = line.number, self.size + len(line.text)
+        self.fault = TOO_LONG if self.size > LONGEST else self.fault or line.fault
+        if self.fault == TOO_LONG:  # a quote was left open, or no row at all: the next line begins another
+            raise csv.Error(line.visible)
+        return line.text
+
+
+def _table(rows: "csv._reader", found: RowLines, path: Path, shown: str, rejected: Reject) -> Table:
+    csv.field_size_limit(LONGEST)
+    try:
+        header = [name.strip() for name in next(rows, [])]
+    except csv.Error as error:
+        raise InputError(f"the first line of {path} names no columns ({found.fault or error}): correct it") from error
     if len(set(header)) < len(header):
         raise InputError(f"{path} has two columns of one name in its first line ({', '.join(header)}): rename one")
-    return header, _table_records(rows, header, shown, rejected)
+    return header, _table_records(rows, found, header, shown, rejected)
 
 
-def _table_records(rows: "csv._reader", header: list[str], shown: str, rejected: Reject) -> Records:
+def _table_records(rows: "csv._reader", found: RowLines, header: list[str], shown: str, rejected: Reject) -> Records:
     while True:
-        place = f"{shown}:{rows.line_num + 1}"
+        place = f"{shown}:{found.begin()}"
         try:
             row = next(rows, None)
         except csv.Error as error:
-            rejected(place, "bad_csv", str(error))
+            rejected(place, found.fault or "bad_csv", str(error))
             continue
         if row is None:
             return
-        if any(map(ESCAPED_BYTE.search, row)):
-            rejected(place, "bad_utf8", " ".join(row))
+        if found.fault:
+            rejected(place, found.fault, " ".join(row))
         elif row and len(row) != len(header):
             rejected(place, "wrong_number_of_columns", " ".join(row))
         elif row:

@@ -15,7 +15,8 @@ from pathlib import Path
 from corpora import demo
 from corpora.cards import Card, nearest
 from corpora.cleaning import Reject
-from corpora.formats import Records, is_readable, reader_of
+from corpora.formats import Records, is_readable, is_text, reader_of
+from corpora.lines import encoding_of
 from corpora.parquet import Row
 from corpora.schemas import InputError
 
@@ -49,6 +50,16 @@ def _value(record: Row, columns: tuple[str, ...]) -> object:
 def files_of(card: Card, split: str, data: Path) -> list[Path]:
     """The files of a split: under `data`, or beside a card that is not one of ours."""
     return [path for written in card.files.get(split, ()) for path in _resolve(card, written, data)]
+
+
+def other_encodings(card: Card, splits: Iterable[str], data: Path) -> Iterator[str]:
+    """A line for each encoding but UTF-8 that text files of these splits have; one that cannot be told is refused."""
+    found: dict[str, list[str]] = {}
+    for path in (path for split in splits for path in files_of(card, split, data) if is_text(path)):
+        found.setdefault(encoding_of(path, card), []).append(_shown(path, data))
+    for encoding, (first, *more) in found.items():
+        if encoding != "utf-8":
+            yield f"{card.name}: {first}{f' and {len(more)} more' if more else ''} read as {encoding}"
 
 
 class Labels:

@@ -70,6 +70,17 @@ def test_a_card_with_neither_files_nor_generator_is_refused(tmp_path):
     assert "needs either [files] or [generated]" in refusal(tmp_path, GOOD.partition("[files]")[0])
 
 
+def test_a_card_says_how_its_text_files_are_read(tmp_path):
+    assert (load_card(card_file(tmp_path, GOOD)).encoding, load_card(card_file(tmp_path, GOOD)).documents) == (
+        "",
+        "lines",
+    )
+    card = load_card(card_file(tmp_path, 'encoding = "gbk"\ndocuments = "blocks"' + GOOD))
+    assert (card.encoding, card.documents) == ("gbk", "blocks")
+    said = refusal(tmp_path, 'encoding = "gbk18030"\ndocuments = "pages"' + GOOD)
+    assert "unknown encoding gbk18030 (did you mean gb18030?)" in said and "unknown documents pages" in said
+
+
 def test_tags_need_tokens(tmp_path):
     assert "field tags needs field tokens" in refusal(tmp_path, GOOD.replace("label =", "tags ="))
 
