@@ -12,8 +12,8 @@ A card is a small TOML file, in `corpora/cards/` or anywhere:
     encoding = "gb18030"           # optional: of its text files; without it, the one that is beyond doubt
     documents = "blocks"           # optional: of a txt file lines up to a blank one, in place of each line
 
-    [fields]                       # role = column; text is required, and like text_pair may be several columns
-    text = ["title", "text"]       # their lines one after the other
+    [fields]                       # role = column, or a path into nested ones; text is required
+    text = ["{title}：{author}", "review.body"]     # it and text_pair may be several, or templates
     label = "label"
 
     [files]                        # split = path, glob, folder or a list of these, relative to DATA
@@ -31,6 +31,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from corpora.columns import TEMPLATE, columns_of
 from corpora.encodings import CODECS
 from corpora.schemas import InputError
 
@@ -71,7 +72,7 @@ class Card:
     licence: str
     origin: str
     fields: dict[str, str | list[str]]
-    """Role -> column in the files; of a text, or several."""
+    """Role -> column in the files; of a text, or several, or a template of columns."""
     files: dict[str, tuple[str, ...]]
     """Split -> paths as written in the card; empty for a generated corpus."""
     checksums: dict[str, str] = field(default_factory=dict)
@@ -95,9 +96,13 @@ class Card:
         """The splits to take as plain text when a recipe names none."""
         return ("unlabeled",) if "unlabeled" in self.splits else self.splits
 
+    def parts(self, role: str) -> tuple[str, ...]:
+        """The columns, or templates of columns, a role is made of."""
+        return tuple(_list(self.fields[role]))
+
     def columns(self, role: str) -> tuple[str, ...]:
         """The columns a role is read from."""
-        return tuple(_list(self.fields[role]))
+        return tuple(column for part in self.parts(role) for column in columns_of(part))
 
     @property
     def remedy(self) -> str:
@@ -242,7 +247,9 @@ def _paths(value: object) -> bool:
 
 
 def _columns(role: str, value: object) -> bool:
-    return isinstance(value, str) or (role in ("text", "text_pair") and isinstance(value, list) and _paths(value))
+    if role in ("text", "text_pair"):
+        return isinstance(value, str) or (isinstance(value, list) and _paths(value))
+    return isinstance(value, str) and not TEMPLATE.search(value)
 
 
 def _sha256(value: object) -> bool:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+import pyarrow as pa
+
 from corpora.cards import Card
 from corpora.cleaning import Reject
+from corpora.columns import names_in
 from corpora.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines
 from corpora.parquet import Row, open_shard, read_batches
 from corpora.schemas import InputError
@@ -67,7 +70,7 @@ def _read_txt(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
 def _read_jsonl(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
     records = _json_records(_sound(lines(path, encoding_of(path, card)), shown, rejected), rejected)
     head = list(islice(records, PEEK))
-    columns = dict.fromkeys(chain.from_iterable(record for _, record in head))
+    columns = dict.fromkeys(chain.from_iterable(names_in(record) for _, record in head))
     return columns, chain(head, records)
 
 
@@ -160,9 +163,14 @@ def _table_records(rows: "csv._reader", found: RowLines, header: list[str], show
 
 
 def _read_parquet(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
-    columns = open_shard(path).schema_arrow.names
+    columns = list(names_in(_nested(open_shard(path).schema_arrow)))
     wanted = {column for role in card.fields for column in card.columns(role)}
     return columns, _parquet_records(path, shown, [name for name in columns if name in wanted])
+
+
+def _nested(fields: Iterable[pa.Field]) -> dict[str, object]:
+    """Column -> the same of its fields, where it is a struct."""
+    return {field.name: _nested(field.type) if pa.types.is_struct(field.type) else None for field in fields}
 
 
 def _parquet_records(path: Path, shown: str, columns: list[str]) -> Records:

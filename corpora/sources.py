@@ -15,6 +15,7 @@ from pathlib import Path
 from corpora import demo
 from corpora.cards import Card, nearest
 from corpora.cleaning import Reject
+from corpora.columns import value
 from corpora.formats import Records, is_readable, is_text, reader_of
 from corpora.lines import encoding_of
 from corpora.parquet import Row
@@ -31,20 +32,11 @@ def documents(card: Card, split: str, data: Path, rejected: Reject) -> Iterator[
     labels, needed = Labels(), _needed(card, split)
     records = _generated(card, split) if card.generated else _records(card, split, data, rejected)
     for place, record in records:
-        row = {role: _value(record, card.columns(role)) for role in card.fields}
+        row = {role: value(record, card.parts(role)) for role in card.fields}
         if reason := _fault(row, needed):
             rejected(place, reason, row["text"])
         else:
             yield _with_lists(row) | {"place": place} | labels.read(row, place) | _score(row, place)
-
-
-def _value(record: Row, columns: tuple[str, ...]) -> object:
-    """What stands in a column; of several, their texts one below the other, those there are."""
-    if len(columns) == 1:
-        return record.get(columns[0])
-    values = [record[column] for column in columns if record.get(column) not in (None, "")]
-    strange = [value for value in values if not isinstance(value, str)]
-    return strange[0] if strange else "\n".join(values) if values else None
 
 
 def files_of(card: Card, split: str, data: Path) -> list[Path]:

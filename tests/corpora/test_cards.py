@@ -81,6 +81,12 @@ def test_a_card_says_how_its_text_files_are_read(tmp_path):
     assert "unknown encoding gbk18030 (did you mean gb18030?)" in said and "unknown documents pages" in said
 
 
+def test_only_texts_may_be_templates(tmp_path):
+    card = load_card(card_file(tmp_path, GOOD.replace('"body"', '["{title}：{body}", "more"]')))
+    assert card.columns("text") == ("title", "body", "more") and card.parts("text") == ("{title}：{body}", "more")
+    assert "field label must name a column" in refusal(tmp_path, GOOD.replace('"stars"', '"{stars}"'))
+
+
 def test_tags_need_tokens(tmp_path):
     assert "field tags needs field tokens" in refusal(tmp_path, GOOD.replace("label =", "tags ="))
 

@@ -168,6 +168,34 @@ def test_a_wrong_column_is_refused_with_the_columns_there(tmp_path, name):
     assert "did you mean texts?" in said and "it has texts, label" in said
 
 
+NESTED = {"text": "{title}：{review.body}", "label": "review.stars"}
+
+
+def test_nested_columns_are_read_from_jsonl_and_parquet_alike(tmp_path):
+    rows = [{"title": "Hotel", "review": {"body": "good", "stars": 5, "by": "Li"}}, {"title": "Bar", "review": None}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        found, told = read(tmp_path, name, fields=NESTED)
+        assert [(row["text"], row["label"]) for row in found] == [("Hotel：good", "5")]
+        assert told == [(f"{name}:2", "no_text")]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_a_wrong_path_is_refused_with_those_there(tmp_path, name):
+    row = {"title": "Hotel", "review": {"boddy": "good", "stars": 5}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    said = refusal(tmp_path, name, fields=NESTED)
+    assert "no column 'review.body' for text" in said and "did you mean review.boddy?" in said
+    assert "it has title, review, review.boddy, review.stars" in said
+
+
+def test_a_column_with_a_dot_in_its_name_is_read_from_parquet(tmp_path):
+    pq.write_table(pa.table({"a.text": ["this"], "a": [{"text": "not this"}]}), tmp_path / "a.parquet")
+    assert [row["text"] for row in read(tmp_path, "a.parquet", fields={"text": "a.text"})[0]] == ["this"]
+
+
 def test_a_labelled_split_needs_its_label_and_an_unlabeled_one_does_not(tmp_path):
     assert "no column 'label' for label" in refusal(tmp_path, "a.csv", "text\ngood\n")
     assert read(tmp_path, "a.csv", "text\ngood\n", split="unlabeled")[0][0]["label"] is None
