@@ -22,10 +22,19 @@ A card is a small TOML file, in `corpora/cards/` or anywhere:
     [checksums]                    # optional: path = sha256, compared when the file is read
     "imdb/train.parquet" = "9f2c…"
 
-In place of [files], a corpus made by the program has `[generated]` with `by`, `corpus` and `splits`.
+In place of [files], a data set of the Hugging Face hub has
+
+    [hub]
+    name = "stanfordnlp/imdb"
+    revision = "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"      # the commit: a name such as main moves
+    config = "plain_text"                                     # optional
+    splits = { train = "train", unlabeled = "unsupervised" }  # ours = the hub's
+
+and a corpus made by the program `[generated]` with `by`, `corpus` and `splits`.
 """
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -55,11 +64,26 @@ DOCUMENTS_ARE = ("lines", "blocks")
 
 _TEXT_KEYS = ("name", "title", "language", "licence", "origin")
 _READING = {"encoding": tuple(CODECS), "documents": DOCUMENTS_ARE}
-_TABLES = ("fields", "files", "checksums", "generated")
+_TABLES = ("fields", "files", "checksums", "generated", "hub")
 _GENERATED = ("by", "corpus", "splits")
+_HUB = ("name", "revision", "config", "splits")
 _NEEDS = {"tags": "tokens", "tokens": "tags", "target": "source", "source": "target"}
 
 Table = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A data set of the Hugging Face hub, at one commit."""
+
+    name: str
+    revision: str
+    splits: dict[str, str]
+    """Split -> its name on the hub."""
+    config: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision[:7]}"
 
 
 @dataclass(frozen=True)
@@ -74,11 +98,13 @@ class Card:
     fields: dict[str, str | list[str]]
     """Role -> column in the files; of a text, or several, or a template of columns."""
     files: dict[str, tuple[str, ...]]
-    """Split -> paths as written in the card; empty for a generated corpus."""
+    """Split -> paths as written in the card; empty for a corpus that is generated or on the hub."""
     checksums: dict[str, str] = field(default_factory=dict)
     generated: str = ""
     """Name of the corpus in `corpora.demo`, when no file holds it."""
     generated_splits: tuple[str, ...] = ()
+    hub: Hub | None = None
+    """Where it is, when no file holds it."""
     encoding: str = ""
     """Of its text files; "" = the one that is beyond doubt."""
     documents: str = "lines"
@@ -89,7 +115,7 @@ class Card:
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits there are, in the order of the card."""
-        return self.generated_splits or tuple(self.files)
+        return self.generated_splits or tuple(self.hub.splits if self.hub else self.files)
 
     @property
     def text_splits(self) -> tuple[str, ...]:
@@ -177,6 +203,7 @@ def _card(table: Table, path: Path) -> Card:
         checksums=dict(table.get("checksums", {})),
         generated=generated.get("corpus", ""),
         generated_splits=tuple(generated.get("splits", ())),
+        hub=Hub(**table["hub"]) if "hub" in table else None,
         encoding=table.get("encoding", ""),
         documents=table.get("documents", "lines"),
         path=path,
@@ -194,7 +221,13 @@ def _problems(table: Table) -> list[str]:
     found += [f"{key} must be a table [{key}]" for key in _TABLES if not isinstance(table.get(key, {}), dict)]
     if any(not isinstance(table.get(key, {}), dict) for key in _TABLES):
         return found
-    return found + _field_problems(table.get("fields", {})) + _file_problems(table) + _generated_problems(table)
+    return (
+        found
+        + _field_problems(table.get("fields", {}))
+        + _file_problems(table)
+        + _generated_problems(table)
+        + _hub_problems(table.get("hub", {}))
+    )
 
 
 def _field_problems(fields: Table) -> list[str]:
@@ -215,9 +248,27 @@ def _file_problems(table: Table) -> list[str]:
         f"files.{split} must be a path or a list of paths" for split, paths in files.items() if not _paths(paths)
     ]
     found += [f"checksum of {path} is not a sha256" for path, digest in checksums.items() if not _sha256(digest)]
-    if bool(files) == bool(table.get("generated")):
-        found.append("needs either [files] or [generated]")
+    if sum(bool(table.get(key)) for key in ("files", "generated", "hub")) != 1:
+        found.append("needs either [files], [hub] or [generated]")
     return found
+
+
+def _hub_problems(hub: Table) -> list[str]:
+    if not hub:
+        return []
+    found = _unknown("key of [hub]", hub, _HUB)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(hub.get("name", ""))):
+        found.append('hub.name must be as "owner/name"')
+    if Path(str(hub.get("name", ""))).exists():
+        found.append(f"hub.name {hub['name']} is a folder here, which would be read in its place: name it in [files]")
+    if not isinstance(hub.get("config", ""), str):
+        found.append("hub.config must be a string")
+    if not re.fullmatch("[0-9a-f]{40}", str(hub.get("revision", ""))):
+        found.append("hub.revision must be a commit of 40 hex digits (Files and versions, History on its page)")
+    splits = hub.get("splits")
+    if not isinstance(splits, dict) or not splits or not all(isinstance(name, str) for name in splits.values()):
+        return [*found, 'hub.splits must say which is which, as { train = "train" }']
+    return found + _unknown("split", splits, SPLITS)
 
 
 def _generated_problems(table: Table) -> list[str]:

@@ -17,6 +17,7 @@ from corpora.cards import Card, nearest
 from corpora.cleaning import Reject
 from corpora.columns import value
 from corpora.formats import Records, is_readable, is_text, reader_of
+from corpora.hub import table
 from corpora.lines import encoding_of
 from corpora.parquet import Row
 from corpora.schemas import InputError
@@ -30,8 +31,7 @@ LIST_SEPARATOR = "|"
 def documents(card: Card, split: str, data: Path, rejected: Reject) -> Iterator[Row]:
     """The rows of one split of a card, in the order of its files."""
     labels, needed = Labels(), _needed(card, split)
-    records = _generated(card, split) if card.generated else _records(card, split, data, rejected)
-    for place, record in records:
+    for place, record in _records(card, split, data, rejected):
         row = {role: value(record, card.parts(role)) for role in card.fields}
         if reason := _fault(row, needed):
             rejected(place, reason, row["text"])
@@ -126,16 +126,28 @@ def _list(value: object) -> list:
     return list(value)
 
 
+def _records(card: Card, split: str, data: Path, rejected: Reject) -> Records:
+    if card.generated:
+        return _generated(card, split)
+    return _streamed(card, split) if card.hub else _filed(card, split, data, rejected)
+
+
 def _generated(card: Card, split: str) -> Records:
     for number, row in enumerate(demo.rows(card.generated, split), start=1):
         yield f"{card.name}/{split}:{number}", row
 
 
-def _records(card: Card, split: str, data: Path, rejected: Reject) -> Records:
+def _streamed(card: Card, split: str) -> Records:
+    columns, records = table(card.hub, split, (column for role in card.fields for column in card.columns(role)))
+    _check_columns(columns, card, split, str(card.hub))
+    yield from records
+
+
+def _filed(card: Card, split: str, data: Path, rejected: Reject) -> Records:
     for path in files_of(card, split, data):
         _verify(card, path, data)
         columns, records = reader_of(path)(path, _shown(path, data), card, rejected)
-        _check_columns(columns, card, split, path)
+        _check_columns(columns, card, split, str(path))
         yield from records
 
 
@@ -183,13 +195,13 @@ def _verify(card: Card, path: Path, data: Path) -> None:
         )
 
 
-def _check_columns(columns: Iterable[str], card: Card, split: str, path: Path) -> None:
+def _check_columns(columns: Iterable[str], card: Card, split: str, where: str) -> None:
     """Refuse a file without a column its card names. A file without any has no rows either, and is counted later."""
     columns = list(columns)
     wanted = [(role, column) for role in _needed(card, split) for column in card.columns(role)]
     for role, column in wanted:
         if columns and column not in columns:
             raise InputError(
-                f"no column {column!r} for {role} in {path}{nearest(column, columns)}: it has {', '.join(columns)}; "
+                f"no column {column!r} for {role} in {where}{nearest(column, columns)}: it has {', '.join(columns)}; "
                 + card.remedy
             )
