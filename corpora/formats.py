@@ -18,7 +18,7 @@ from corpora.cards import Card
 from corpora.cleaning import Reject
 from corpora.columns import names_in
 from corpora.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines
-from corpora.parquet import Row, open_shard, read_batches
+from corpora.parquet import Row, open_shard
 from corpora.schemas import InputError
 
 Records = Iterator[tuple[str, Row]]
@@ -26,6 +26,9 @@ Records = Iterator[tuple[str, Row]]
 
 Table = tuple[Iterable[str], Records]
 """Columns as far as they are known at the beginning of a file, and its records."""
+
+ROWS_A_BATCH = 1024
+"""Rows of a Parquet file in memory at a time."""
 
 Reader = Callable[[Path, str, Card, Reject], Table]
 
@@ -174,11 +177,15 @@ def _nested(fields: Iterable[pa.Field]) -> dict[str, object]:
 
 
 def _parquet_records(path: Path, shown: str, columns: list[str]) -> Records:
+    """Rows a few at a time: a file from elsewhere may be one row group, and 100 kB of it 900 MB of text."""
     number = 0
-    for batch in read_batches(path, columns):
-        for values in zip(*batch.values(), strict=True):
-            number += 1
-            yield f"{shown}:{number}", dict(zip(batch, values, strict=True))
+    try:
+        for batch in open_shard(path).iter_batches(ROWS_A_BATCH, columns=columns or None):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{shown}:{number}", row
+    except OSError as error:
+        raise InputError(f"{path} is damaged ({error}): get it again or take it away") from error
 
 
 READERS = {

@@ -18,11 +18,14 @@ from corpora.cleaning import Reject
 from corpora.columns import value
 from corpora.formats import Records, is_readable, is_text, reader_of
 from corpora.hub import table
-from corpora.lines import encoding_of
+from corpora.lines import LONGEST, TOO_LONG, encoding_of
 from corpora.parquet import Row
 from corpora.schemas import InputError
 
 LIST_FIELDS = ("labels", "tokens", "tags", "keywords")
+
+SHOWN = 30
+"""Columns that an error names."""
 
 LIST_SEPARATOR = "|"
 """Between the values of a list field in a format that has no lists."""
@@ -113,6 +116,8 @@ def _fault(row: Row, needed: tuple[str, ...]) -> str | None:
             return f"no_{role}"
         if not isinstance(row.get(role), str | None):
             return f"{role}_not_a_string"
+        if len(row.get(role) or "") > LONGEST:
+            return TOO_LONG
     return None
 
 
@@ -195,6 +200,12 @@ def _verify(card: Card, path: Path, data: Path) -> None:
         )
 
 
+def _listed(names: list[str]) -> str:
+    """Names for a line: of a table wide by mistake, or by malice, the first."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
 def _check_columns(columns: Iterable[str], card: Card, split: str, where: str) -> None:
     """Refuse a file without a column its card names. A file without any has no rows either, and is counted later."""
     columns = list(columns)
@@ -202,6 +213,6 @@ def _check_columns(columns: Iterable[str], card: Card, split: str, where: str) -
     for role, column in wanted:
         if columns and column not in columns:
             raise InputError(
-                f"no column {column!r} for {role} in {where}{nearest(column, columns)}: it has {', '.join(columns)}; "
+                f"no column {column!r} for {role} in {where}{nearest(column, columns)}: it has {_listed(columns)}; "
                 + card.remedy
             )

@@ -231,6 +231,35 @@ def test_a_parquet_file_cut_short_is_refused_by_name(tmp_path):
     assert "empty.parquet is not a whole Parquet file" in refusal(tmp_path, "empty.parquet")
 
 
+def test_a_parquet_file_of_one_huge_row_group_is_read_in_little_memory(tmp_path):
+    pq.write_table(pa.table({"text": ["x" * 1000] * 100_000}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 20_000
+    before = pa.total_allocated_bytes()
+    rows = documents(card("a.parquet", fields=TEXT_ONLY), "train", tmp_path, print)
+    held = [pa.total_allocated_bytes() - before for _ in rows]
+    assert len(held) == 100_000 and max(held) < 10 * 2**20
+
+
+def test_a_damaged_page_of_a_parquet_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["good"] * 1000, "label": ["1"] * 1000}), path, write_page_checksum=True)
+    whole = bytearray(path.read_bytes())
+    whole[30] ^= 1
+    assert "a.parquet is damaged" in refusal(tmp_path, "a.parquet", bytes(whole))
+
+
+def test_a_text_longer_than_any_document_is_counted_in_every_format(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LONGEST", 10)
+    pq.write_table(pa.table({"text": ["x" * 11, "x" * 10]}), tmp_path / "a.parquet")
+    rows, told = read(tmp_path, "a.parquet", fields=TEXT_ONLY)
+    assert [row["text"] for row in rows] == ["x" * 10] and told == [("a.parquet:1", "too_long")]
+
+
+def test_a_table_of_countless_columns_is_refused_in_a_short_line(tmp_path):
+    said = refusal(tmp_path, "a.csv", ",".join(f"c{number}" for number in range(10_000)) + "\n")
+    assert "c29 and 9970 more; " in said and len(said) < 500
+
+
 def test_a_gz_file_cut_short_is_refused_by_name(tmp_path):
     packed = gzip.compress("".join(f"line {number}\n" for number in range(1000)).encode())
     assert "cannot read" in (said := refusal(tmp_path, "a.txt.gz", packed[:-100], TEXT_ONLY)) and "a.txt.gz" in said
