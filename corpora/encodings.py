@@ -90,6 +90,18 @@ def detected(head: bytes) -> str:
     raise Undecided(_doubt(best, len(broken), len(lines)))
 
 
+def is_garbled(text: str, encoding: str) -> bool:
+    """Whether a line read as GB18030 or Big5 is Chinese in UTF-8: of a file that changes its encoding on the way."""
+    if CODECS[encoding] not in (CODECS["gb18030"], CODECS["big5"]):
+        return False
+    try:
+        head = text.encode(CODECS[encoding])
+        head.decode("utf-8")
+    except UnicodeError:
+        return False
+    return _reading(head, "utf-8", FREQUENT).familiar >= SURE
+
+
 def _marked(head: bytes) -> str | None:
     return next((encoding for mark, encoding in MARKS.items() if head.startswith(mark)), None)
 

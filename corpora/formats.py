@@ -153,7 +153,7 @@ def _table_records(rows: "csv._reader", found: RowLines, header: list[str], show
         try:
             row = next(rows, None)
         except csv.Error as error:
-            rejected(place, found.fault or "bad_csv", str(error))
+            rejected(place, TOO_LONG if found.fault == TOO_LONG else "bad_csv", str(error))
             continue
         if row is None:
             return

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from corpora.cards import Card
 from corpora.cleaning import has_surrogate
-from corpora.encodings import CODECS, SAMPLE, Undecided, declared, detected
+from corpora.encodings import CODECS, SAMPLE, Undecided, declared, detected, is_garbled
 from corpora.schemas import InputError
 
 LONGEST = 2**24
@@ -77,7 +77,7 @@ def _line(number: int, text: str, file: TextIO, encoding: str) -> Line:
         while (rest := file.readline(2**16)) and not rest.endswith("\n"):
             pass
         return Line(number, text[:HEAD], TOO_LONG)
-    broken = not text.isascii() and has_surrogate(text)
+    broken = not text.isascii() and (has_surrogate(text) or is_garbled(text, encoding))
     return Line(number, text, f"bad_{encoding.replace('-', '')}" if broken else "")
 
 

@@ -44,6 +44,15 @@ def test_bytes_that_are_no_text_are_a_fault_of_their_line_alone(tmp_path, encodi
     assert (second.fault, second.visible) == (f"bad_{encoding.replace('-', '')}", seen)
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "big5"])
+def test_a_file_that_changes_to_utf8_on_the_way_is_not_garbled(tmp_path, encoding):
+    text = ["好的\n", "的\n", "位置很好很好\n", "plain\n"]
+    ours, other = "".join(text).encode(encoding), "".join(text).encode()
+    found = read(tmp_path, ours + other + ours, encoding)
+    assert [line.text for line in found if not line.fault] == [*text, "plain\n", *text]
+    assert [line.number for line in found if line.fault] == [5, 6, 7]
+
+
 def test_half_a_character_at_the_end_of_a_file_is_a_fault(tmp_path):
     assert [line.fault for line in read(tmp_path, b"a\0\n\0b", "utf-16-le")] == ["", "bad_utf16le"]
 
