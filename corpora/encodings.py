@@ -4,7 +4,7 @@
 
 A file at least half of whose lines are UTF-8 is UTF-8: damaged lines are no reason to guess. Of any other, each
 candidate's reading is judged by its familiar characters, the most frequent ideographs and punctuation of Chinese (in
-UTF-16 ASCII as well). Of Chinese and English text in 20 sets these are 36 % and more in the right reading, and at most
+UTF-16 ASCII as well). Of Chinese and English text in 22 sets these are 36 % and more in the right reading, and at most
 3 % in a wrong one.
 """
 
@@ -50,7 +50,7 @@ FREQUENT = set(
     "這個為還來後沒時麼對國電買發會過說於點實現動東學書開質錯與價樣給結體裡間無進經"
     "，。、！？：；“”‘’（）《》「」『』…—　"
 )
-"""150 ideographs that are half of Chinese text, their traditional forms, and punctuation."""
+"""The 127 most frequent ideographs, 44 % of Chinese text, their traditional forms, and punctuation."""
 
 
 class Undecided(ValueError):
