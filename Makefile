@@ -51,8 +51,12 @@ TENSORS    = $(or $(LAUNCH),$(PY)) -m
 $(RUN)/corpus/manifest.json: $(S)/corpus.json $(S)/data $(wildcard corpora/cards/*.toml)
 	@$(ROWS) stages.prepare $(ARGS) --data '$(DATA)'
 
+# Domain and task text only where a base is given words of them.
+WORDS_FROM = $$(for part in general $$(grep -q '"words": [1-9]' $(S)/base.json && echo domain task); do \
+	  test ! -d $(RUN)/corpus/$$part || echo --$$part $(RUN)/corpus/$$part; done)
+
 $(RUN)/base/manifest.json: $(S)/base.json $(RUN)/corpus/manifest.json
-	@$(TENSORS) stages.start $(ARGS) $$(test -d $(RUN)/corpus/general && echo --general $(RUN)/corpus/general)
+	@$(TENSORS) stages.start $(ARGS) $(WORDS_FROM)
 
 $(RUN)/diagnosed/manifest.json: $(S)/diagnosed.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json
 	@$(ROWS) stages.diagnose $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus
@@ -144,7 +148,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt multitask corpus diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -171,6 +175,8 @@ dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json 
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.md"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
+doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
+	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
 diagnose: $(RUN)/diagnosed/manifest.json  ## should this base be adapted to this text? before any training
 	@echo "diagnosis: $(RUN)/diagnosed/diagnosis.md"
 base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from

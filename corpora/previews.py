@@ -1,6 +1,7 @@
 """A page to look at what became of raw text."""
 
 import html
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,7 @@ def write_preview(
     rejected: Rejected,
     taken: Sequence[str] = (),
     pairs: Mapping[str, list[tuple[str, int]]] = MappingProxyType({}),
+    repeated: Mapping[str, Counter[str]] = MappingProxyType({}),
     encodings: Sequence[str] = (),
 ) -> None:
     """A page to look at: how many documents, the first few of each, what was dropped and why, what was taken out.
@@ -29,6 +31,9 @@ def write_preview(
     lines += (
         ["", "Templates taken out of the task's text:", "", *(f"- {inert(one)}" for one in taken)] if taken else []
     )
+    for corpus in filter(repeated.get, repeated):
+        lines += ["", f"Lines taken out of {corpus}, and how many documents had them:", ""]
+        lines += [f"- {inert(line)} ({count:,})" for line, count in _most(repeated[corpus])]
     for corpus in filter(pairs.get, pairs):
         lines += ["", f"Near-duplicates dropped from {corpus}, and what was kept:", ""]
         lines += [
@@ -37,6 +42,10 @@ def write_preview(
     for name in parts:
         lines += ["", f"## {name}", "", *_preview_rows(path.parent / name)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _most(counts: Counter[str], shown: int = 20) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:shown]
 
 
 def _twins(folder: Path, pairs: list[tuple[str, int]]) -> Iterator[tuple[str, str]]:

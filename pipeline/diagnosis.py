@@ -17,6 +17,7 @@ from pipeline.masking.replacement import Vocabulary
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.yardstick import EVALUATION_TOKENS, FIXED_MASKS
 from pipeline.tokens import replaceable_ids
+from pipeline.vocabulary.fertility import Fertility
 
 
 def sequences_from(rows: Sequence[dict[str, object]]) -> Sequences:
@@ -80,9 +81,8 @@ def known(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequ
     """Of rows of `tokens.sequence_rows`: a document may be several of them, `id`, `id#1`, …"""
     sequences = sequences_from(rows)
     sums, counts = masked_losses(model, tokenizer, sequences)
-    inside = sequences.word_ids >= 0
-    unknown = sequences.input_ids == tokenizer.unk_token_id  # of no word: nobody is asked for it
-    words = sum(len(np.unique(row["word_ids"][row["word_ids"] >= 0])) for row in map(_arrays, rows))
+    pairs = ((np.asarray(row["input_ids"]), np.asarray(row["word_ids"])) for row in rows)
+    read = Fertility.of(pairs, tokenizer.unk_token_id)
     lengths: dict[str, int] = {}
     for row in rows:
         name = str(row["id"]).partition("#")[0]
@@ -93,13 +93,9 @@ def known(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequ
         mean,
         error,
         sums[counts > 0] / counts[counts > 0],
-        float(unknown.sum() / max((inside | unknown).sum(), 1)),
-        float(inside.sum() / max(words, 1)),
+        read.unknown_rate,
+        read.tokens_per_word,
         float(np.median(list(lengths.values()))),
         sum(count > 1 for count in parts.values()) / len(parts),
         float(np.log(model.config.vocab_size)),
     )
-
-
-def _arrays(row: dict[str, object]) -> dict[str, np.ndarray]:
-    return {"word_ids": np.asarray(row["word_ids"])}

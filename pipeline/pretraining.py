@@ -17,6 +17,7 @@ from pipeline.objectives.objective import Objective
 from pipeline.objectives.yardstick import FIXED_MASKS, unscored
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
+from pipeline.thawing import embeddings_first
 from pipeline.tokens import replaceable_ids
 from pipeline.trainer import Evaluate, TrainerConfig, train
 
@@ -35,8 +36,12 @@ def learn(
     label: str,
     method: Method = MASKED_LM,
     substitutes: Substitutes | None = None,
+    warm_embeddings: float = 0.0,
 ) -> dict[str, float]:
-    """Train a model of `method` on sequences masked anew at every visit; metrics, those on dev before and after."""
+    """Train a model of `method` on sequences masked anew at every visit; metrics, those on dev before and after.
+
+    Over the share `warm_embeddings` of the training the embeddings of words learn alone.
+    """
     _check_room(model, sequences, method)
     if method.reads == "chosen" and masking.replacement != "mask":
         raise InputError(
@@ -53,7 +58,8 @@ def learn(
         fixed = MaskedBatches(unscored(dev), FIXED_MASKS, vocabulary, tokenizer.pad_token_id)
         measure = lambda: method.measure(objective, fixed)
     before = _before(objective, measure)
-    trained = train(objective, method.batches(masked), trainer, label, measure, folder=folder)
+    companions = [embeddings_first(model, warm_embeddings)] if warm_embeddings else []
+    trained = train(objective, method.batches(masked), trainer, label, measure, folder=folder, companions=companions)
     return {
         "steps": trained.steps,
         "tokens": trained.tokens,

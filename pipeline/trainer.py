@@ -206,7 +206,9 @@ class _Run:
         self.checkpoints = Checkpoints(folder / SCRATCH / "checkpoints") if folder else None
         self.objective = objective
         if companions and processes().is_fsdp2:
-            raise InputError("mixout, unfreeze_ratio and several tasks hold the whole model: launch without FSDP")
+            raise InputError(
+                "mixout, unfreeze_ratio, warm_embeddings and several tasks hold the whole model: launch without FSDP"
+            )
         park(objective)
         optimizer = make(objective) if make else self._adamw()
         self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})

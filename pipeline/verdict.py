@@ -5,6 +5,10 @@ from collections.abc import Mapping
 ENOUGH = 10
 """Domain documents for each of the task from which on there is enough to adapt to."""
 
+HARD = 1.1
+"""Tokens a word of the domain over those of general text from which on new words are worth a thought: below, even a
+vocabulary made for the domain would save less than a tenth of the tokens, of sequences and time."""
+
 UNKNOWN = 0.01
 """Share of unknown tokens from which on a base does not read a text well enough."""
 
@@ -16,7 +20,8 @@ PROOF = "The proof is make dapt with its seeds: losses and overlaps are noisy si
 Facts = Mapping[str, float]
 """`blind` (the loss of a guess among all entries of the vocabulary); `domain/loss`, `domain/loss_error`,
 `domain/documents`, `domain/duplicates`, `domain/unknown`, `contaminated`; where there is such text `general/loss` and
-its error, `task/documents`, and the overlaps `task/domain` and `task/general`."""
+its error, `task/documents`, the overlaps `task/domain` and `task/general`, and `tokens_per_word` of domain and
+general text."""
 
 
 def verdict(facts: Facts) -> list[str]:
@@ -27,6 +32,7 @@ def verdict(facts: Facts) -> list[str]:
         _nearness(facts),
         _amount(facts),
         _unreadable(facts),
+        _fertility(facts),
         _dropped(facts),
         _advice(facts),
     ]
@@ -101,7 +107,16 @@ def _amount(facts: Facts) -> str:
 def _unreadable(facts: Facts) -> str:
     if facts["domain/unknown"] <= UNKNOWN:
         return ""
-    return f"{facts['domain/unknown']:.1%} of its tokens are unknown to the base: choose one that knows its script."
+    way_out = "choose one that knows its script, or add what it lacks (base.vocabulary.words)"
+    return f"{facts['domain/unknown']:.1%} of its tokens are unknown to the base: {way_out}."
+
+
+def _fertility(facts: Facts) -> str:
+    domain, general = facts.get("domain/tokens_per_word", 0.0), facts.get("general/tokens_per_word", 0.0)
+    if not general or domain < HARD * general:
+        return ""
+    found = f"{domain:.2f} tokens a word, where general text has {general:.2f}"
+    return f"The base reads it in {found}: base.vocabulary.words gives it words of the domain (docs/vocabulary.md)."
 
 
 def _dropped(facts: Facts) -> str:

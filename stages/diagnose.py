@@ -214,4 +214,4 @@ def _labels(corpus: Path, losses: dict[str, Known]) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(diagnose)
+    run(diagnose, version=2)

@@ -27,11 +27,14 @@ from corpora.cards import TARGETS, Card, parse_source
 from corpora.cleaning import Reject, Rejected, cleaned, in_silence
 from corpora.contamination import Grams, clear, noted
 from corpora.dedup import Seen, identified, numbered, remembered, unique, without_sides
+from corpora.furniture import repeated_lines, without_lines
 from corpora.labelled import CUT, Kept, Labelled, none, noting_labels, refuse_unknown, usable
 from corpora.near import Met, near
 from corpora.noise import NoiseConfig, training_pairs
 from corpora.parquet import Row, write_corpus
 from corpora.previews import write_preview
+from corpora.quality import of_quality
+from corpora.rewriting import rewrites, rewritten
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import documents, files_of, other_encodings
 from corpora.splits import HoldOut, split_of
@@ -74,6 +77,16 @@ class CorpusConfig:
     drop_near_duplicates: bool = field(default=False, metadata=ADDED)
     """Drop documents of domain and general text that share about 0.7 of their runs of five characters, or words, with
     one before (MinHash); preview.md shows pairs. Off, as templated text may fall together that is no copy."""
+    strip_markup: bool = field(default=False, metadata=ADDED)
+    """Read HTML in any text as a browser shows it: no tags, scripts and styles, entities as what they stand for."""
+    mask_private: bool = field(default=False, metadata=ADDED)
+    """Put zeros in the place of telephone and identity numbers, and one address in that of e-mails, in any text."""
+    repeated_lines: int = field(default=0, metadata=ADDED)
+    """Lines that stand in at least so many documents of one card are taken out of domain and general text: navigation,
+    advertisements, paragraphs; 0 = none are. 10 to begin with."""
+    quality_rules: bool = field(default=False, metadata=ADDED)
+    """Drop documents of domain and general text that repeat themselves or are no running text (Gopher's rules, with
+    thresholds for Chinese). Off: each has some good text against it; preview.md counts, rejected/ shows what."""
     decontaminate: bool = True
     """Drop documents of domain and general text that share 24 characters, or 13 words, on end with dev or test of any
     labelled corpus; those that are there as a whole are dropped in any case."""
@@ -95,6 +108,8 @@ class CorpusConfig:
             raise ValueError(f"dev_share = {self.dev_share} must be at least 0 and less than 1")
         if self.shard_rows < 1 or min(self.task_train_rows, self.min_chars, self.dev_documents) < 0:
             raise ValueError("shard_rows must be at least 1; task_train_rows, min_chars, dev_documents at least 0")
+        if self.repeated_lines < 0 or self.repeated_lines == 1:
+            raise ValueError(f"repeated_lines = {self.repeated_lines}: 0 for none, or at least 2 documents")
         if not 0 <= self.task_templates <= 1:
             raise ValueError(f"task_templates = {self.task_templates} is a share of rows: 0 to 1")
         if (self.beside or self.elsewhere or self.task_templates) and not self.task:
@@ -115,7 +130,8 @@ def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     work.rejected.flush()
     taken = work.templates if config.task_templates else ()
     counts |= {"task/templates": len(taken)} if taken else {}
-    write_preview(out / "preview.md", counts, work.rejected, sorted(taken), work.pairs, encodings)
+    counts |= {f"repaired/{kind}": count for kind, count in sorted(work.repaired.items()) if count}
+    write_preview(out / "preview.md", counts, work.rejected, sorted(taken), work.pairs, work.lines, encodings)
     write_dependencies(out / "sources.mk", sources(config, data))
     return counts | {f"rejected/{reason}": count for reason, count in work.rejected.reasons().most_common()}
 
@@ -141,7 +157,9 @@ class Work:
     pairs: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     """Corpus -> a few of the near-duplicates dropped, and the fingerprint of the document that was kept."""
     repaired: Counter[str] = field(default_factory=Counter)
-    """Kind -> pairs of source and target that were repaired."""
+    """Kind -> rows that were repaired, or lines taken out."""
+    lines: dict[str, Counter[str]] = field(default_factory=dict)
+    """Corpus -> the lines taken out, and how many documents had them."""
 
     @cached_property
     def grams(self) -> Grams:
@@ -155,20 +173,41 @@ class Work:
 
     def documents(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """Usable documents of a split, with their ids."""
-        rows = cleaned(documents(card, split, self.data, reject), self.config.min_chars, reject)
-        return identified(rows, card.name, f"{card.name}:{split}")
+        return identified(self.usable(card, split, reject), card.name, f"{card.name}:{split}")
 
     def task_documents(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """The same of the task, without the sentences that stand around all of its text."""
-        rows = cleaned(documents(card, split, self.data, reject), self.config.min_chars, reject)
-        return identified(without_templates(rows, self.templates, reject), card.name, f"{card.name}:{split}")
+        rows = without_templates(self.usable(card, split, reject), self.templates, reject)
+        return identified(rows, card.name, f"{card.name}:{split}")
+
+    def text_documents(self, card: Card, split: str, taken: Counter[str], reject: Reject) -> Iterator[Row]:
+        """The same of plain text, without these lines, and without what the rules are against."""
+        rows = self.usable(card, split, reject)
+        rows = without_lines(rows, taken, self.config.min_chars, reject, self.repaired) if taken else rows
+        rows = of_quality(rows, self.config.language, reject) if self.config.quality_rules else rows
+        return identified(rows, card.name, f"{card.name}:{split}")
+
+    def usable(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
+        """Clean documents of a split."""
+        config, counted = self.config, Counter() if reject is in_silence else self.repaired
+        rows = documents(card, split, self.data, reject)
+        asked = rewrites(config.strip_markup, config.mask_private)
+        return cleaned(rewritten(rows, asked, counted) if asked else rows, config.min_chars, reject)
+
+    def lines_of(self, corpus: str, card: Card, splits: tuple[str, ...]) -> Counter[str]:
+        """The lines that many documents of a card have."""
+        if not self.config.repeated_lines:
+            return Counter()
+        read = lambda: chain.from_iterable(self.usable(card, split, in_silence) for split in splits)
+        found = repeated_lines(read, self.config.repeated_lines)
+        self.lines.setdefault(corpus, Counter()).update(found)
+        return found
 
     @cached_property
     def templates(self) -> frozenset[str]:
         """Sentences that stand in many training rows of the task."""
         [(card, _)] = _parts(self.config, "task", self.data)
-        rows = cleaned(documents(card, "train", self.data, in_silence), self.config.min_chars, in_silence)
-        return templates(rows, self.config.task_templates)
+        return templates(self.usable(card, "train", in_silence), self.config.task_templates)
 
     def write(self, name: str, rows: Iterable[Row]) -> int:
         """Write a split of a corpus; the number of its documents."""
@@ -180,15 +219,16 @@ def _text(corpus: str, work: Work) -> dict[str, float]:
     seen, back = Seen(), HoldOut(work.config.dev_share, work.config.dev_documents)
     met, pairs = Met.of(work.config.language), work.pairs.setdefault(corpus, [])
 
-    def rows(card: Card, split: str) -> Iterator[Row]:
-        reject = work.rejected.of(corpus, f"{card.name}:{split}")
-        rows = without_sides(work.documents(card, split, reject), work.held_out, "contaminated", reject)
-        rows = unique(rows, seen, reject)
-        rows = clear(rows, work.grams, reject) if work.config.decontaminate else rows
-        return near(rows, met, reject, pairs) if work.config.drop_near_duplicates else rows
+    def rows(card: Card, splits: tuple[str, ...]) -> Iterator[Row]:
+        taken = work.lines_of(corpus, card, splits)
+        for split in splits:
+            reject = work.rejected.of(corpus, f"{card.name}:{split}")
+            rows = work.text_documents(card, split, taken, reject)
+            rows = unique(without_sides(rows, work.held_out, "contaminated", reject), seen, reject)
+            rows = clear(rows, work.grams, reject) if work.config.decontaminate else rows
+            yield from near(rows, met, reject, pairs) if work.config.drop_near_duplicates else rows
 
-    parts = _parts(work.config, corpus, work.data)
-    found = chain.from_iterable(rows(card, split) for card, splits in parts for split in splits)
+    found = chain.from_iterable(rows(card, splits) for card, splits in _parts(work.config, corpus, work.data))
     train = work.write(f"{corpus}/train", back.rest(found))
     dev = work.write(f"{corpus}/dev", back.held)
     _some_left(corpus, train, train + dev, work.rejected.reasons(corpus))
@@ -212,7 +252,7 @@ def _tasks(work: Work) -> dict[str, float]:
         counts |= {f"{task.name}/not_sampled": task.not_sampled} if task.not_sampled else {}
     for name, labels in elsewhere.items():
         refuse_unknown(labels, tasks[0].labels["train"], name, "task", "name another card, or other splits of it")
-    return counts | {f"repaired/{kind}": count for kind, count in sorted(work.repaired.items())}
+    return counts
 
 
 def _noise_alone(work: Work) -> dict[str, float]:

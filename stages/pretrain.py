@@ -29,7 +29,7 @@ from pipeline.masking.substitutes import Substitutes
 from pipeline.models import load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.pretraining import learn
-from pipeline.run.artifact import SCRATCH, keyed
+from pipeline.run.artifact import ADDED, SCRATCH, keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
 from pipeline.run.stage import run
@@ -45,6 +45,16 @@ class PretrainConfig(ObjectiveConfig):
 
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """Length and pace."""
+    warm_embeddings: float = field(default=0.0, metadata=ADDED)
+    """Share of the training over which only what has a row for every word learns, embeddings and output, so that new
+    words (base.vocabulary) find their place before the layers move; 0 = all learn from the first step."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.warm_embeddings < 1:
+            raise ValueError(f"warm_embeddings = {self.warm_embeddings} must be at least 0 and below 1")
+        if self.warm_embeddings and self.objective == "rtd":
+            raise ValueError("warm_embeddings is for one model, and objective = rtd trains two: drop one of them")
 
 
 def pretrain(
@@ -62,7 +72,8 @@ def pretrain(
     substitutes = None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES)
     method = config.method
     model = method.open(init, config.trainer.seed)
-    metrics = learn(model, tokenizer, train, dev, masking, config.trainer, out, masked.name, method, substitutes)
+    warm = config.warm_embeddings
+    metrics = learn(model, tokenizer, train, dev, masking, config.trainer, out, masked.name, method, substitutes, warm)
     if rank() == 0:
         text = f"`{init.name}` continued on {masked.name} text by {method.called}, {masking.policy} masking."
         save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))

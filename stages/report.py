@@ -28,6 +28,7 @@ from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
 from pipeline.run.stage import run
+from pipeline.vocabulary.pages import vocabulary_line
 
 ORDER = ["base", "dapt", "tapt", "dapt-tapt", "multitask"]
 RELIABILITY = "reliability.json"
@@ -99,6 +100,7 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
         "![losses](losses.svg)",
     ]
     parts += ["## All measures", _measures(arms), *_elsewhere(arms), *_classes(arms, out)]
+    parts += _vocabulary(runs)
     keywords = _keywords(runs)
     if keywords:
         parts += ["## Keywords against planted truth", markdown_table(["", "precision", "recall", "F1"], keywords)]
@@ -229,6 +231,14 @@ def _curve(arm: Arm) -> list[tuple[float, float]]:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     points = [(line["step"] + 1, line["dev/loss"]) for line in lines if "dev/loss" in line]
     return [(0, arm.pretrained["metrics"]["dev_loss_before"]), *points]
+
+
+def _vocabulary(runs: list[Path]) -> list[str]:
+    """What was added to the vocabulary of the bases; nothing where nothing was."""
+    bases = {folder.name: folder / "base" for folder in runs if (folder / "base" / MANIFEST).exists()}
+    said = {name: vocabulary_line(read_manifest(base)["metrics"]) for name, base in bases.items()}
+    lines = [f"- {name}: {line}" for name, line in said.items() if line]
+    return ["## Vocabulary", "\n".join(lines)] if lines else []
 
 
 def _keywords(runs: list[Path]) -> list[list[str]]:

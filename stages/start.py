@@ -2,9 +2,11 @@
 
     make base                                   # from the recipe
     make base BASE=hfl/chinese-macbert-base     # a hub name or a local folder
+    make base BASE=… SET="base.vocabulary.words=1000"    # with words of the domain added to its vocabulary
 
 reads   corpus/general/  text for tokenizer and pretraining where there is no base, and to check the base with
-writes  base/            model and tokenizer, ready for Auto….from_pretrained
+        corpus/domain/, corpus/task/   where words are added: what they are taken from, and measured on
+writes  base/            model and tokenizer, ready for Auto….from_pretrained; vocabulary.md where words were added
 """
 
 from collections.abc import Iterator
@@ -13,22 +15,36 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from corpora.parquet import flat_columns, read_batches, write_corpus
 from corpora.schemas import MASKED
 from corpora.segment import Segmenter, WordsConfig
+from corpora.vocabulary import sampled
 from pipeline.batches import Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.pretraining import learn
-from pipeline.run.artifact import SCRATCH
+from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank, say
 from pipeline.run.stage import run
-from pipeline.tokens import check_tokenizer, sequence_rows, train_wordpiece, unknown_rate
+from pipeline.tokens import Spans, check_tokenizer, encode, sequence_rows, train_wordpiece, unknown_rate
 from pipeline.trainer import TrainerConfig
+from pipeline.vocabulary.choosing import VocabularyConfig, counted, taken
+from pipeline.vocabulary.extending import extended, rows_of, widen
+from pipeline.vocabulary.families import family_of
+from pipeline.vocabulary.fertility import Fertility
+from pipeline.vocabulary.pages import measures, vocabulary_page
+
+MEASURED = 2048
+"""Held-out documents of each corpus on which new words are measured."""
+
+FEW = (
+    "{:,} words were found where {:,} were asked for: no others stand often enough in several tokens (of Chinese, a "
+    "BERT tokenizer can only be given characters that it does not know)."
+)
 
 SEQUENCE_COLUMNS = ("id", "input_ids", "word_ids", "importance")
 
@@ -51,6 +67,8 @@ class BaseConfig(ModelSize, WordsConfig, ObjectiveConfig):
     """Masking of the pretraining from scratch."""
     trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(learning_rate=1e-3))
     """Length and pace of the pretraining from scratch."""
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig, metadata=ADDED)
+    """Words of domain and task that are added to a named base."""
 
     def __post_init__(self) -> None:
         ModelSize.__post_init__(self)
@@ -62,27 +80,91 @@ class BaseConfig(ModelSize, WordsConfig, ObjectiveConfig):
             )
         if self.masking.replacement != "mask":
             raise ValueError(f"masking.replacement = {self.masking.replacement} needs substitutes, which need a base")
+        self._check_vocabulary()
+
+    def _check_vocabulary(self) -> None:
+        """What new words ask for."""
+        if not self.vocabulary.words and self.vocabulary != VocabularyConfig():
+            raise ValueError("vocabulary. has settings, and vocabulary.words = 0: set it, or drop them")
+        if self.vocabulary.words and not self.model:
+            raise ValueError(
+                "vocabulary.words are added to a base that is there: name it in model (BASE=…), or give one built "
+                "from scratch a larger vocab_size"
+            )
+        if self.vocabulary.words and self.objective == "rtd":
+            raise ValueError(
+                "vocabulary.words are added to one model, and objective = rtd makes two: leave base.objective out; "
+                "dapt.objective = rtd makes both from what it finds"
+            )
 
 
-def start(config: BaseConfig, general: Path | None, out: Path) -> dict[str, float]:
+def start(
+    config: BaseConfig, general: Path | None, domain: Path | None, task: Path | None, out: Path
+) -> dict[str, float]:
     """Load and check the named base, or build one."""
     if config.model:
-        return _named(config, general, out)
+        corpora = {"domain": domain, "task": task, "general": general}
+        return _named(config, {name: folder for name, folder in corpora.items() if folder is not None}, out)
     if general is None:
         raise InputError("no base: give BASE=<folder or hub name>, or name general text in [corpus] to build one from")
     return _from_scratch(config, general, out)
 
 
-def _named(config: BaseConfig, general: Path | None, out: Path) -> dict[str, float]:
+def _named(config: BaseConfig, corpora: dict[str, Path], out: Path) -> dict[str, float]:
     method, tokenizer = config.method, load_tokenizer(config.model)
     model = method.open(config.model, config.trainer.seed)
     method.prepare(model, tokenizer)
     metrics = {"parameters": model.num_parameters(), "vocabulary": len(tokenizer)}
-    if general is not None:
-        metrics["unknown_rate"] = _checked_unknown_rate(config, tokenizer, general)
+    if "general" in corpora:
+        metrics["unknown_rate"] = _checked_unknown_rate(config, tokenizer, corpora["general"])
+    told = "A copy of the base, unchanged."
+    if config.vocabulary.words:
+        tokenizer, added = _with_new_words(config, model, tokenizer, corpora, out)
+        metrics |= {"parameters": model.num_parameters(), "vocabulary": len(tokenizer), **added}
+        told = f"The base, and {added['words_added']:,} words of the domain that it read in pieces (vocabulary.md)."
     if rank() == 0:
-        save(model, tokenizer, out, model_card("Base", config.model, "A copy of the base, unchanged.", metrics))
+        save(model, tokenizer, out, model_card("Base", config.model, told, metrics))
     return metrics
+
+
+def _with_new_words(
+    config: BaseConfig,
+    model: PreTrainedModel,
+    old: PreTrainedTokenizerBase,
+    corpora: dict[str, Path],
+    out: Path,
+) -> tuple[PreTrainedTokenizerBase, dict[str, float]]:
+    """Widen the model in place; the new tokenizer, and what was added and measured."""
+    if not corpora.keys() & {"domain", "task"}:
+        raise InputError("no text to take words from: name some in corpus.domain or corpus.task")
+    texts, spans = _counted_texts(config, corpora), Segmenter.of(config).spans
+    say("  counting words of several tokens")
+    family = family_of(old, config.model)
+    found = taken(family, counted(family, old, texts, spans), config.vocabulary)
+    new = extended(old, family, config.model) if found else old
+    if found:
+        widen(model, rows_of(new, family))
+    before, after = ({name: _fertility(t, corpora[name], spans) for name in corpora} for t in (old, new))
+    notes = [FEW.format(len(found), config.vocabulary.words)] if len(found) < config.vocabulary.words else []
+    for note in notes:
+        say(f"  {note}")
+    if rank() == 0:
+        (out / "vocabulary.md").write_text(vocabulary_page(found, before, after, notes), encoding="utf-8")
+    return new, {"words_added": len(found), "entries_added": len(family.made), **measures(before, after)}
+
+
+def _counted_texts(config: BaseConfig, corpora: dict[str, Path]) -> Iterator[str]:
+    """Training texts of domain and task, at most as many documents of each as are to be counted."""
+    for name in filter(corpora.__contains__, ("domain", "task")):
+        for row in sampled(corpora[name] / "train", config.vocabulary.documents):
+            yield from filter(None, (row["text"], row["text_pair"]))
+
+
+def _fertility(tokenizer: PreTrainedTokenizerBase, folder: Path, spans: Spans) -> Fertility:
+    """On held-out documents of a corpus: no word was taken from them."""
+    batches = islice(read_batches(folder / "dev", ("text",), 256), MEASURED // 256)
+    read = (one for batch in batches for one in encode(tokenizer, batch["text"], spans))
+    return Fertility.of(((one.input_ids, one.word_ids) for one in read), tokenizer.unk_token_id)
 
 
 def _from_scratch(config: BaseConfig, general: Path, out: Path) -> dict[str, float]:

@@ -8,7 +8,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("corpora", "pipeline", "stages")
-WALLS = ("pipeline/run", "pipeline/masking", "pipeline/scoring", "pipeline/finetuning", "pipeline/objectives")
+WALLS = (
+    "pipeline/run",
+    "pipeline/masking",
+    "pipeline/scoring",
+    "pipeline/finetuning",
+    "pipeline/objectives",
+    "pipeline/vocabulary",
+)
 """Folders inside a folder: drawn where one grew too full to be taken in at a glance."""
 FILES = [
     path

@@ -183,6 +183,20 @@ def test_a_scorer_is_read_from_the_recipe_and_from_those_it_extends(project):
     assert "--init runs/yours/base" in command
 
 
+def test_domain_and_task_are_read_by_a_base_only_where_it_is_given_words_of_them(checked_project):
+    for part in ("general", "domain", "task"):
+        (checked_project.folder / "runs" / "demo" / "corpus" / part).mkdir(parents=True)
+    for settings, told in ((), False), (("BASE=/a", "SET=base.vocabulary.words=9"), True):
+        (checked_project.folder / "commands").unlink(missing_ok=True)
+        assert "start base" in checked_project.calls("base", *settings)
+        [command] = [
+            line for line in (checked_project.folder / "commands").read_text().splitlines() if "start" in line
+        ]
+        assert "--general runs/demo/corpus/general" in command
+        assert ("--domain runs/demo/corpus/domain --task runs/demo/corpus/task" in command) == told
+        assert ("--domain" in command) == told
+
+
 def test_the_makefile_knows_which_scorers_need_what(project):
     lists = dict(re.findall(r"^(\w+)_SCORERS\s*:= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for name, need in (("CLASSIFIER", "classifier"), ("REFERENCE", "reference")):

@@ -26,7 +26,7 @@ from pipeline.finetuning.losses import (
 )
 from pipeline.finetuning.masked_words import MaskedBeside, WithMaskedWords
 from pipeline.finetuning.objective import RDrop
-from pipeline.finetuning.optimisation import OptimisationConfig, Thawing, freeze_encoder, optimizer_of
+from pipeline.finetuning.optimisation import OptimisationConfig, freeze_encoder, optimizer_of, thawing_from_top
 from pipeline.finetuning.spelling import SpellingConfig
 from pipeline.finetuning.stabilisers import Mixout, StabiliserConfig, reinitialise_top, set_dropout
 from pipeline.finetuning.task import Task
@@ -147,7 +147,7 @@ def _companions(model: nn.Module, config: MethodConfig, seed: int, fresh: Collec
         freeze_encoder(model)
     mixout = [Mixout(model, config.stabilisers.mixout, seed, fresh)] if config.stabilisers.mixout else []
     thawing = config.optimisation.unfreeze_ratio
-    return mixout + ([Thawing(model, thawing)] if thawing else [])
+    return mixout + ([thawing_from_top(model, thawing)] if thawing else [])
 
 
 def _objective(model: nn.Module, task: Task, batches: LabelledBatches, config: MethodConfig, init: Path) -> Objective:

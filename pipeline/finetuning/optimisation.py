@@ -18,6 +18,7 @@ from pipeline.finetuning.classifier import encoder_of, head_of
 from pipeline.finetuning.optimisers import Group, SteadyAdamW, SteadyBertAdam
 from pipeline.layers import layers_of
 from pipeline.objectives.objective import Objective
+from pipeline.thawing import Thawing
 from pipeline.trainer import MakeOptimizer, TrainerConfig
 
 
@@ -126,24 +127,9 @@ def freeze_encoder(model: nn.Module) -> None:
         p.requires_grad_(depth == top)
 
 
-class Thawing:
-    """Gradual unfreezing: what is still frozen has no gradient, so that it neither moves nor is clipped with the rest.
-
-    Of L layers and the embeddings, number u from the top (0, 1, …, L) learns from ratio x (u + 1) / (L + 1) of the
-    training on.
-    """
-
-    def __init__(self, model: nn.Module, ratio: float) -> None:
-        self.depths, self.ratio = depths_of(model), ratio
-        self.layers, self.frozen_to = len(layers_of(encoder_of(model))), -1
-
-    def begin(self, step: int, elapsed: float) -> None:
-        """Everything of this depth and below is frozen."""
-        thawed = int(elapsed / self.ratio * (self.layers + 1) + 1e-9)
-        self.frozen_to = self.layers - thawed
-
-    def after_backward(self) -> None:
-        """Forget the gradients of what is frozen."""
-        for p, depth in self.depths.items():
-            if depth <= self.frozen_to:
-                p.grad = None
+def thawing_from_top(model: nn.Module, ratio: float) -> Thawing:
+    """Gradual unfreezing: of L layers and the embeddings, number u from the top (0, 1, …, L) learns from
+    ratio x (u + 1) / (L + 1) of the training on."""
+    layers = len(layers_of(encoder_of(model)))
+    later = {p: layers - depth for p, depth in depths_of(model).items() if depth <= layers}
+    return Thawing({p: ratio * (u + 1) / (layers + 1) for p, u in later.items()})

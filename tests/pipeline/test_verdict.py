@@ -52,6 +52,13 @@ def test_a_script_it_cannot_read_is_named():
     assert "5.0% of its tokens are unknown to the base" in said(domain__unknown=0.05) and "unknown" not in said()
 
 
+@pytest.mark.parametrize(("tokens", "told"), [(1.52, True), (1.36, False)])
+def test_a_text_read_in_many_pieces_is_named(tokens, told):
+    """A tenth more a word than general text has."""
+    found = said(domain__tokens_per_word=tokens, general__tokens_per_word=1.35)
+    assert (f"reads it in {tokens} tokens a word, where general text has 1.35: base.vocabulary.words" in found) == told
+
+
 def test_what_is_not_there_is_not_spoken_of():
     only = {name: value for name, value in FACTS.items() if not name.startswith(("general", "task"))}
     lines = verdict(only)

@@ -425,6 +425,53 @@ def test_near_duplicates_are_dropped_where_that_is_asked_for_and_shown(shop):
     assert "rejected/near_duplicate" not in shop.prepare(task=task, domain=shop.text(*lines))
 
 
+def pages(shop: Workshop, *texts: str) -> tuple[str]:
+    """Unlabelled text of several lines a document."""
+    shop.text()
+    card = TEXT.replace("text.txt", "pages.jsonl")
+    (shop.data / "text.toml").write_text(card)
+    lines = (json.dumps({"text": text}) for text in texts)
+    (shop.data / "pages.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return ("text.toml",)
+
+
+def test_lines_of_the_page_are_taken_out_of_domain_text_counted_and_shown(shop):
+    articles = [f"an article about number {i}, at some length\nHome | News | Contact" for i in range(12)]
+    counts = shop.prepare(domain=pages(shop, *articles, "Home | News | Contact"), repeated_lines=10)
+    assert shop.texts("domain") == {
+        *(f"an article about number {i}, at some length" for i in range(12)),
+        "Home | News | Contact",  # of one line: a matter of duplicates
+    }
+    assert counts["repaired/lines_taken_out"] == 12
+    page = (shop.out / "preview.md").read_text()
+    assert (
+        "Lines taken out of domain, and how many documents had them:\n\n- Home &#124; News &#124; Contact (12)" in page
+    )
+    assert "repaired/lines_taken_out" not in shop.prepare(domain=pages(shop, *articles))
+    with pytest.raises(ValueError, match="repeated_lines = 1: 0 for none"):
+        CorpusConfig(repeated_lines=1)
+
+
+def test_text_that_repeats_itself_is_dropped_where_that_is_asked_for(shop):
+    spam = "the best of all offers is here to stay " * 40
+    lines = (spam, "an ordinary sentence of the usual kind", "and one more of these")
+    counts = shop.prepare(domain=shop.text(*lines), quality_rules=True)
+    assert counts["rejected/repeats_itself"] == 1 and shop.texts("domain") == set(lines[1:])
+    assert "rejected/repeats_itself" not in shop.prepare(domain=shop.text(*lines))
+
+
+def test_markup_and_what_leads_to_a_person_are_rewritten_in_any_text(shop):
+    marked = lambda rows: [(f"<p>{text} &amp; more</p>", label) for text, label in rows]
+    domain = shop.text("<b>call</b> (415) 555-2671 &mdash; or write to me@example.org", "<br/>", "plain")
+    task = shop.task(train=marked(TRAIN), dev=marked(DEV), test=marked(TEST))
+    counts = shop.prepare(task=task, domain=domain, strip_markup=True, mask_private=True)
+    assert shop.texts("domain") == {"call (000) 000-0000 — or write to name@example.com", "plain"}
+    assert shop.texts("task/test") == {f"{text} & more" for text, _ in TEST}
+    rows = len(TRAIN) + len(DEV) + len(TEST)
+    assert counts["repaired/markup"] == rows + 2 and counts["repaired/private"] == 1
+    assert counts["rejected/empty"] == 1
+
+
 SPELLING = """
 name = "toy_spelling"
 language = "en"

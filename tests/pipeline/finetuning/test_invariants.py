@@ -13,9 +13,10 @@ from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.corrector import Correcting
 from pipeline.finetuning.losses import categorical_divergence
 from pipeline.finetuning.objective import RDrop
-from pipeline.finetuning.optimisation import OptimisationConfig, Thawing, optimizer_of
+from pipeline.finetuning.optimisation import OptimisationConfig, optimizer_of, thawing_from_top
 from pipeline.finetuning.stabilisers import Mixout, reinitialise_top
 from pipeline.objectives.cross_entropy import summed_cross_entropy
+from pipeline.thawing import embeddings_first
 
 LOSS = summed_cross_entropy
 
@@ -38,7 +39,11 @@ def twice(model):
 
 
 def thawing(model):
-    return Learning(model, LOSS), {"companions": [Thawing(model, 0.8)]}
+    return Learning(model, LOSS), {"companions": [thawing_from_top(model, 0.8)]}
+
+
+def embeddings_alone(model):
+    return Learning(model, LOSS), {"companions": [embeddings_first(model, 0.7)]}
 
 
 def mixed(model):
@@ -65,6 +70,7 @@ TECHNIQUES = {
     "freelb, neftune": partial(attacked, attack="freelb", noise=5.0),
     "r-drop": twice,
     "thawing": thawing,
+    "embeddings first": embeddings_alone,
     "mixout": mixed,
     "set back": set_back,
 }

@@ -10,11 +10,11 @@ from technique_toys import CONFIG, toy_batches, toy_classifier
 from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.optimisation import (
     OptimisationConfig,
-    Thawing,
     depths_of,
     freeze_encoder,
     optimizer_of,
     parameter_groups,
+    thawing_from_top,
 )
 from pipeline.finetuning.stabilisers import reinitialise_top
 from pipeline.objectives.cross_entropy import summed_cross_entropy as cross_entropy
@@ -189,7 +189,7 @@ def test_what_is_measured_and_kept_is_the_average(batches):
 
 def test_an_encoder_thaws_from_the_top(batches):
     model, moved = toy_classifier(dropout=0.0), []
-    depths, thawing = depths_of(model), Thawing(model, 0.75)
+    depths, thawing = depths_of(model), thawing_from_top(model, 0.75)
     before = [p.detach().clone() for p in depths]
 
     def measure() -> dict[str, float]:
