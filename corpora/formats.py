@@ -17,7 +17,7 @@ import pyarrow as pa
 from corpora.cards import Card
 from corpora.cleaning import Reject
 from corpora.columns import names_in
-from corpora.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines
+from corpora.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines, reading
 from corpora.parquet import Row, open_shard
 from corpora.schemas import InputError
 
@@ -166,9 +166,10 @@ def _table_records(rows: "csv._reader", found: RowLines, header: list[str], show
 
 
 def _read_parquet(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
-    columns = list(names_in(_nested(open_shard(path).schema_arrow)))
+    with reading(path):
+        columns = list(names_in(_nested(open_shard(path).schema_arrow)))
     wanted = {column for role in card.fields for column in card.columns(role)}
-    return columns, _parquet_records(path, shown, [name for name in columns if name in wanted])
+    return columns, _parquet_records(path, shown, [name for name in columns if name in wanted], rejected)
 
 
 def _nested(fields: Iterable[pa.Field]) -> dict[str, object]:
@@ -176,16 +177,32 @@ def _nested(fields: Iterable[pa.Field]) -> dict[str, object]:
     return {field.name: _nested(field.type) if pa.types.is_struct(field.type) else None for field in fields}
 
 
-def _parquet_records(path: Path, shown: str, columns: list[str]) -> Records:
+def _parquet_records(path: Path, shown: str, columns: list[str], rejected: Reject) -> Records:
     """Rows a few at a time: a file from elsewhere may be one row group, and 100 kB of it 900 MB of text."""
     number = 0
-    try:
+    with reading(path):
         for batch in open_shard(path).iter_batches(ROWS_A_BATCH, columns=columns or None):
-            for row in batch.to_pylist():
+            for row in _rows(batch):
                 number += 1
-                yield f"{shown}:{number}", row
-    except OSError as error:
-        raise InputError(f"{path} is damaged ({error}): get it again or take it away") from error
+                if row is None:
+                    rejected(f"{shown}:{number}", "bad_utf8", None)
+                else:
+                    yield f"{shown}:{number}", row
+
+
+def _rows(batch: pa.RecordBatch) -> Iterable[Row | None]:
+    """The rows of a batch; None for one with a string that is no UTF-8, which not every writer checks."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        return [_row(batch.slice(number, 1)) for number in range(batch.num_rows)]
+
+
+def _row(one: pa.RecordBatch) -> Row | None:
+    try:
+        return one.to_pylist()[0]
+    except UnicodeDecodeError:
+        return None
 
 
 READERS = {

@@ -51,7 +51,7 @@ class Line(NamedTuple):
 
 def encoding_of(path: Path, card: Card) -> str:
     """The encoding of a text file: the one its card declares, or else the one that is beyond doubt."""
-    with _reading(path), _opened(path) as file:
+    with reading(path), _opened(path) as file:
         head = file.read(SAMPLE)
     if card.encoding:
         return declared(card.encoding, head)
@@ -66,7 +66,7 @@ def encoding_of(path: Path, card: Card) -> str:
 
 def lines(path: Path, encoding: str) -> Iterator[Line]:
     """The lines of a file, without its byte-order mark."""
-    with _reading(path), io.TextIOWrapper(_opened(path), CODECS[encoding], _escaped.__name__, newline="\n") as file:
+    with reading(path), io.TextIOWrapper(_opened(path), CODECS[encoding], _escaped.__name__, newline="\n") as file:
         for number, text in enumerate(iter(lambda: file.readline(LONGEST + 1), ""), start=1):
             yield _line(number, text.removeprefix("\ufeff") if number == 1 else text, file, encoding)
 
@@ -99,12 +99,13 @@ def _joined(block: Iterator[Line]) -> Line:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """What fails while a file is read, told with its name."""
     try:
         yield
-    except (EOFError, OSError, zlib.error, pa.ArrowException) as error:
-        raise InputError(f"cannot read {path} to its end ({error}): get it again or take it away") from error
+    except (EOFError, OSError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
+        fact = " ".join(str(error).split())
+        raise InputError(f"cannot read {path} to its end ({fact}): get it again or take it away") from error
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -245,7 +245,34 @@ def test_a_damaged_page_of_a_parquet_file_is_refused_by_name(tmp_path):
     pq.write_table(pa.table({"text": ["good"] * 1000, "label": ["1"] * 1000}), path, write_page_checksum=True)
     whole = bytearray(path.read_bytes())
     whole[30] ^= 1
-    assert "a.parquet is damaged" in refusal(tmp_path, "a.parquet", bytes(whole))
+    assert "cannot read" in refusal(tmp_path, "a.parquet", bytes(whole))
+
+
+def test_a_string_of_a_parquet_file_that_is_no_utf8_is_counted(tmp_path):
+    raw = pa.array([b"one", b"tw\xff", b"three"]).view(pa.string())
+    pq.write_table(pa.table({"text": raw}), tmp_path / "a.parquet")
+    rows, told = read(tmp_path, "a.parquet", fields=TEXT_ONLY)
+    assert [row["text"] for row in rows] == ["one", "three"] and told == [("a.parquet:2", "bad_utf8")]
+
+
+PACKED = {
+    "a.parquet": lambda file: pq.write_table(pa.table({"text": ["good"] * 50, "more": [{"a": "x"}] * 50}), file),
+    "a.txt.gz": lambda file: file.write(gzip.compress(b"good\n" * 50)),
+    "a.txt.zst": lambda file: file.write(pa.compress(b"good\n" * 50, "zstd", asbytes=True)),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+@given(damage=st.dictionaries(st.integers(0, 999), st.integers(0, 255), min_size=1), length=st.integers(0, 999))
+def test_a_damaged_file_is_read_or_refused_in_one_line(damage, length, name, tmp_path_factory):
+    PACKED[name](whole := io.BytesIO())
+    content = bytearray(whole.getvalue())
+    for place, byte in damage.items():
+        content[place % len(content)] = byte
+    try:
+        read(tmp_path_factory.getbasetemp(), name, bytes(content[: length or None]), fields=TEXT_ONLY)
+    except InputError as refused:
+        assert "\n" not in str(refused)
 
 
 def test_a_text_longer_than_any_document_is_counted_in_every_format(tmp_path, monkeypatch):
