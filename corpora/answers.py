@@ -15,8 +15,9 @@ from typing import Literal
 
 import pyarrow as pa
 
-from corpora.cards import Card
+from corpora.cards import Card, nearest
 from corpora.cleaning import Reject, Rejected, has_surrogate
+from corpora.encodings import CODECS
 from corpora.parquet import Row, shard_name, write_shard
 from corpora.schemas import InputError
 from corpora.sources import documents
@@ -40,10 +41,12 @@ class AnswersConfig:
         return shard_name(number).replace(".parquet", f".{self.format}")
 
 
-def card_of(texts: Path, roles: Mapping[str, str]) -> Card:
+def card_of(texts: Path, roles: Mapping[str, str], encoding: str = "") -> Card:
     """A card for a file that has none; role -> column, "" where there is none."""
+    if encoding and encoding not in CODECS:
+        raise InputError(f"unknown encoding {encoding}{nearest(encoding, CODECS)}; known: {', '.join(CODECS)}")
     fields = {role: column for role, column in roles.items() if column}
-    return Card(texts.stem, "", "", "", "", fields, {"unlabeled": (str(texts.absolute()),)})
+    return Card(texts.stem, "", "", "", "", fields, {"unlabeled": (str(texts.absolute()),)}, encoding=encoding)
 
 
 def readable(card: Card, reject: Reject) -> Iterator[Row]:

@@ -9,9 +9,11 @@ A card is a small TOML file, in `corpora/cards/` or anywhere:
     language = "en"
     licence = "none stated (Stanford)"
     origin = "https://github.com/dax44/AMLM"
+    encoding = "gb18030"           # optional: of its text files; without it, the one that is beyond doubt
+    documents = "blocks"           # optional: of a txt file lines up to a blank one, in place of each line
 
-    [fields]                       # role = column; text is required, and like text_pair may be several columns
-    text = ["title", "text"]       # their lines one after the other
+    [fields]                       # role = column, or a path into nested ones; text is required
+    text = ["{title}：{author}", "review.body"]     # it and text_pair may be several, or templates
     label = "label"
 
     [files]                        # split = path, glob, folder or a list of these, relative to DATA
@@ -20,15 +22,26 @@ A card is a small TOML file, in `corpora/cards/` or anywhere:
     [checksums]                    # optional: path = sha256, compared when the file is read
     "imdb/train.parquet" = "9f2c…"
 
-In place of [files], a corpus made by the program has `[generated]` with `by`, `corpus` and `splits`.
+In place of [files], a data set of the Hugging Face hub has
+
+    [hub]
+    name = "stanfordnlp/imdb"
+    revision = "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"      # the commit: a name such as main moves
+    config = "plain_text"                                     # optional
+    splits = { train = "train", unlabeled = "unsupervised" }  # ours = the hub's
+
+and a corpus made by the program `[generated]` with `by`, `corpus` and `splits`.
 """
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from corpora.columns import TEMPLATE, columns_of
+from corpora.encodings import CODECS
 from corpora.schemas import InputError
 
 if sys.version_info >= (3, 11):
@@ -46,12 +59,31 @@ TARGETS = ("label", "labels", "tags", "target", "score")
 FIELDS = ("text", "text_pair", "label", "labels", "tokens", "tags", "source", "target", "score", "keywords")
 """Roles a column can have: the columns of DOCUMENTS that come from outside."""
 
+DOCUMENTS_ARE = ("lines", "blocks")
+"""What a document is in a txt file: a line, or lines up to a blank one."""
+
 _TEXT_KEYS = ("name", "title", "language", "licence", "origin")
-_TABLES = ("fields", "files", "checksums", "generated")
+_READING = {"encoding": tuple(CODECS), "documents": DOCUMENTS_ARE}
+_TABLES = ("fields", "files", "checksums", "generated", "hub")
 _GENERATED = ("by", "corpus", "splits")
+_HUB = ("name", "revision", "config", "splits")
 _NEEDS = {"tags": "tokens", "tokens": "tags", "target": "source", "source": "target"}
 
 Table = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A data set of the Hugging Face hub, at one commit."""
+
+    name: str
+    revision: str
+    splits: dict[str, str]
+    """Split -> its name on the hub."""
+    config: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision[:7]}"
 
 
 @dataclass(frozen=True)
@@ -64,35 +96,53 @@ class Card:
     licence: str
     origin: str
     fields: dict[str, str | list[str]]
-    """Role -> column in the files; of a text, or several."""
+    """Role -> column in the files; of a text, or several, or a template of columns."""
     files: dict[str, tuple[str, ...]]
-    """Split -> paths as written in the card; empty for a generated corpus."""
+    """Split -> paths as written in the card; empty for a corpus that is generated or on the hub."""
     checksums: dict[str, str] = field(default_factory=dict)
     generated: str = ""
     """Name of the corpus in `corpora.demo`, when no file holds it."""
     generated_splits: tuple[str, ...] = ()
+    hub: Hub | None = None
+    """Where it is, when no file holds it."""
+    encoding: str = ""
+    """Of its text files; "" = the one that is beyond doubt."""
+    documents: str = "lines"
+    """What a document is in a txt file: one of DOCUMENTS_ARE."""
     path: Path = CARDS
     """The file this card was read from."""
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits there are, in the order of the card."""
-        return self.generated_splits or tuple(self.files)
+        return self.generated_splits or tuple(self.hub.splits if self.hub else self.files)
 
     @property
     def text_splits(self) -> tuple[str, ...]:
         """The splits to take as plain text when a recipe names none."""
         return ("unlabeled",) if "unlabeled" in self.splits else self.splits
 
+    def parts(self, role: str) -> tuple[str, ...]:
+        """The columns, or templates of columns, a role is made of."""
+        return tuple(_list(self.fields[role]))
+
     def columns(self, role: str) -> tuple[str, ...]:
         """The columns a role is read from."""
-        return tuple(_list(self.fields[role]))
+        return tuple(column for part in self.parts(role) for column in columns_of(part))
 
     @property
     def remedy(self) -> str:
         """Where wrong columns are put right; a file that is only predicted has a card made on the spot."""
-        made = self.path.suffix != ".toml"
-        return "name the right one, as in predicted.text" if made else f"correct [fields] in {self.path}"
+        return "name the right one, as in predicted.text" if self._made else f"correct [fields] in {self.path}"
+
+    @property
+    def remedy_of_encoding(self) -> str:
+        """Where it is declared."""
+        return "say which, as in predicted.encoding" if self._made else f"write encoding = … into {self.path}"
+
+    @property
+    def _made(self) -> bool:
+        return self.path.suffix != ".toml"
 
     @property
     def target(self) -> str | None:
@@ -153,19 +203,31 @@ def _card(table: Table, path: Path) -> Card:
         checksums=dict(table.get("checksums", {})),
         generated=generated.get("corpus", ""),
         generated_splits=tuple(generated.get("splits", ())),
+        hub=Hub(**table["hub"]) if "hub" in table else None,
+        encoding=table.get("encoding", ""),
+        documents=table.get("documents", "lines"),
         path=path,
     )
 
 
 def _problems(table: Table) -> list[str]:
     """All that is wrong with a card, so that one look mends it."""
-    found = _unknown("key", table, (*_TEXT_KEYS, *_TABLES))
+    found = _unknown("key", table, (*_TEXT_KEYS, *_READING, *_TABLES))
     found += [f"{key} must be a string" for key in _TEXT_KEYS if not isinstance(table.get(key, ""), str)]
+    found += [
+        problem for key, known in _READING.items() if key in table for problem in _unknown(key, [table[key]], known)
+    ]
     found += [f"{key} is missing" for key in ("name", "language") if not table.get(key)]
     found += [f"{key} must be a table [{key}]" for key in _TABLES if not isinstance(table.get(key, {}), dict)]
     if any(not isinstance(table.get(key, {}), dict) for key in _TABLES):
         return found
-    return found + _field_problems(table.get("fields", {})) + _file_problems(table) + _generated_problems(table)
+    return (
+        found
+        + _field_problems(table.get("fields", {}))
+        + _file_problems(table)
+        + _generated_problems(table)
+        + _hub_problems(table.get("hub", {}))
+    )
 
 
 def _field_problems(fields: Table) -> list[str]:
@@ -186,9 +248,27 @@ def _file_problems(table: Table) -> list[str]:
         f"files.{split} must be a path or a list of paths" for split, paths in files.items() if not _paths(paths)
     ]
     found += [f"checksum of {path} is not a sha256" for path, digest in checksums.items() if not _sha256(digest)]
-    if bool(files) == bool(table.get("generated")):
-        found.append("needs either [files] or [generated]")
+    if sum(bool(table.get(key)) for key in ("files", "generated", "hub")) != 1:
+        found.append("needs either [files], [hub] or [generated]")
     return found
+
+
+def _hub_problems(hub: Table) -> list[str]:
+    if not hub:
+        return []
+    found = _unknown("key of [hub]", hub, _HUB)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(hub.get("name", ""))):
+        found.append('hub.name must be as "owner/name"')
+    if Path(str(hub.get("name", ""))).exists():
+        found.append(f"hub.name {hub['name']} is a folder here, which would be read in its place: name it in [files]")
+    if not isinstance(hub.get("config", ""), str):
+        found.append("hub.config must be a string")
+    if not re.fullmatch("[0-9a-f]{40}", str(hub.get("revision", ""))):
+        found.append("hub.revision must be a commit of 40 hex digits (Files and versions, History on its page)")
+    splits = hub.get("splits")
+    if not isinstance(splits, dict) or not splits or not all(isinstance(name, str) for name in splits.values()):
+        return [*found, 'hub.splits must say which is which, as { train = "train" }']
+    return found + _unknown("split", splits, SPLITS)
 
 
 def _generated_problems(table: Table) -> list[str]:
@@ -218,7 +298,9 @@ def _paths(value: object) -> bool:
 
 
 def _columns(role: str, value: object) -> bool:
-    return isinstance(value, str) or (role in ("text", "text_pair") and isinstance(value, list) and _paths(value))
+    if role in ("text", "text_pair"):
+        return isinstance(value, str) or (isinstance(value, list) and _paths(value))
+    return isinstance(value, str) and not TEMPLATE.search(value)
 
 
 def _sha256(value: object) -> bool:

@@ -40,7 +40,8 @@ def open_shard(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, page_checksum_verification=True)
     except pa.ArrowInvalid as error:
-        raise InputError(f"{path} is not a whole Parquet file ({error}): make it again or take it away") from error
+        fact = " ".join(str(error).split())
+        raise InputError(f"{path} is not a whole Parquet file ({fact}): make it again or take it away") from error
 
 
 def write_shard(path: Path, schema: pa.Schema, rows: Iterable[Row], metadata: dict[str, str] | None = None) -> int:

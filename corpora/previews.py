@@ -17,10 +17,15 @@ def write_preview(
     taken: Sequence[str] = (),
     pairs: Mapping[str, list[tuple[str, int]]] = MappingProxyType({}),
     repeated: Mapping[str, Counter[str]] = MappingProxyType({}),
+    encodings: Sequence[str] = (),
 ) -> None:
-    """A page to look at: how many documents, the first few of each, what was dropped and why, what was taken out."""
+    """A page to look at: how many documents, the first few of each, what was dropped and why, what was taken out.
+
+    `encodings` are lines about files that are not UTF-8.
+    """
     parts = [name for name in counts if name.endswith(("/train", "/dev", "/test"))]
     lines = ["# Corpus", "", "| documents | |", "|---|---:|", *(f"| {name} | {counts[name]:,} |" for name in parts)]
+    lines += ["", *(f"- {inert(one)}" for one in encodings)] if encodings else []
     lines += ["", "| dropped from | because | |", "|---|---|---:|"]
     lines += [f"| {corpus} | {reason} | {count:,} |" for (corpus, reason), count in sorted(rejected.counts.items())]
     lines += (

@@ -1,4 +1,4 @@
-"""Raw files of a card -> documents, one at a time: txt, jsonl, csv, tsv and Parquet, and gz or zst of the first four.
+"""Raw files of a card -> documents, one at a time.
 
     for row in documents(card, "train", data, reject): ...
 
@@ -7,68 +7,54 @@ line that cannot be read is told to `reject` and passed over; a file that cannot
 card says, is an InputError. Labels come out as strings.
 """
 
-import csv
-import gzip
 import hashlib
-import io
-import json
-import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
 from math import isinf, isnan
 from pathlib import Path
-from typing import BinaryIO
-
-import pyarrow as pa
 
 from corpora import demo
 from corpora.cards import Card, nearest
 from corpora.cleaning import Reject
-from corpora.parquet import Row, open_shard, read_batches
+from corpora.columns import value
+from corpora.formats import Records, is_readable, is_text, reader_of
+from corpora.hub import table
+from corpora.lines import LONGEST, TOO_LONG, encoding_of
+from corpora.parquet import Row
 from corpora.schemas import InputError
-
-Records = Iterator[tuple[str, Row]]
-"""(place, column -> value)."""
 
 LIST_FIELDS = ("labels", "tokens", "tags", "keywords")
 
+SHOWN = 30
+"""Columns that an error names."""
+
 LIST_SEPARATOR = "|"
 """Between the values of a list field in a format that has no lists."""
-
-PEEK = 100
-"""Rows of a jsonl file looked at to know its columns: a row may leave out what it has no value for."""
-
-LONGEST_FIELD = 2**26
-"""Characters of a csv field, past which a quote was left open."""
-
-_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 
 def documents(card: Card, split: str, data: Path, rejected: Reject) -> Iterator[Row]:
     """The rows of one split of a card, in the order of its files."""
     labels, needed = Labels(), _needed(card, split)
-    records = _generated(card, split) if card.generated else _records(card, split, data, rejected)
-    for place, record in records:
-        row = {role: _value(record, card.columns(role)) for role in card.fields}
+    for place, record in _records(card, split, data, rejected):
+        row = {role: value(record, card.parts(role)) for role in card.fields}
         if reason := _fault(row, needed):
             rejected(place, reason, row["text"])
         else:
             yield _with_lists(row) | {"place": place} | labels.read(row, place) | _score(row, place)
 
 
-def _value(record: Row, columns: tuple[str, ...]) -> object:
-    """What stands in a column; of several, their texts one below the other, those there are."""
-    if len(columns) == 1:
-        return record.get(columns[0])
-    values = [record[column] for column in columns if record.get(column) not in (None, "")]
-    strange = [value for value in values if not isinstance(value, str)]
-    return strange[0] if strange else "\n".join(values) if values else None
-
-
 def files_of(card: Card, split: str, data: Path) -> list[Path]:
     """The files of a split: under `data`, or beside a card that is not one of ours."""
     return [path for written in card.files.get(split, ()) for path in _resolve(card, written, data)]
+
+
+def other_encodings(card: Card, splits: Iterable[str], data: Path) -> Iterator[str]:
+    """A line for each encoding but UTF-8 that text files of these splits have; one that cannot be told is refused."""
+    found: dict[str, list[str]] = {}
+    for path in (path for split in splits for path in files_of(card, split, data) if is_text(path)):
+        found.setdefault(encoding_of(path, card), []).append(_shown(path, data))
+    for encoding, (first, *more) in found.items():
+        if encoding != "utf-8":
+            yield f"{card.name}: {first}{f' and {len(more)} more' if more else ''} read as {encoding}"
 
 
 class Labels:
@@ -130,6 +116,8 @@ def _fault(row: Row, needed: tuple[str, ...]) -> str | None:
             return f"no_{role}"
         if not isinstance(row.get(role), str | None):
             return f"{role}_not_a_string"
+        if len(row.get(role) or "") > LONGEST:
+            return TOO_LONG
     return None
 
 
@@ -143,16 +131,28 @@ def _list(value: object) -> list:
     return list(value)
 
 
+def _records(card: Card, split: str, data: Path, rejected: Reject) -> Records:
+    if card.generated:
+        return _generated(card, split)
+    return _streamed(card, split) if card.hub else _filed(card, split, data, rejected)
+
+
 def _generated(card: Card, split: str) -> Records:
     for number, row in enumerate(demo.rows(card.generated, split), start=1):
         yield f"{card.name}/{split}:{number}", row
 
 
-def _records(card: Card, split: str, data: Path, rejected: Reject) -> Records:
+def _streamed(card: Card, split: str) -> Records:
+    columns, records = table(card.hub, split, (column for role in card.fields for column in card.columns(role)))
+    _check_columns(columns, card, split, str(card.hub))
+    yield from records
+
+
+def _filed(card: Card, split: str, data: Path, rejected: Reject) -> Records:
     for path in files_of(card, split, data):
         _verify(card, path, data)
-        columns, records = _reader(path)(path, _shown(path, data), card, rejected)
-        _check_columns(columns, card, split, path)
+        columns, records = reader_of(path)(path, _shown(path, data), card, rejected)
+        _check_columns(columns, card, split, str(path))
         yield from records
 
 
@@ -173,7 +173,7 @@ def _expand(base: Path, written: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        return sorted(found for found in path.rglob("*") if found.is_file() and _format(found) in READERS)
+        return sorted(found for found in path.rglob("*") if found.is_file() and is_readable(found))
     pattern = Path(written)
     if pattern.is_absolute():
         base, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
@@ -200,148 +200,19 @@ def _verify(card: Card, path: Path, data: Path) -> None:
         )
 
 
-def _check_columns(columns: Iterable[str], card: Card, split: str, path: Path) -> None:
+def _listed(names: list[str]) -> str:
+    """Names for a line: of a table wide by mistake, or by malice, the first."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _check_columns(columns: Iterable[str], card: Card, split: str, where: str) -> None:
     """Refuse a file without a column its card names. A file without any has no rows either, and is counted later."""
     columns = list(columns)
     wanted = [(role, column) for role in _needed(card, split) for column in card.columns(role)]
     for role, column in wanted:
         if columns and column not in columns:
             raise InputError(
-                f"no column {column!r} for {role} in {path}{nearest(column, columns)}: it has {', '.join(columns)}; "
+                f"no column {column!r} for {role} in {where}{nearest(column, columns)}: it has {_listed(columns)}; "
                 + card.remedy
             )
-
-
-def _format(path: Path) -> str:
-    """`.jsonl` of data.jsonl and of data.jsonl.gz."""
-    name = path.name.lower()
-    for packing in (".gz", ".zst"):
-        name = name.removesuffix(packing)
-    return Path(name).suffix
-
-
-def _reader(path: Path) -> Callable[[Path, str, Card, Reject], tuple[Iterable[str], Records]]:
-    if reader := READERS.get(_format(path)):
-        return reader
-    raise InputError(
-        f"cannot tell the format of {path}: name it {', '.join(READERS)}, or one of these with .gz or .zst"
-    )
-
-
-def _read_txt(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
-    column = card.columns("text")[0]
-    return [column], ((place, {column: line}) for place, line in _text_lines(path, shown, rejected))
-
-
-def _read_jsonl(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
-    records = _json_records(path, shown, rejected)
-    head = list(islice(records, PEEK))
-    columns = dict.fromkeys(chain.from_iterable(record for _, record in head))
-    return columns, chain(head, records)
-
-
-def _json_records(path: Path, shown: str, rejected: Reject) -> Records:
-    for place, line in _text_lines(path, shown, rejected):
-        if not line.strip():
-            continue  # a blank line between records holds no document
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if isinstance(record, dict):
-            yield place, record
-        else:
-            rejected(place, "bad_json", line)
-
-
-def _read_csv(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
-    return _table(csv.reader(_loose_lines(path)), path, shown, rejected)
-
-
-def _read_tsv(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
-    """Quotes are text in a tsv: most are written without escaping, and one open quote would swallow the rest."""
-    return _table(csv.reader(_loose_lines(path), "excel-tab", quoting=csv.QUOTE_NONE), path, shown, rejected)
-
-
-def _table(rows: "csv._reader", path: Path, shown: str, rejected: Reject) -> tuple[Iterable[str], Records]:
-    csv.field_size_limit(LONGEST_FIELD)
-    header = [name.strip() for name in next(rows, [])]
-    if len(set(header)) < len(header):
-        raise InputError(f"{path} has two columns of one name in its first line ({', '.join(header)}): rename one")
-    return header, _table_records(rows, header, shown, rejected)
-
-
-def _table_records(rows: "csv._reader", header: list[str], shown: str, rejected: Reject) -> Records:
-    while True:
-        place = f"{shown}:{rows.line_num + 1}"
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            rejected(place, "bad_csv", str(error))
-            continue
-        if row is None:
-            return
-        if any(map(_ESCAPED_BYTE.search, row)):
-            rejected(place, "bad_utf8", " ".join(row))
-        elif row and len(row) != len(header):
-            rejected(place, "wrong_number_of_columns", " ".join(row))
-        elif row:
-            yield place, dict(zip(header, row, strict=True))
-
-
-def _read_parquet(path: Path, shown: str, card: Card, rejected: Reject) -> tuple[Iterable[str], Records]:
-    columns = open_shard(path).schema_arrow.names
-    wanted = {column for role in card.fields for column in card.columns(role)}
-    return columns, _parquet_records(path, shown, [name for name in columns if name in wanted])
-
-
-def _parquet_records(path: Path, shown: str, columns: list[str]) -> Records:
-    number = 0
-    for batch in read_batches(path, columns):
-        for values in zip(*batch.values(), strict=True):
-            number += 1
-            yield f"{shown}:{number}", dict(zip(batch, values, strict=True))
-
-
-def _text_lines(path: Path, shown: str, rejected: Reject) -> Iterator[tuple[str, str]]:
-    """(place, line) of a UTF-8 file, without byte-order mark and line ends; other bytes are rejected line by line."""
-    for number, line in enumerate(_lines(path), start=1):
-        place = f"{shown}:{number}"
-        try:
-            yield place, line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
-            rejected(place, "bad_utf8", line.decode("utf-8", "backslashreplace"))
-
-
-def _loose_lines(path: Path) -> Iterator[str]:
-    """Lines for the csv reader, which alone knows where a row ends; bytes that are no UTF-8 stay recognisable."""
-    for line in _lines(path):
-        yield line.decode("utf-8", "surrogateescape")
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    """Lines as bytes, split at \\n and nowhere else: U+2028 and form feeds are part of a text."""
-    try:
-        with _open(path) as file:
-            for number, line in enumerate(file):
-                yield line if number else line.removeprefix(b"\xef\xbb\xbf")
-    except (EOFError, OSError, zlib.error, pa.ArrowException) as error:
-        raise InputError(f"cannot read {path} to its end ({error}): get it again or take it away") from error
-
-
-def _open(path: Path) -> BinaryIO:
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        return gzip.open(path, "rb")
-    if name.endswith(".zst"):
-        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
-    return open(path, "rb")
-
-
-READERS = {
-    ".txt": _read_txt,
-    ".jsonl": _read_jsonl,
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".parquet": _read_parquet,
-}

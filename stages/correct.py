@@ -12,22 +12,24 @@ Texts are read whole, long ones in windows that overlap. The file is read and wr
 each shard once: a killed run goes on where it was.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from corpora.answers import AnswersConfig, card_of, in_chunks, readable, summed_up, write_answers
+from corpora.cards import Card
 from corpora.cleaning import Rejected, in_silence
 from corpora.schemas import CORRECTED
-from corpora.sources import files_of
+from corpora.sources import files_of, other_encodings
 from pipeline.finetuning.characters import Characters
 from pipeline.finetuning.classifier import open_model, open_task
 from pipeline.finetuning.inputs import Reader
 from pipeline.finetuning.spelling import HALF, Spelling
 from pipeline.finetuning.task import Row
 from pipeline.models import load_tokenizer
+from pipeline.run.artifact import ADDED
 from pipeline.run.errors import InputError
 from pipeline.run.processes import Progress, processes, rank, say, total, wait_for_all, world
 from pipeline.run.stage import run
@@ -42,6 +44,8 @@ class CorrectConfig(AnswersConfig):
 
     text: str = "text"
     """Column with the text."""
+    encoding: str = field(default="", metadata=ADDED)
+    """Of a text file, as a card declares it; empty = UTF-8, or the one that is beyond doubt."""
     wrong: float = FROM_MODEL
     """Probability from which on a character is taken for wrong; -1 = the model's, tuned on dev or one half. Raise it
     against over-correction."""
@@ -62,7 +66,9 @@ def correct(config: CorrectConfig, model: Path, texts: Path, out: Path) -> dict[
     rejected = Rejected(out / "rejected")
     reject = rejected.of("corrected", str(texts)) if rank() == 0 else in_silence
     line, rows = Progress(None, texts.name), 0
-    card = card_of(texts, {"text": config.text})
+    card = _card(config, texts)
+    for told in other_encodings(card, ["unlabeled"], Path()):
+        say(f"  {told}")
     for number, chunk in in_chunks(readable(card, reject), config.shard_rows):
         if number % world() == rank():
             write_answers(out / config.name(number), CORRECTED, lambda of=chunk: asked.corrected(of), _rounded)
@@ -79,9 +85,13 @@ def correct(config: CorrectConfig, model: Path, texts: Path, out: Path) -> dict[
     return counted | metrics
 
 
+def _card(config: CorrectConfig, texts: Path) -> Card:
+    return card_of(texts, {"text": config.text}, config.encoding)
+
+
 def sources(config: CorrectConfig, texts: Path) -> list[Path]:
     """The files that are read."""
-    return files_of(card_of(texts, {"text": config.text}), "unlabeled", Path())
+    return files_of(_card(config, texts), "unlabeled", Path())
 
 
 @dataclass(frozen=True)

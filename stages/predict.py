@@ -12,7 +12,7 @@ The file is read and written some thousand rows at a time, each shard once: a ki
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,14 @@ from corpora.answers import AnswersConfig, card_of, in_chunks, readable, summed_
 from corpora.cards import Card
 from corpora.cleaning import Rejected, as_read, in_silence
 from corpora.schemas import predicted_schema
-from corpora.sources import files_of
+from corpora.sources import files_of, other_encodings
 from pipeline.finetuning.classifier import ModelConfig, open_model, open_task
 from pipeline.finetuning.inputs import Reader
 from pipeline.finetuning.split import batches_of, reader_of
 from pipeline.finetuning.tags import Tags
 from pipeline.finetuning.task import Row, Task
 from pipeline.models import load_tokenizer
+from pipeline.run.artifact import ADDED
 from pipeline.run.errors import InputError
 from pipeline.run.processes import Progress, processes, rank, say, total, wait_for_all, world
 from pipeline.run.stage import run
@@ -43,6 +44,8 @@ class PredictConfig(AnswersConfig):
 
     text: str = "text"
     """Column with the text."""
+    encoding: str = field(default="", metadata=ADDED)
+    """Of a text file, as a card declares it; empty = UTF-8, or the one that is beyond doubt."""
     text_pair: str = ""
     """Column with the second text of a pair."""
     tokens: str = ""
@@ -57,8 +60,11 @@ def predict(config: PredictConfig, model: Path, texts: Path, out: Path) -> dict[
     asked = Asked(config, task, how, load_tokenizer(model), open_model(model, task, how).to(processes().device))
     rejected = Rejected(out / "rejected")
     reject = rejected.of("predicted", str(texts)) if rank() == 0 else in_silence
+    card = _card(config, texts)
+    for told in other_encodings(card, ["unlabeled"], Path()):
+        say(f"  {told}")
     line, counted = Progress(None, texts.name), {"rows": 0}
-    for number, chunk in in_chunks(readable(_card(config, texts), reject), config.shard_rows):
+    for number, chunk in in_chunks(readable(card, reject), config.shard_rows):
         if number % world() == rank():
             asked.write(out / config.name(number), chunk)
             counted["rows"] += len(chunk)
@@ -75,7 +81,8 @@ def predict(config: PredictConfig, model: Path, texts: Path, out: Path) -> dict[
 
 
 def _card(config: PredictConfig, texts: Path) -> Card:
-    return card_of(texts, {"text": config.text, "text_pair": config.text_pair, "tokens": config.tokens})
+    roles = {"text": config.text, "text_pair": config.text_pair, "tokens": config.tokens}
+    return card_of(texts, roles, config.encoding)
 
 
 def sources(config: PredictConfig, texts: Path) -> list[Path]:

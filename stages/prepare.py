@@ -36,11 +36,11 @@ from corpora.previews import write_preview
 from corpora.quality import of_quality
 from corpora.rewriting import rewrites, rewritten
 from corpora.schemas import DOCUMENTS, InputError
-from corpora.sources import documents, files_of
+from corpora.sources import documents, files_of, other_encodings
 from corpora.splits import HoldOut, split_of
 from corpora.templates import templates, without_templates
 from pipeline.run.artifact import ADDED
-from pipeline.run.processes import progress
+from pipeline.run.processes import progress, say
 from pipeline.run.stage import run
 
 CORPORA = ("general", "domain", "task", "beside", "elsewhere", "noise")
@@ -119,6 +119,10 @@ class CorpusConfig:
 def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     """Write the corpora of the recipe; documents by corpus and split, and dropped ones by reason."""
     _check(config, data)
+    parts = [part for corpus in CORPORA for part in _parts(config, corpus, data)]
+    encodings = list(dict.fromkeys(line for card, splits in parts for line in other_encodings(card, splits, data)))
+    for line in encodings:
+        say(f"  {line}")
     work = Work(config, data, out, Rejected(out / "rejected"))
     counts = _tasks(work) if config.task or config.noise.text else {}
     for corpus in ("domain", "general"):
@@ -127,7 +131,7 @@ def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     taken = work.templates if config.task_templates else ()
     counts |= {"task/templates": len(taken)} if taken else {}
     counts |= {f"repaired/{kind}": count for kind, count in sorted(work.repaired.items()) if count}
-    write_preview(out / "preview.md", counts, work.rejected, sorted(taken), work.pairs, work.lines)
+    write_preview(out / "preview.md", counts, work.rejected, sorted(taken), work.pairs, work.lines, encodings)
     write_dependencies(out / "sources.mk", sources(config, data))
     return counts | {f"rejected/{reason}": count for reason, count in work.rejected.reasons().most_common()}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from corpora.cards import CARDS, known_cards, load_card, parse_source
+from corpora.cards import CARDS, Hub, known_cards, load_card, parse_source
 from corpora.schemas import InputError
 
 GOOD = """
@@ -67,7 +67,24 @@ def test_a_card_without_a_text_column_is_refused(tmp_path):
 
 
 def test_a_card_with_neither_files_nor_generator_is_refused(tmp_path):
-    assert "needs either [files] or [generated]" in refusal(tmp_path, GOOD.partition("[files]")[0])
+    assert "needs either [files], [hub] or [generated]" in refusal(tmp_path, GOOD.partition("[files]")[0])
+
+
+def test_a_card_says_how_its_text_files_are_read(tmp_path):
+    assert (load_card(card_file(tmp_path, GOOD)).encoding, load_card(card_file(tmp_path, GOOD)).documents) == (
+        "",
+        "lines",
+    )
+    card = load_card(card_file(tmp_path, 'encoding = "gbk"\ndocuments = "blocks"' + GOOD))
+    assert (card.encoding, card.documents) == ("gbk", "blocks")
+    said = refusal(tmp_path, 'encoding = "gbk18030"\ndocuments = "pages"' + GOOD)
+    assert "unknown encoding gbk18030 (did you mean gb18030?)" in said and "unknown documents pages" in said
+
+
+def test_only_texts_may_be_templates(tmp_path):
+    card = load_card(card_file(tmp_path, GOOD.replace('"body"', '["{title}：{body}", "more"]')))
+    assert card.columns("text") == ("title", "body", "more") and card.parts("text") == ("{title}：{body}", "more")
+    assert "field label must name a column" in refusal(tmp_path, GOOD.replace('"stars"', '"{stars}"'))
 
 
 def test_tags_need_tokens(tmp_path):
@@ -112,3 +129,44 @@ def test_a_generated_card_has_splits_and_no_files():
 
 def test_cards_lie_beside_the_code():
     assert CARDS.is_dir()
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def on_hub(folder, **changes: str) -> str:
+    said = {"name": '"a/b"', "revision": f'"{COMMIT}"', "splits": '{ train = "train", unlabeled = "raw" }'} | changes
+    table = "".join(f"{key} = {value}\n" for key, value in said.items() if value)
+    return card_file(folder, GOOD.partition("[files]")[0] + "[hub]\n" + table)
+
+
+def test_a_card_names_data_set_commit_and_splits(tmp_path):
+    found = load_card(on_hub(tmp_path, config='"zh"'))
+    assert found.hub == Hub("a/b", COMMIT, {"train": "train", "unlabeled": "raw"}, "zh")
+    assert (found.splits, found.files) == (("train", "unlabeled"), {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"revision": ""}, "hub.revision must be a commit of 40 hex digits"),
+        ({"revision": '"main"'}, "hub.revision must be a commit of 40 hex digits"),
+        ({"name": '"../a/b"'}, 'hub.name must be as "owner/name"'),
+        ({"splits": '"train"'}, "hub.splits must say which is which"),
+        ({"splits": '{ trian = "train" }'}, "unknown split trian (did you mean train?)"),
+        ({"config": "3"}, "hub.config must be a string"),
+        ({"code": "true"}, "unknown key of [hub] code"),
+    ],
+)
+def test_a_card_that_leaves_open_what_is_read_is_refused(tmp_path, changes, said):
+    with pytest.raises(InputError) as caught:
+        load_card(on_hub(tmp_path, **changes))
+    assert said in str(caught.value)
+
+
+def test_a_folder_is_never_taken_for_a_data_set_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = on_hub(tmp_path)
+    (tmp_path / "a/b").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"hub\.name a/b is a folder here"):
+        load_card(path)

@@ -2,17 +2,21 @@
 
 import gzip
 import hashlib
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from corpora import sources
+from corpora import formats, lines, sources
 from corpora.cards import Card
 from corpora.schemas import InputError
-from corpora.sources import documents, files_of
+from corpora.sources import documents, files_of, other_encodings
 
 TEXT_ONLY = {"text": "text"}
 LABELLED = {"text": "text", "label": "label"}
@@ -164,6 +168,34 @@ def test_a_wrong_column_is_refused_with_the_columns_there(tmp_path, name):
     assert "did you mean texts?" in said and "it has texts, label" in said
 
 
+NESTED = {"text": "{title}：{review.body}", "label": "review.stars"}
+
+
+def test_nested_columns_are_read_from_jsonl_and_parquet_alike(tmp_path):
+    rows = [{"title": "Hotel", "review": {"body": "good", "stars": 5, "by": "Li"}}, {"title": "Bar", "review": None}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        found, told = read(tmp_path, name, fields=NESTED)
+        assert [(row["text"], row["label"]) for row in found] == [("Hotel：good", "5")]
+        assert told == [(f"{name}:2", "no_text")]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_a_wrong_path_is_refused_with_those_there(tmp_path, name):
+    row = {"title": "Hotel", "review": {"boddy": "good", "stars": 5}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    said = refusal(tmp_path, name, fields=NESTED)
+    assert "no column 'review.body' for text" in said and "did you mean review.boddy?" in said
+    assert "it has title, review, review.boddy, review.stars" in said
+
+
+def test_a_column_with_a_dot_in_its_name_is_read_from_parquet(tmp_path):
+    pq.write_table(pa.table({"a.text": ["this"], "a": [{"text": "not this"}]}), tmp_path / "a.parquet")
+    assert [row["text"] for row in read(tmp_path, "a.parquet", fields={"text": "a.text"})[0]] == ["this"]
+
+
 def test_a_labelled_split_needs_its_label_and_an_unlabeled_one_does_not(tmp_path):
     assert "no column 'label' for label" in refusal(tmp_path, "a.csv", "text\ngood\n")
     assert read(tmp_path, "a.csv", "text\ngood\n", split="unlabeled")[0][0]["label"] is None
@@ -199,6 +231,62 @@ def test_a_parquet_file_cut_short_is_refused_by_name(tmp_path):
     assert "empty.parquet is not a whole Parquet file" in refusal(tmp_path, "empty.parquet")
 
 
+def test_a_parquet_file_of_one_huge_row_group_is_read_in_little_memory(tmp_path):
+    pq.write_table(pa.table({"text": ["x" * 1000] * 100_000}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 20_000
+    before = pa.total_allocated_bytes()
+    rows = documents(card("a.parquet", fields=TEXT_ONLY), "train", tmp_path, print)
+    held = [pa.total_allocated_bytes() - before for _ in rows]
+    assert len(held) == 100_000 and max(held) < 10 * 2**20
+
+
+def test_a_damaged_page_of_a_parquet_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["good"] * 1000, "label": ["1"] * 1000}), path, write_page_checksum=True)
+    whole = bytearray(path.read_bytes())
+    whole[30] ^= 1
+    assert "cannot read" in refusal(tmp_path, "a.parquet", bytes(whole))
+
+
+def test_a_string_of_a_parquet_file_that_is_no_utf8_is_counted(tmp_path):
+    raw = pa.array([b"one", b"tw\xff", b"three"]).view(pa.string())
+    pq.write_table(pa.table({"text": raw}), tmp_path / "a.parquet")
+    rows, told = read(tmp_path, "a.parquet", fields=TEXT_ONLY)
+    assert [row["text"] for row in rows] == ["one", "three"] and told == [("a.parquet:2", "bad_utf8")]
+
+
+PACKED = {
+    "a.parquet": lambda file: pq.write_table(pa.table({"text": ["good"] * 50, "more": [{"a": "x"}] * 50}), file),
+    "a.txt.gz": lambda file: file.write(gzip.compress(b"good\n" * 50)),
+    "a.txt.zst": lambda file: file.write(pa.compress(b"good\n" * 50, "zstd", asbytes=True)),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+@given(damage=st.dictionaries(st.integers(0, 999), st.integers(0, 255), min_size=1), length=st.integers(0, 999))
+def test_a_damaged_file_is_read_or_refused_in_one_line(damage, length, name, tmp_path_factory):
+    PACKED[name](whole := io.BytesIO())
+    content = bytearray(whole.getvalue())
+    for place, byte in damage.items():
+        content[place % len(content)] = byte
+    try:
+        read(tmp_path_factory.getbasetemp(), name, bytes(content[: length or None]), fields=TEXT_ONLY)
+    except InputError as refused:
+        assert "\n" not in str(refused)
+
+
+def test_a_text_longer_than_any_document_is_counted_in_every_format(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LONGEST", 10)
+    pq.write_table(pa.table({"text": ["x" * 11, "x" * 10]}), tmp_path / "a.parquet")
+    rows, told = read(tmp_path, "a.parquet", fields=TEXT_ONLY)
+    assert [row["text"] for row in rows] == ["x" * 10] and told == [("a.parquet:1", "too_long")]
+
+
+def test_a_table_of_countless_columns_is_refused_in_a_short_line(tmp_path):
+    said = refusal(tmp_path, "a.csv", ",".join(f"c{number}" for number in range(10_000)) + "\n")
+    assert "c29 and 9970 more; " in said and len(said) < 500
+
+
 def test_a_gz_file_cut_short_is_refused_by_name(tmp_path):
     packed = gzip.compress("".join(f"line {number}\n" for number in range(1000)).encode())
     assert "cannot read" in (said := refusal(tmp_path, "a.txt.gz", packed[:-100], TEXT_ONLY)) and "a.txt.gz" in said
@@ -217,6 +305,103 @@ def test_a_file_with_another_checksum_is_refused(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"two")
     with pytest.raises(InputError, match="is not the file card toy describes"):
         list(documents(card("a.txt", fields=TEXT_ONLY, checksums=good), "train", tmp_path, print))
+
+
+REVIEWS = [
+    ("这家酒店的位置很好，房间也干净，就是早餐的种类少了一点。", "1"),
+    ("服务员的态度不错，下次来还会住在这里！", "0"),
+]
+AS_TEXT = {
+    "a.csv": "text,label\n" + "".join(f"{text},{label}\n" for text, label in REVIEWS),
+    "a.tsv": "text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in REVIEWS),
+    "a.jsonl": "".join(json.dumps({"text": a, "label": b}, ensure_ascii=False) + "\n" for a, b in REVIEWS),
+}
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", AS_TEXT)
+def test_chinese_of_another_encoding_is_read_and_told(tmp_path, name, encoding):
+    packed = gzip.compress(AS_TEXT[name].encode(encoding))
+    rows, told = read(tmp_path, f"{name}.gz", packed)
+    assert [(row["text"], row["label"]) for row in rows] == REVIEWS and not told
+    seen = encoding.replace("utf-16", "utf-16-le") if encoding == "utf-16" else encoding
+    said = list(other_encodings(card(f"{name}.gz"), ["train"], tmp_path))
+    assert said == [f"toy: {name}.gz read as {seen}"]
+
+
+def test_a_card_may_declare_the_encoding_of_what_is_too_little_to_tell(tmp_path):
+    (tmp_path / "a.txt").write_bytes("好\n".encode("gbk"))
+    said = refusal(tmp_path, "a.txt", fields=TEXT_ONLY)
+    assert "cannot tell the encoding of" in said and "say which, as in predicted.encoding, of utf-8, gb18030" in said
+    mine = card("a.txt", fields=TEXT_ONLY, path=tmp_path / "toy.toml")
+    with pytest.raises(InputError, match=r"write encoding = … into .*toy.toml"):
+        list(documents(mine, "train", tmp_path, print))
+    rows = documents(replace(mine, encoding="gbk"), "train", tmp_path, print)
+    assert [row["text"] for row in rows] == ["好"]
+
+
+def test_files_of_a_split_are_told_in_one_line(tmp_path):
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text("good", encoding="utf-16" if name < "c" else "utf-8")
+    assert list(other_encodings(card("*.txt"), ["train"], tmp_path)) == ["toy: a.txt and 1 more read as utf-16-le"]
+
+
+def test_a_block_of_a_txt_file_is_a_document_where_its_card_says_so(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\none\r\ntwo\n\n \nthree")
+    rows = documents(card("a.txt", fields=TEXT_ONLY, documents="blocks"), "train", tmp_path, print)
+    assert [(row["text"], row["place"]) for row in rows] == [("one\r\ntwo", "a.txt:2"), ("three", "a.txt:6")]
+
+
+@pytest.mark.parametrize("name", AS_TEXT)
+def test_a_line_longer_than_any_document_is_counted(tmp_path, monkeypatch, name):
+    for module in (lines, formats):
+        monkeypatch.setattr(module, "LONGEST", 100)
+    before, after = AS_TEXT[name].splitlines(keepends=True)[-2:]
+    head = AS_TEXT[name].removesuffix(before + after)
+    rows, told = read(tmp_path, name, head + before + "x" * 1000 + "\n" + after)
+    assert [(row["text"], row["label"]) for row in rows] == REVIEWS
+    assert told == [(f"{name}:{3 if head else 2}", "too_long")]
+
+
+def test_a_csv_row_of_any_number_of_lines_is_bounded(tmp_path, monkeypatch):
+    for module in (lines, formats):
+        monkeypatch.setattr(module, "LONGEST", 100)
+    rows, told = read(tmp_path, "a.csv", 'text,label\n"' + 'x","y\n' * 30 + '"\ngood,1\n')
+    assert told[0] == ("a.csv:2", "too_long") and rows[-1]["text"] == "good"
+    assert len(rows) + len(told) < 30
+
+
+def test_a_csv_without_a_first_line_that_can_be_read_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "LONGEST", 10)
+    assert "names no columns (too_long)" in refusal(tmp_path, "a.csv", "text,label,and more\n")
+
+
+def blank(line: bytes, name: str) -> bool:
+    """Whether a line is passed over: nothing in a tsv, white space in a jsonl, in a txt it is a document."""
+    if name == "a.tsv":
+        return not line.strip(b"\r\n")
+    return name == "a.jsonl" and not line.decode(errors="replace").strip()
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.tsv"])
+@given(found=st.lists(st.one_of(st.binary(max_size=9), st.text(max_size=9).map(str.encode)), max_size=20))
+def test_every_line_of_any_bytes_is_a_row_or_counted(found, name, tmp_path_factory):
+    content = b"text\n" + b"\n".join(found)
+    expected = [line for line in io.BytesIO(content) if not blank(line, name)][name == "a.tsv" :]
+    try:
+        rows, told = read(tmp_path_factory.getbasetemp(), name, content, fields=TEXT_ONLY)
+    except InputError as refused:
+        assert "cannot tell the encoding" in str(refused) and "\n" not in str(refused)
+    else:
+        assert len(rows) + len(told) == len(expected)
+
+
+@given(content=st.one_of(st.binary(), st.text().map(str.encode)))
+def test_any_bytes_in_a_csv_are_read_or_refused_in_one_line(content, tmp_path_factory):
+    try:
+        read(tmp_path_factory.getbasetemp(), "a.csv", b"text,label\n" + content)
+    except InputError as refused:
+        assert "cannot tell the encoding" in str(refused)
 
 
 def test_a_long_file_is_read_line_by_line(tmp_path):

@@ -125,6 +125,15 @@ def test_a_corpus_holds_each_text_once_over_all_its_cards(shop):
     assert shop.texts("domain") == {"one thing", "other thing"} and counts["rejected/duplicate"] == 4
 
 
+def test_a_file_of_another_encoding_is_read_and_said(shop, capsys):
+    text = shop.text("one thing", "other thing and more of it than that")
+    (shop.data / "text.txt").write_text((shop.data / "text.txt").read_text(), encoding="utf-16")
+    shop.prepare(domain=text)
+    assert shop.texts("domain") == {"one thing", "other thing and more of it than that"}
+    assert "toy_text: text.txt read as utf-16-le\n" in capsys.readouterr().err
+    assert "- toy_text: text.txt read as utf-16-le\n" in (shop.out / "preview.md").read_text()
+
+
 def test_a_part_of_the_text_is_held_back_and_belongs_to_one_side(shop):
     counts = shop.prepare(
         domain=shop.text(*(f"line {number}" for number in range(500))), dev_documents=7, dev_share=0.1
