@@ -392,4 +392,4 @@ def _near(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    run(prepare, version=3, sources=sources)
+    run(prepare, version=4, sources=sources)

@@ -223,8 +223,9 @@ def best_thresholds(
         broken = np.bincount(row[places[~right[change] & ~wrong[places]]], minlength=len(lengths))
         return precision_recall_f1(int((touched & (faults - mended + broken == 0)).sum()), touched.sum(), faulty)["f1"]
 
-    cuts = [_cuts(scores[open_, column]) for column in (WRONG, LIKELY)]
-    pairs = [(cut, cut) for cut in sorted({*cuts[0], *cuts[1]})] if one_for_all else list(product(*cuts))
+    columns = scores[open_, WRONG], scores[open_, LIKELY]
+    both = [(cut, cut) for cut in _cuts(np.minimum(*columns))]  # the lower of the two decides
+    pairs = both if one_for_all else list(product(*map(_cuts, columns)))
     return max(pairs, key=lambda pair: (f1(pair), -abs(pair[0] - HALF) - abs(pair[1] - HALF)))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.masking.config import MaskingConfig
-from pipeline.pretraining import learn
+from pipeline.pretraining import Text, learn
 from pipeline.thawing import embeddings_first
 from pipeline.trainer import TrainerConfig
 from pipeline.vocabulary.extending import vocabulary_weights
@@ -30,7 +30,7 @@ def test_layers_stay_as_they_were_for_that_share_of_the_pretraining(
     new_model, tokenizer, sequences, tmp_path, share, learned
 ):
     model, before = new_model(), dict(new_model().named_parameters())
-    learn(model, tokenizer, sequences, None, MASKING, CONFIG, tmp_path, "toy", warm_embeddings=share)
+    learn(model, tokenizer, Text(sequences, None, MASKING), CONFIG, tmp_path, "toy", warm_embeddings=share)
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     rows = {name for name, p in model.named_parameters() if any(p is weight for weight in vocabulary_weights(model))}
     assert len(rows) == 2 and rows <= moved and (moved > rows) == learned

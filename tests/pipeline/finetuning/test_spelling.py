@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.finetuning.characters import codes_in
@@ -130,7 +130,12 @@ SCORED = st.lists(
     min_size=1, max_size=5)  # fmt: skip
 
 
+BOTH = [[(0.7, 0.6, "甲", "乙", "乙"), (0.7, 0.8, "乙", "甲", "乙")]]
+"""One threshold for both lies between 0.6 and 0.7: the lower of two scores decides."""
+
+
 @given(SCORED, st.booleans())
+@example(BOTH, True)
 @settings(max_examples=60)
 def test_tuned_thresholds_correct_as_many_sentences_as_any_could(rows, one_for_all):
     cells = [cell for row in rows for cell in row]

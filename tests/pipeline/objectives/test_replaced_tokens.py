@@ -25,7 +25,7 @@ from pipeline.models import ModelSize, load_classifier, save
 from pipeline.objectives.electra import Electra, RtdConfig, new_electra, open_electra
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.objectives.replaced_tokens import DRAWN, ReplacedTokens, _noise, area, measure
-from pipeline.pretraining import learn
+from pipeline.pretraining import Text, learn
 from pipeline.run.errors import InputError
 from pipeline.trainer import TrainerConfig, train
 
@@ -362,6 +362,7 @@ def test_what_does_not_fit_is_learned(sequences, tokenizer, tmp_path):
     config, text = ObjectiveConfig("rtd", HALF), regular(sequences)
     trainer = TrainerConfig(steps=200, batch_size=24, learning_rate=1e-2, evaluations=1)
     model = config.method.new(SIZE, 64, 0, 0)
-    found = learn(model, tokenizer, text, text, MaskingConfig("random", 0.3), trainer, tmp_path, "toy", config.method)
+    masked = Text(text, text, MaskingConfig("random", 0.3))
+    found = learn(model, tokenizer, masked, trainer, tmp_path, "toy", config.method)
     assert found["dev_auc"] > 70 and found["dev_loss"] < found["dev_loss_before"]
     assert 0 < found["dev_fake_rate"] < 15 and found["dev_generator_loss"] < np.log(46)

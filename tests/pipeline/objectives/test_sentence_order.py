@@ -25,7 +25,7 @@ from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder, measure, set_anew
 from pipeline.objectives.yardstick import fixed_mask_loss
-from pipeline.pretraining import learn
+from pipeline.pretraining import Text, learn
 from pipeline.run.errors import InputError
 from pipeline.trainer import TrainerConfig
 
@@ -203,17 +203,8 @@ def sorted_text(sequences) -> object:
 def test_the_order_of_text_that_has_one_is_learned(sequences, tokenizer, tmp_path, name):
     text, model = sorted_text(sequences), order_model()
     trainer = TrainerConfig(steps=100, batch_size=24, learning_rate=1e-2, evaluations=1)
-    found = learn(
-        model,
-        tokenizer,
-        text,
-        text,
-        MaskingConfig("random", 0.15),
-        trainer,
-        tmp_path,
-        "toy",
-        ObjectiveConfig(name).method,
-    )
+    masked, method = Text(text, text, MaskingConfig("random", 0.15)), ObjectiveConfig(name).method
+    found = learn(model, tokenizer, masked, trainer, tmp_path, "toy", method)
     assert found["dev_order_accuracy"] > 85
     assert found["dev_loss"] < found["dev_loss_before"] or name == "sop"
     assert ("realised_chosen" in found) == (name == "mlm+sop")
@@ -223,5 +214,5 @@ def test_a_sequence_without_room_for_a_separator_is_refused(sequences, tokenizer
     torch.manual_seed(0)
     full = BertForPreTraining(BertConfig(**SIZES | {"max_position_embeddings": 16}))
     with pytest.raises(InputError, match=r"1 more id .* longest has 16 .* takes 16: set masked.max_length = 15"):
-        learn(full, tokenizer, sequences, None, MaskingConfig("random"), TrainerConfig(steps=1), tmp_path, "toy",
-              ObjectiveConfig("mlm+sop").method)  # fmt: skip
+        masked, method = Text(sequences, None, MaskingConfig("random")), ObjectiveConfig("mlm+sop").method
+        learn(full, tokenizer, masked, TrainerConfig(steps=1), tmp_path, "toy", method)
