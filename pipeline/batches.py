@@ -193,6 +193,19 @@ class Visit:
         return shares | dict(zip(FATES, fates.tolist(), strict=True))
 
 
+class Around:
+    """Other batches of the same masked sequences: what is not said otherwise is theirs."""
+
+    def __init__(self, masked: MaskedBatches) -> None:
+        self.masked, self.tokens = masked, masked.tokens
+
+    def __len__(self) -> int:
+        return len(self.masked)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.masked, name)
+
+
 class LabelledBatches(Batches):
     """Sequences with a label each, one a token, or numbers of their own (float32 arrays): the same at every visit."""
 

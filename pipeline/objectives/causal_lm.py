@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from pipeline.batches import IGNORE, LabelledBatches, MaskedBatches, by_length, targets_in
+from pipeline.batches import IGNORE, Around, LabelledBatches, MaskedBatches, by_length, targets_in
 from pipeline.models import ModelSize, load_causal_lm
 from pipeline.objectives.cross_entropy import linear_losses
 from pipeline.objectives.masked_lm import MaskedLM
@@ -57,22 +57,17 @@ def next_ids(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     return labels
 
 
-class NextTokenBatches:
+class NextTokenBatches(Around):
     """Sequences as written, the next token asked for wherever it is learned from."""
 
     def __init__(self, masked: MaskedBatches, config: ClmConfig | None = None) -> None:
-        self.masked, self.config, self.tokens = masked, config or ClmConfig(), masked.tokens
+        super().__init__(masked)
+        self.config = config or ClmConfig()
         if self.config.select == "excess_loss" and masked.sequences.reference is None:
             raise InputError(
                 "clm.select = excess_loss needs what a reference model says of the text: "
                 "set REFERENCE=<folder of a checkpoint adapted to good text>"
             )
-
-    def __len__(self) -> int:
-        return len(self.masked)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.masked, name)
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask`, `labels` [B, L]; `reference` [B, L], its loss of each label."""

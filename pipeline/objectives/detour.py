@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline.batches import IGNORE, Batches, MaskedBatches
+from pipeline.batches import IGNORE, Around, MaskedBatches
 from pipeline.objectives.causal_lm import next_ids
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.errors import InputError
@@ -33,7 +33,7 @@ class DetourConfig:
             raise ValueError(f"causal_share = {self.causal_share} must lie between 0 and 1")
 
 
-class DetourBatches(Batches):
+class DetourBatches(Around):
     """Masked batches; before the share `causal_share` of the training, the same sequences with every next token asked.
 
     A causal batch says so in `causal` [B]. What is predicted at a token is the one after it, the last one's end mark
@@ -41,26 +41,8 @@ class DetourBatches(Batches):
     """
 
     def __init__(self, masked: MaskedBatches, config: DetourConfig) -> None:
-        self.masked, self.config, self.tokens = masked, config, masked.tokens
-
-    def __len__(self) -> int:
-        return len(self.masked)
-
-    def visits(self, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """(index, epoch) of each sequence of a step, int64 [batch_size]."""
-        return self.masked.visits(seed, step, batch_size)
-
-    def lengths(self, indices: np.ndarray) -> np.ndarray:
-        """int [B]: tokens of these sequences."""
-        return self.masked.lengths(indices)
-
-    def names(self, indices: np.ndarray) -> list[str]:
-        """Ids of the documents they come from."""
-        return self.masked.names(indices)
-
-    def keys(self, indices: np.ndarray) -> np.ndarray:
-        """uint64 [B]: hashes of their ids."""
-        return self.masked.keys(indices)
+        super().__init__(masked)
+        self.config = config
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask`, `labels` [B, L]; of the causal part as written, and the ids one place on."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.batches import IGNORE, MaskedBatches, targets_in
+from pipeline.batches import IGNORE, Around, MaskedBatches, targets_in
 from pipeline.models import ModelSize, load_causal_lm
 from pipeline.objectives.causal_lm import DecoderLM, new_decoder
 from pipeline.objectives.yardstick import over_dev
@@ -21,17 +21,8 @@ MASK = "<|mask|>"
 """What a decoder's tokenizer calls its new mask token."""
 
 
-class ShiftedBatches:
+class ShiftedBatches(Around):
     """Masked batches, what is to be predicted at a token asked for at the one before it."""
-
-    def __init__(self, masked: MaskedBatches) -> None:
-        self.masked, self.tokens = masked, masked.tokens
-
-    def __len__(self) -> int:
-        return len(self.masked)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.masked, name)
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids` corrupted, `attention_mask`, `labels` [B, L]; nothing precedes a first token."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, XLNetConfig, XLNetLMHeadModel
 
-from pipeline.batches import IGNORE, MaskedBatches, targets_in
+from pipeline.batches import IGNORE, Around, MaskedBatches, targets_in
 from pipeline.draws import PERMUTE
 from pipeline.models import ModelSize, load_as, load_config, load_tokenizer
 from pipeline.objectives.cross_entropy import linear_cross_entropy
@@ -34,17 +34,8 @@ DISTANCES = 0x9E3779B97F4A7C1
 """Odd; what tells the keys of distances within a sequence apart, for their dropout."""
 
 
-class PermutedBatches:
+class PermutedBatches(Around):
     """Sequences as written, their words to predict, and the order of these."""
-
-    def __init__(self, masked: MaskedBatches) -> None:
-        self.masked, self.tokens = masked, masked.tokens
-
-    def __len__(self) -> int:
-        return len(self.masked)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.masked, name)
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask`, `labels` (the id, or IGNORE) and `ranks` (of targets; else SEEN), [B, L]."""

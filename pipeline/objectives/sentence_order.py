@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.batches import IGNORE, MaskedBatches, Visit, targets_in
+from pipeline.batches import IGNORE, Around, MaskedBatches, Visit, targets_in
 from pipeline.draws import SEGMENT, fraction
 from pipeline.masking.rows import Rows, ranges
 from pipeline.objectives.cross_entropy import summed_cross_entropy
@@ -71,17 +71,12 @@ def set_anew(rows: Rows, words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return offsets, tokens, np.repeat(kinds.ravel(), lengths.ravel()), np.where(cut, swapped[:, 0].astype(int), IGNORE)
 
 
-class OrderBatches:
+class OrderBatches(Around):
     """Masked sequences as two segments each. Lengths and tokens are counted without the separators put in."""
 
     def __init__(self, masked: MaskedBatches, words: bool = True) -> None:
-        self.masked, self.words, self.tokens = masked, words, masked.tokens
-
-    def __len__(self) -> int:
-        return len(self.masked)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.masked, name)
+        super().__init__(masked)
+        self.words = words
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask`, `labels`, `token_type_ids` [B, L], and `order` [B].
