@@ -208,7 +208,7 @@ lr-find: $(RUN)/rate-$(INIT)/manifest.json  ## a learning rate to begin fine-tun
 MATRIX := optimisation.optimizer=bertadam trainer.epochs=20.0 trainer.learning_rate=5e-5 trainer.warmup_ratio=0.0 \
   optimisation.layer_decay=0.9 optimisation.head_learning_rate=1e-3 optimisation.prior_decay=1.0 optimisation.averaging=ema \
   stabilisers.reinit_layers=1 stabilisers.mixout=0.1 stabilisers.dropout=0.2 robustness.attack=fgm robustness.noise=5.0 robustness.hidden=0.3 \
-  loss.terms=['focal'] loss.label_smoothing=0.1 loss.agreement=1.0 loss.masked_words=0.1 \
+  loss.terms=['focal'] loss.terms=['zlpr'] loss.label_smoothing=0.1 loss.agreement=1.0 loss.masked_words=0.1 \
   head.layers=mean head.pooling=mean head.widths=[256] input.long=head_tail
 
 ablate: $(RUN)/finetuned-$(INIT)/manifest.json  ## fine-tuning settings one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"
