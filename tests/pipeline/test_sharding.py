@@ -114,6 +114,7 @@ def test_what_does_not_fit_into_memory_in_shards_is_an_error_that_says_what_to_d
     assert "shards cannot try what fits: set a lower per_device_batch_size" in left[0].said
 
 
+@pytest.mark.slow
 def test_a_compiled_training_in_shards_learns_the_same(new_model, masked_batches, tmp_path):
     config = replace(CONFIG, steps=2, compile=True)
     learn(new_model(dropout=0.0), masked_batches, replace(config, compile=False), tmp_path / "one")
