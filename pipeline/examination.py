@@ -15,10 +15,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.diagnosis import masked_losses, mean_and_error, sequences_from
-from pipeline.models import ModelSize, load_as, load_causal_lm, load_config, load_masked_lm, load_tokenizer, new_bert
+from pipeline.models import ModelSize, load_causal_lm, load_config, load_masked_lm, load_tokenizer, new_bert
 from pipeline.optim import adamw
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
@@ -123,7 +123,6 @@ def base(place: str | Path, texts: Sequence[str], spans: Spans) -> Iterator[Find
     model = (load_masked_lm if masks else load_causal_lm)(place)
     kind = "masked words" if masks else "next tokens: set objective = clm in [base] and [dapt]"
     yield Finding("base", "good", f"{config.model_type}, {model.num_parameters() / 1e6:.1f} M parameters, {kind}")
-    yield _kind_of_weights(place)
     yield from _tokenizer(tokenizer, texts, spans, model)
     yield _room(model, tokenizer)
     if masks:
@@ -134,18 +133,6 @@ def base(place: str | Path, texts: Sequence[str], spans: Spans) -> Iterator[Find
         "rows", "good" if unpadded else "note", told, "" if unpadded else "expect half the speed on short texts"
     )
     yield _memory(model)
-
-
-def _kind_of_weights(place: str | Path) -> Finding:
-    kinds = {str(weight.dtype).removeprefix("torch.") for weight in load_as_stored(place).parameters()}
-    if kinds == {"float32"}:
-        return Finding("weights", "good", "safetensors, float32")
-    return Finding("weights", "good", f"safetensors, {', '.join(sorted(kinds))}; trained and saved in float32")
-
-
-def load_as_stored(place: str | Path) -> PreTrainedModel:
-    """The encoder with its numbers as they are in the file."""
-    return load_as(AutoModel, place, dtype="auto")
 
 
 def _tokenizer(

@@ -50,7 +50,7 @@ from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
-from pipeline.run.processes import claimed, gathered, main_first, rank, share, total, wait_for_all
+from pipeline.run.processes import claimed, main_first, rank, share, total, unmade, wait_for_all
 from pipeline.run.stage import run
 from pipeline.scoring.importance import Scale
 from pipeline.scoring.scorers import Score, Scorer, make_scorer
@@ -133,7 +133,7 @@ def mask(
     targets = {path: out / place for path, place in inputs.items()}
     general = {path: out / place for path, place in _general(config, corpus).items()}
     drawn = _drawn(config, general)
-    for source in claimed(_missing(targets | general), "shards"):
+    for source in claimed(unmade(targets | general), "shards"):
         if source in general:
             _mask_shard(config.at_random(), tokenizer, spans, alike, marks, source, general[source], drawn)
         else:
@@ -263,12 +263,6 @@ def _drawn(config: MaskConfig, paths: Iterable[Path]) -> frozenset[str]:
     ids = {part: [path for path in paths if path.parent.name == part] for part in ("train", "dev")}
     names = lambda part: (name for path in ids[part] for batch in read_batches(path, ("id",)) for name in batch["id"])
     return frozenset(name for part in ids for name in sample(names(part), config.general_documents, config.seed))
-
-
-def _missing(targets: dict[Path, Path]) -> list[Path]:
-    """Shards whose target is not there, the largest first, as the first process sees it: all must mean the same."""
-    missing = [source for source, target in targets.items() if rank() == 0 and not target.exists()]
-    return gathered(sorted(missing, key=lambda path: -path.stat().st_size))
 
 
 def _mask_shard(

@@ -22,7 +22,7 @@ from corpora.schemas import REFERRED
 from pipeline.models import load_causal_lm, load_tokenizer
 from pipeline.objectives.causal_lm import CausalLM, token_losses
 from pipeline.run.errors import InputError
-from pipeline.run.processes import claimed, gathered, processes, rank, share, total, wait_for_all
+from pipeline.run.processes import claimed, processes, share, total, unmade, wait_for_all
 from pipeline.run.stage import run
 from pipeline.tokens import fingerprint
 
@@ -46,18 +46,12 @@ def refer(config: ReferConfig, masked: Path, reference: Path | None, out: Path) 
         if metadata_of(path).get("tokenizer") != fingerprint(tokenizer):
             raise InputError(f"{reference} has another tokenizer than {masked}: take checkpoints of one base")
     objective = CausalLM(load_causal_lm(reference).to(processes().device)).eval()
-    for source in claimed(_missing(targets), "shards"):
+    for source in claimed(unmade(targets), "shards"):
         _refer_shard(config, objective, source, targets[source])
     wait_for_all()
     found = total(_added([json.loads(metadata_of(path)["counts"]) for path in share(targets.values())]))
     mean = found["loss"] / max(found["tokens"], 1)
     return {"tokens": found["tokens"], "loss": mean, "perplexity": float(np.exp(mean))}
-
-
-def _missing(targets: dict[Path, Path]) -> list[Path]:
-    """Shards whose target is not there, the largest first, as the first process sees it: all must mean the same."""
-    missing = [source for source, target in targets.items() if rank() == 0 and not target.exists()]
-    return gathered(sorted(missing, key=lambda path: -path.stat().st_size))
 
 
 def _refer_shard(config: ReferConfig, objective: CausalLM, source: Path, target: Path) -> None:

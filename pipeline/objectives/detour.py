@@ -9,11 +9,10 @@ back.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline.batches import IGNORE, Around, MaskedBatches
+from pipeline.batches import Around, MaskedBatches
 from pipeline.objectives.causal_lm import next_ids
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.errors import InputError
@@ -46,12 +45,11 @@ class DetourBatches(Around):
 
     def batch(self, indices: np.ndarray, epochs: np.ndarray, elapsed: float = 0.0) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask`, `labels` [B, L]; of the causal part as written, and the ids one place on."""
-        batch = self.masked.batch(indices, epochs, elapsed)
         if elapsed >= self.config.causal_share:
-            return batch
-        written = torch.where(batch["labels"] == IGNORE, batch["input_ids"], batch["labels"])
-        return {**batch, "input_ids": written, "labels": next_ids(written, batch["attention_mask"]),
-                "causal": written.new_ones(len(written))}  # fmt: skip
+            return self.masked.batch(indices, epochs, elapsed)
+        batch = self.masked.chosen(indices, epochs, elapsed).tensors(self.masked.pad_id)
+        labels = next_ids(batch["input_ids"], batch["attention_mask"])
+        return {**batch, "labels": labels, "causal": labels.new_ones(len(labels))}
 
 
 class Detour(MaskedLM):

@@ -127,9 +127,6 @@ PERMUTED_LM = Method(
 )
 
 
-Name = Literal["mlm", "mlm+sop", "sop", "rtd", "plm", "clm-mlm", "clm", "mntp"]
-
-
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """What a model is pretrained by."""

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
@@ -110,6 +110,13 @@ def main_first(work: Callable[[], Item]) -> Item:
 def share(items: Sequence[Item]) -> list[Item]:
     """The items of this process: every world-th one."""
     return list(items)[rank() :: world()]
+
+
+def unmade(targets: Mapping[Path, Path]) -> list[Path]:
+    """Of source -> target the sources without one, the largest first, as the first process sees it: all must mean the
+    same."""
+    missing = [source for source, target in targets.items() if rank() == 0 and not target.exists()]
+    return gathered(sorted(missing, key=lambda path: -path.stat().st_size))
 
 
 def claimed(items: Sequence[Item], label: str) -> Iterator[Item]:

@@ -14,6 +14,7 @@ other words or with the blank lost, and are never drawn as random words by maski
 """
 
 import json
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby, pairwise
@@ -32,36 +33,36 @@ Model = dict[str, object]
 """The model in a tokenizer.json."""
 
 
-class Family:
+class Family(ABC):
     """A tokenizer that is given words."""
 
     def __init__(self) -> None:
         self.made: dict[str, tuple[str, ...]] = {}
         """Every new entry, in order, and the old pieces of what it stands for."""
 
+    @abstractmethod
     def units(self, text: str, coded: Encoding, spans: Spans) -> Iterator[Unit]:
         """The words of a text that are read in several tokens, or not at all.
 
         `spans` are the words of a segmenter, for a tokenizer that does not part words itself.
         """
-        raise NotImplementedError
 
-    def see(self, units: Iterable[Unit]) -> None:
+    def see(self, units: Iterable[Unit]) -> None:  # noqa: B027  not all need to
         """The words of the text, before any is taken."""
 
+    @abstractmethod
     def cost(self, unit: Unit) -> int:
         """In how many tokens a word is read by now; one that is not known counts as two."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, unit: Unit) -> bool:
         """Read this word as one token from now on, unless that cannot be or does harm."""
-        raise NotImplementedError
 
+    @abstractmethod
     def written(self, unit: Unit) -> str:
         """The word as text."""
-        raise NotImplementedError
 
-    def extend(self, model: Model) -> None:
+    def extend(self, model: Model) -> None:  # noqa: B027  not all have more
         """Write what is more than entries into the model of a tokenizer.json."""
 
 
