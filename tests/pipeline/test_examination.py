@@ -49,7 +49,6 @@ def test_a_fit_base_has_no_fault_and_no_note(known):
     assert {finding.state for finding in findings.values()} == {"good"}, findings
     assert findings.keys() >= {
         "base",
-        "weights",
         "tokenizer",
         "vocabulary",
         "word offsets",
