@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from pipeline.comparison import Compared, p_shown
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
 from pipeline.pages.parts import Code, Part, Picture, Points, Said, Section, Table
 from pipeline.reports import dots_svg, lines_svg, plus_minus, reliability_svg
 from pipeline.results.arms import GENERAL, Arm
-from pipeline.results.differences import difference
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.processes import clock
 from pipeline.vocabulary.pages import vocabulary_line
@@ -17,21 +17,21 @@ from pipeline.vocabulary.pages import vocabulary_line
 RELIABILITY = "reliability.json"
 
 
-def results_table(arms: Sequence[Arm], confidence: float) -> Table:
+def results_table(arms: Sequence[Arm], found: Sequence[Compared]) -> Table:
     """A row an arm: what it reached, against base, and what it cost."""
     shown = [title_of(arms[0].metric), title_of(arms[0].beside)]
     general = any(GENERAL in arm.pretrained["metrics"] for arm in arms)
     head = [Said("arm", "模型"), *shown, Said("against base", "与 base 之差"), Said("steps", "步数")]
     head += [Said("tokens", "词元"), Said("time", "用时"), Said("dev loss", "开发集损失")]
+    against = {one.arm: one.shown for one in found if one.control == arms[0].name}
     return Table(
         [*head, *([Said("general", "通用文本损失")] if general else [])],
-        [[*_row(arm, arms[0], confidence), *([_lost(arm, GENERAL)] if general else [])] for arm in arms],
+        [[*_row(arm, against.get(arm.name, "")), *([_lost(arm, GENERAL)] if general else [])] for arm in arms],
     )
 
 
-def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
+def _row(arm: Arm, against: str) -> list[str]:
     result, made = arm.result["metrics"], arm.pretrained["metrics"]
-    against = "" if arm is base else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference(arm, base, confidence))
     return [
         arm.name,
         *(plus_minus(result[name], result[f"{name}_sd"]) for name in (arm.metric, arm.beside)),
@@ -47,6 +47,34 @@ def _lost(arm: Arm, name: str) -> str:
     """A loss on dev text before and after, where it was measured."""
     made = arm.pretrained["metrics"]
     return f"{made[f'{name}_before']:.2f} → {made[name]:.2f}" if name in made else ""
+
+
+def comparisons(found: Sequence[Compared]) -> Section:
+    """Everything that was computed of every comparison."""
+    head = ["", Said("difference", "差异"), Said("p, alone", "p（单独）"), Said("p, Holm", "p（Holm）")]
+    head += [Said("p, flips", "p（置换）"), Said("effect", "效应量"), Said("detectable", "可检出")]
+    rows = [
+        [
+            Said(f"{one.arm} against {one.control}", f"{one.arm} 对 {one.control}"),
+            one.shown,
+            *map(p_shown, (one.found.p, one.p, one.found.flips)),
+            f"{one.found.effect:+.1f}",
+            f"{one.found.detectable:.1f}",
+        ]
+        for one in found
+    ]
+    return Section(Said("Statistics", "统计"), [Table(head, rows), STATISTICS] if rows else [])
+
+
+STATISTICS = Said(
+    "*p, alone*: from the error over seeds and test rows, put together from the spread over seeds and a paired "
+    "bootstrap over rows, both counting what they share once. *Flips*: the exact paired permutation test over seeds, "
+    "which never goes below 2 / 2^seeds. *Effect*: the difference in standard deviations of one run. *Detectable*: "
+    "the true difference that would be found four times in five.",
+    "*p（单独）*：误差兼顾种子与测试样本，由种子间离散度与样本配对自助法合成，共有部分只计一次。"
+    "*置换*：对种子的精确配对置换检验，不会低于 2 / 2^种子数。*效应量*：以单次运行的标准差为单位。"
+    "*可检出*：五次中有四次能发现的真实差异。",
+)
 
 
 def seeds_picture(arms: Sequence[Arm]) -> Picture:
@@ -159,15 +187,19 @@ def notes(arm: Arm, confidence: float) -> Section:
             Said(
                 f"{metric.en} and {beside.en} on the test rows, mean ± standard deviation over "
                 "fine-tuning seeds, in percent where there is a scale; the best epoch was chosen on dev, test was "
-                "looked at once. *Against base*: mean of the paired differences, seed by seed, with its "
-                f"{confidence:.0%} t-interval. Each checkpoint was pretrained once: what another pretraining seed "
-                "would change is not in the interval. *Dev loss*: held-out text of the arm's own corpus with fixed "
-                "whole-word masks, the same for every policy, before → after; *general*: that of general text, where "
-                "it is masked (masked.general_documents): what rises is forgotten. Time is wall clock of pretraining. "
+                f"looked at once. *Against base*: mean paired difference, with its {confidence:.0%} interval over "
+                "seeds and test rows (of measures that are counts; else over seeds alone), for this comparison alone. "
+                "*p*: of no difference, corrected for all comparisons of the page (Holm 1979); the verdicts go by it. "
+                "Each checkpoint was pretrained once: what another pretraining seed would change is not in the "
+                "interval. *Dev loss*: held-out text of the arm's own corpus with fixed whole-word masks, the same "
+                "for every policy, before → after; *general*: that of general text, where it is masked "
+                "(masked.general_documents): what rises is forgotten. Time is wall clock of pretraining. "
                 "*Calibration error*: how far probabilities are from the share that comes true, on average.",
                 f"{metric.zh}与{beside.zh}在测试集上计算，为各微调种子的均值 ± 标准差，有量程的以百分比表示；最佳轮次"
-                "由开发集选出，测试集只看一次。*与 base 之差*：逐种子配对之差的均值及其 "
-                f"{confidence:.0%} t 置信区间。每个检查点只预训练一次：换一个预训练种子的影响不在区间之内。"
+                "由开发集选出，测试集只看一次。*与 base 之差*：配对之差的均值及其 "
+                f"{confidence:.0%} 置信区间，兼顾种子与测试样本（指标由计数得出时；否则只及种子），仅就该项比较而言。"
+                "*p*：无差异的概率，按本页全部比较校正（Holm 1979），结论以此为准。每个检查点只预训练一次："
+                "换一个预训练种子的影响不在区间之内。"
                 "*开发集损失*：该模型自身语料的留出文本，固定整词遮盖，各策略相同，之前 → 之后；*通用文本损失*：在"
                 "遮盖了通用文本（masked.general_documents）时给出，上升即为遗忘。用时为预训练的实际时间。"
                 "*校准误差*：概率与实际应验比例的平均差距。",
