@@ -107,8 +107,12 @@ MASKED_SCORER := $(if $(filter selective,$(call setting,masked,policy,selective)
 TAGGER        := $(if $(filter tagger,$(MASKED_SCORER)),$(RUN)/tagger)
 CLASSIFIER    := $(if $(filter $(CLASSIFIER_SCORERS),$(MASKED_SCORER)),$(RUN)/finetuned-base)
 
-$(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json $(CHOSEN:%=%/manifest.json) $(TAGGER:%=%/manifest.json) \
-  $(CLASSIFIER:%=%/manifest.json) $(call REFERRED,$(MASKED_SCORER))
+MASKED_FROM := $(patsubst %,$(RUN)/%/manifest.json,base corpus) $(patsubst %,%/manifest.json,$(CHOSEN) $(TAGGER) $(CLASSIFIER)) \
+  $(call REFERRED,$(MASKED_SCORER))
+
+# masked-control: as many words of every sequence, at random.
+$(RUN)/masked-control/manifest.json: private OVERRIDES += masked.control=true
+$(RUN)/masked/manifest.json $(RUN)/masked-control/manifest.json: $(S)/masked.json $(MASKED_FROM)
 	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(CHOSEN:%=--chosen %) $(TAGGER:%=--tagger %) $(CLASSIFIER:%=--classifier %) \
 	  $(if $(filter $(REFERENCE_SCORERS),$(MASKED_SCORER)),$(REFERENCE:%=--reference %))
 
@@ -130,6 +134,16 @@ $(RUN)/tapt/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/maske
 
 $(RUN)/dapt-tapt/manifest.json: $(S)/tapt.json $(RUN)/dapt/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
 	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(GENERAL)
+
+# What as much training brings without what is to be shown: on random words, and on general text.
+$(RUN)/dapt-control/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked-control/domain $(GENERAL)
+
+$(RUN)/tapt-control/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked-control/task $(GENERAL)
+
+$(RUN)/general/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/general $(GENERAL)
 
 $(RUN)/interpolated/manifest.json: $(S)/interpolated.json $(RUN)/base/manifest.json $(RUN)/$(ADAPTED)/manifest.json $(RUN)/masked/manifest.json
 	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) $(GENERAL)
@@ -155,7 +169,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -180,6 +194,13 @@ tapt: $(RUN)/finetuned-tapt/manifest.json $(RUN)/report/manifest.json  ## adapt 
 	@echo "report: $(RUN)/report/report.md"
 dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json  ## first the domain, then the task text
 	@echo "report: $(RUN)/report/report.md"
+# Of what is there or asked for: tapt has a control once there is a tapt; general text is one where it is masked.
+controls: $(S)/masked.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
+	@arms=($(if $(MASKED_SCORER),dapt-control $(if $(wildcard $(RUN)/tapt/manifest.json),tapt-control))); \
+	if grep -q '"general_documents": [1-9]' $(S)/masked.json; then arms+=(general); fi; \
+	test $${#arms[@]} -gt 0 || { echo 'controls: words are masked at random already, so the control is general text: SET="masked.general_documents=4000"' >&2; exit 2; }; \
+	$(MAKE) --no-print-directory $(RUN)/finetuned-dapt/manifest.json $$(printf "$(RUN)/finetuned-%s/manifest.json " "$${arms[@]}")
+	@$(MAKE) --no-print-directory report
 interpolated: $(RUN)/finetuned-interpolated/manifest.json $(RUN)/report/manifest.json  ## mix base and dapt: less forgotten; needs masked.general_documents
 	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.md"
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune

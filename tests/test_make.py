@@ -274,6 +274,26 @@ def test_general_text_is_given_to_every_pretraining_where_it_is_masked(project):
     assert ["--general runs/demo/masked/general" in line for line in calls] == [False, False, True, True]
 
 
+def test_controls_are_pretrained_as_dapt_is_on_random_words_and_on_general_text(project):
+    project.calls("dapt")
+    settings = project.folder / "runs/demo/.settings/masked.json"
+    settings.write_text('{"general_documents": 40}')
+    os.utime(settings, (0, 0))
+    calls = project.calls("controls")
+    assert calls == ["mask masked-control", "pretrain dapt-control", "finetune finetuned-dapt-control",
+                     "pretrain general", "finetune finetuned-general", "report report"]  # fmt: skip
+    mask, control, _, general, *_ = (project.folder / "commands").read_text().splitlines()[-6:]
+    assert "--set masked.control=true --out" in mask
+    assert "masked.control" not in control and "--masked runs/demo/masked-control/domain" in control
+    assert "--masked runs/demo/masked/general" in general
+    assert project.calls("controls") == []
+
+
+def test_where_words_are_random_already_the_control_is_general_text(project):
+    done = project.make("controls", "RECIPE=demo-random")
+    assert done.returncode == 2 and 'SET="masked.general_documents=4000"' in done.stderr
+
+
 def test_settings_are_tried_one_at_a_time_and_several_where_they_are_joined(project):
     factors = "FACTORS=stabilisers.mixout=0.1+head.pooling=mean loss.terms=['focal']"
     tried = ["ablated-base-stabilisers.mixout=0.1+head.pooling=mean", "ablated-base-loss.terms=[focal]"]

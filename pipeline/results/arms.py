@@ -11,7 +11,7 @@ from pipeline.pages.parts import Said
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
 
-ORDER = ["base", "dapt", "tapt", "dapt-tapt", "interpolated", "multitask"]
+ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]
 GENERAL = "dev_general_loss"
 
 
