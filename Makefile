@@ -169,7 +169,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls estimate compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -256,10 +256,19 @@ correct: | $(VENV)/.stamp  ## correct the spelling of any file, by a finished mo
 	$(TENSORS) stages.correct --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' --texts '$(INPUT)' --out "$$out" && \
 	  echo "corrected: $$out"
 
-compare: | $(VENV)/.stamp  ## several recipes in one table: RECIPES="demo demo-random"
+COMPARED = $(foreach r,$(or $(RECIPES),$(RECIPE)),$(RUNS)/$(basename $(notdir $r)))
+
+estimate: | $(VENV)/.stamp  ## what RECIPES will cost before they start: tokens, hours at the speed of this machine, disk
+	@for recipe in $(or $(RECIPES),$(RECIPE)); do $(MAKE) --no-print-directory corpus RECIPE=$$recipe; done
+	@$(PY) -m stages.estimate --runs $(COMPARED)
+
+compare: | $(VENV)/.stamp  ## several recipes in one table, with controls: RECIPES="demo demo-random"
 	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }
-	@for recipe in $(RECIPES); do $(MAKE) --no-print-directory dapt RECIPE=$$recipe; done
-	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(foreach r,$(RECIPES),$(RUNS)/$(basename $(notdir $(r)))) --out $(RUNS)/compare/report
+	@$(MAKE) --no-print-directory estimate
+	@for recipe in $(RECIPES); do name=$${recipe##*/}; $(MAKE) --no-print-directory dapt RECIPE=$$recipe; \
+	  if grep -qs '"policy": "selective"\|"general_documents": [1-9]' $(RUNS)/$${name%.toml}/.settings/masked.json; then \
+	    $(MAKE) --no-print-directory controls RECIPE=$$recipe; fi; done
+	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(COMPARED) --out $(RUNS)/compare/report
 	@echo "report: $(RUNS)/compare/report/report.md"
 
 setup: $(VENV)/.stamp  ## the environment alone

@@ -21,6 +21,7 @@ PYTHON = """#!/bin/bash
 out=$(sed 's/.*--out \\([^ ]*\\).*/\\1/' <<< "$*")
 case "$*" in
   *stages.check*) {check}; exit ;;
+  *stages.estimate*) echo "estimate" >> calls; exit ;;
 esac
 stage=$(sed 's/.*-m stages\\.\\([a-z_]*\\) .*/\\1/' <<< "$*")
 echo "$stage $out" >> calls
@@ -332,9 +333,15 @@ def test_comparing_needs_names(project):
     assert done.returncode != 0 and 'make compare RECIPES="demo demo-random"' in done.stderr
 
 
-def test_two_recipes_are_made_and_put_side_by_side(project):
+def test_two_recipes_are_made_and_put_side_by_side_with_the_control_of_what_is_selective(project):
+    settings = project.folder / "runs/demo/.settings"
+    settings.mkdir(parents=True)
+    (settings / "masked.json").write_text('{"policy": "selective"}')
     calls = project.calls("compare", "RECIPES=demo demo-random")
+    controls = [call for call in calls if "-control" in call]
+    assert controls == ["mask masked-control", "pretrain dapt-control", "finetune finetuned-dapt-control"]
     assert calls[-1] == "report runs/compare/report"
+    assert calls[:3] == ["prepare corpus", "prepare runs/demo-random/corpus", "estimate"]
     assert {call.split("/")[1] for call in calls if call.startswith("prepare runs/")} == {"demo-random"}
     assert "finetune finetuned-dapt" in calls and "finetune runs/demo-random/finetuned-dapt" in calls
 
