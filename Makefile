@@ -158,10 +158,19 @@ $(RUN)/shown/manifest.json: $(S)/shown.json $(RUN)/base/manifest.json $(RUN)/mas
 $(RUN)/agreement/manifest.json: $(S)/agreement.json $(RUN)/base/manifest.json $(RUN)/finetuned-base/manifest.json $(RUN)/corpus/manifest.json $(call REFERRED,excess_loss)
 	@$(ROWS) stages.agree $(ARGS) --corpus $(RUN)/corpus --init $(RUN)/base --classifier $(RUN)/finetuned-base $(REFERENCE:%=--reference %)
 
+# What base and an adapted checkpoint put in the place of hidden words: for the report, in seconds.
+filled_from = $(if $(findstring tapt,$(if $(filter interpolated,$1),$(ADAPTED),$1)),task,domain)
+
+$(RUN)/filled-%/manifest.json: $(S)/filled.json $(RUN)/base/manifest.json $(RUN)/%/manifest.json $(RUN)/masked/manifest.json
+	@$(ROWS) stages.fill $(ARGS) --init $(RUN)/base --adapted $(RUN)/$* --masked $(RUN)/masked/$(call filled_from,$*)
+
 # The report waits for the arms asked for, and shows every arm that is there.
 ARMS := $(or $(filter dapt tapt dapt-tapt interpolated multitask,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
 
-$(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.json $(ARMS:%=$(RUN)/finetuned-%/manifest.json)
+FILLED := $(filter dapt tapt dapt-tapt interpolated,$(ARMS))
+
+$(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.json $(ARMS:%=$(RUN)/finetuned-%/manifest.json) \
+  $(FILLED:%=$(RUN)/filled-%/manifest.json)
 	@$(ROWS) stages.report $(ARGS) --runs $(RUN)
 
 # Which raw files the corpus was made from.
@@ -189,11 +198,11 @@ help:  ## what can be typed
 	@printf '\n  %s\n' 'make dapt' 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
 
 dapt: $(RUN)/finetuned-dapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the domain, fine-tune, compare with base
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 tapt: $(RUN)/finetuned-tapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare with base
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json  ## first the domain, then the task text
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 # Of what is there or asked for: tapt has a control once there is a tapt; general text is one where it is masked.
 controls: $(S)/masked.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
 	@arms=($(if $(MASKED_SCORER),dapt-control $(if $(wildcard $(RUN)/tapt/manifest.json),tapt-control))); \
@@ -202,9 +211,9 @@ controls: $(S)/masked.json  ## what as much training brings otherwise: random wo
 	$(MAKE) --no-print-directory $(RUN)/finetuned-dapt/manifest.json $$(printf "$(RUN)/finetuned-%s/manifest.json " "$${arms[@]}")
 	@$(MAKE) --no-print-directory report
 interpolated: $(RUN)/finetuned-interpolated/manifest.json $(RUN)/report/manifest.json  ## mix base and dapt: less forgotten; needs masked.general_documents
-	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.md"
+	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.html"
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
 doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
 	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
@@ -244,7 +253,7 @@ ablate: $(RUN)/finetuned-$(INIT)/manifest.json  ## fine-tuning settings one at a
 	  --out $(RUN)/ablation-$(INIT)
 	@echo "ablation: $(RUN)/ablation-$(INIT)/ablation.md"
 report: $(RUN)/report/manifest.json  ## results side by side
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 export: $(RUN)/static/manifest.json  ## the masked corpus, corruption frozen, for other trainers
 
 predict: | $(VENV)/.stamp  ## ask a finished model about any file: INPUT=reviews.jsonl FROM=finetuned-dapt
@@ -272,7 +281,7 @@ compare: | $(VENV)/.stamp  ## several recipes in one table, with controls: RECIP
 	  if grep -qs '"policy": "selective"\|"general_documents": [1-9]' $(RUNS)/$${name%.toml}/.settings/masked.json; then \
 	    $(MAKE) --no-print-directory controls RECIPE=$$recipe; fi; done
 	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(COMPARED) --out $(RUNS)/compare/report
-	@echo "report: $(RUNS)/compare/report/report.md"
+	@echo "report: $(RUNS)/compare/report/report.html"
 
 setup: $(VENV)/.stamp  ## the environment alone
 

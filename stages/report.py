@@ -3,29 +3,56 @@
     make report
     make compare RECIPES="demo demo-random"
 
-reads   runs/<recipe>/   every finished finetuned-*, and the checkpoints they came from
-writes  report/          report.md, scores.svg, losses.svg, confusion.svg (of classes), reliability.svg (of taggers);
-                         prints the table
+reads   runs/<recipe>/   every finished finetuned-* with what it says of the test rows, the checkpoints they came from,
+                         and what there is of the text: corpus/, scores/, tagger/, masked/, filled-*
+writes  report/          report.html, one file that needs nothing beside it, in both languages; report.md and its
+                         pictures, the same for terminals and code hosts; prints the table
 """
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from corpora.parquet import read_rows
+import numpy as np
+
+from corpora.parquet import metadata_of, read_rows
 from pipeline.comparison import Compared
 from pipeline.finetuning.by_row import by_row
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.drawing import beside, drawn
+from pipeline.masking.pages import text_of
+from pipeline.masking.replacement import Vocabulary
+from pipeline.masking.substitutes import words_of
+from pipeline.models import load_tokenizer
+from pipeline.pages.html import write_html
 from pipeline.pages.markdown import write_markdown
 from pipeline.pages.parts import Said, Section, Table, english
 from pipeline.reports import terminal_table
-from pipeline.results import sections
+from pipeline.results import sections, text
 from pipeline.results.arms import Arm, arms_of, comparable
+from pipeline.results.changes import TRUTH, changed, changes, judged
+from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts
-from pipeline.run.artifact import MANIFEST
+from pipeline.results.fills import fills
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.stage import run
 from pipeline.significance import ByRow
+from pipeline.tokens import replaceable_ids
 
 TITLE = Said("Did it help?", "有帮助吗？")
+SENTENCES, VISITS = 3, 2
+"""Sequences that are shown with their masks, and draws of each policy."""
+OTHERS = {"whole_word": MaskingConfig(policy="whole_word"), "random": MaskingConfig(policy="random")}
+"""Policies the recipe's own is put beside."""
+CHANGED = 5
+"""Rows that are shown as fixed, and as broken."""
+LOOKED_AT = 20_000
+"""Rows that are read to count words or to find examples, at most."""
+TEXT = ("corpus", "chosen", "scores", "tagger", "masked")
+"""Artifacts of a run that are shown beside its arms."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +69,10 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
     found = differences(arms, _rows, config.confidence)
     lines = [*verdicts(found, arms), *failed(arms), *left_out]
     table = sections.results_table(arms, found)
-    parts = _sections(config, runs, arms, lines, table, found)
-    write_markdown(out / "report.md", TITLE, [one for one in parts if one.parts])
+    first = Section(Said("Verdict", "结论"), [*lines, table])
+    shown = [one for one in [first, *_sections(config, runs, arms, found)] if one.parts]
+    write_markdown(out / "report.md", TITLE, shown)
+    write_html(out / "report.html", TITLE, shown, _language(runs[0]), [_about(runs, arms)])
     _print(table, lines)
     return {f"{arm.name}/{arm.metric}": arm.score for arm in arms}
 
@@ -53,39 +82,172 @@ def _rows(arm: Arm) -> ByRow | None:
     return by_row(str(arm.evidence["kind"]), arm.metric, read_rows(arm.tuned / "predictions"))
 
 
-def _sections(
-    config: ReportConfig, runs: list[Path], arms: list[Arm], lines: list[Said], table: Table, found: list[Compared]
-) -> list[Section]:
-    """All there may be to show, the verdict first."""
-    first = [*lines, table, sections.seeds_picture(arms), sections.curves_picture(arms)]
+def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: list[Compared]) -> list[Section]:
+    """All there may be to show, in the order in which it is asked for; of the text that of the first run."""
+    made = {folder.name: _made(folder) for folder in runs}
+    several = len(runs) > 1
+    every = {f"{run}/{name}" if several else name: one for run, found in made.items() for name, one in found.items()}
     return [
-        Section(Said("Verdict", "结论"), first),
+        sections.every_seed(arms),
         sections.comparisons(found),
-        sections.measures(arms),
-        sections.elsewhere(arms),
-        sections.classes(arms),
-        sections.vocabulary(runs),
+        sections.curves(arms),
+        _masks(runs[0]),
+        _speaking(runs[0]),
         sections.keywords(runs),
         sections.reliability(runs),
+        _cleaning(runs[0]),
+        sections.vocabulary(runs),
+        _fills(arms),
+        sections.classes(arms),
+        _changes(arms),
+        sections.elsewhere(arms),
+        sections.measures(arms),
+        cost(every),
         sections.notes(arms[0], config.confidence),
-        sections.repeat(arms),
+        repeat(every, made),
     ]
 
 
+# ---- what a run consists of ----------------------------------------------------------------------------------------
+
+
+def _shown(folder: Path) -> list[Path]:
+    """The manifests of a run that the report shows."""
+    found = sorted(folder.glob(f"*/{MANIFEST}"))
+    tuned = {path.parent.name for path in found if path.parent.name.startswith("finetuned-")}
+    arms = {name.removeprefix("finetuned-") for name in tuned}
+    names = {*tuned, *arms, *(f"filled-{name}" for name in arms), *TEXT}
+    return [path for path in found if path.parent.name in names]
+
+
+def sources(config: ReportConfig, runs: list[Path]) -> list[Path]:
+    """The manifests of what is reported: the report is made again when one of them changes."""
+    return [path for folder in runs for path in _shown(folder)]
+
+
+def _made(folder: Path) -> dict[str, Manifest]:
+    return {path.parent.name: read_manifest(path.parent) for path in _shown(folder)}
+
+
+def _there(*folders: Path) -> bool:
+    return all(folder.exists() for folder in folders)
+
+
+def _language(folder: Path) -> str:
+    made = _made(folder).get("corpus")
+    return str(made["config"]["language"]) if made else "en"
+
+
+def _about(runs: Sequence[Path], arms: Sequence[Arm]) -> Said:
+    """What the page is of."""
+    names, task = ", ".join(folder.name for folder in runs), _made(runs[0]).get("corpus", {}).get("config", {})
+    of = f" · {task['task']}" if task.get("task") else ""
+    day = max(str(arm.result["provenance"]["finished"])[:10] for arm in arms)
+    rows = int(arms[0].result["metrics"]["test_rows"])
+    return Said(
+        f"{names}{of} · {rows:,} test rows · {len(arms[0].seeds)} seeds · {day}",
+        f"{names}{of} · {rows:,} 条测试数据 · {len(arms[0].seeds)} 个种子 · {day}",
+    )
+
+
+# ---- sections that need rows ---------------------------------------------------------------------------------------
+
+
+def _masks(folder: Path) -> Section:
+    """The first sequences of the domain, or of the task, under each policy."""
+    masked = folder / "masked"
+    there = [
+        masked / kind / "train" for kind in ("domain", "task") if _there(masked / MANIFEST, masked / kind / "train")
+    ]
+    if not there:
+        return text.masks([], "")
+    tokenizer = load_tokenizer(masked / "tokenizer")
+    recipe = MaskingConfig(**json.loads(metadata_of(there[0])["masking"]))
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
+    policies = beside(recipe, OTHERS, vocabulary, there[0].parent)
+    rows = list(islice(read_rows(there[0]), SENTENCES))
+    return text.masks(drawn(rows, policies, VISITS, tokenizer), recipe.policy)
+
+
+def _speaking(folder: Path) -> Section:
+    """Keywords of the task's training text, by the class of the document they stand in."""
+    scores, task, found = folder / "scores", folder / "corpus" / "task" / "train", {}
+    if not _there(scores / MANIFEST, task, folder / "base"):
+        return text.speaking({}, "")
+    labels = {row["id"]: row["labels"] or [row["label"]] for row in read_rows(task, ("id", "label", "labels"))}
+    tokenizer = load_tokenizer(folder / "base")
+    for row in islice(read_rows(scores / "task", ("id", "input_ids", "word_ids", "keyword")), LOOKED_AT):
+        words = [text_of(np.array(word), tokenizer) for word in _keywords(row)]
+        for label in filter(None, labels.get(row["id"], [])):
+            found.setdefault(label, Counter()).update(words)
+    most = sorted(found, key=lambda label: (-found[label].total(), label))[: sections.CLASSES]
+    return text.speaking({label: found[label] for label in sorted(most)}, read_manifest(scores)["config"]["scorer"])
+
+
+def _keywords(row: Mapping[str, list]) -> list[tuple[int, ...]]:
+    """The words of a row of SCORES that are keywords."""
+    ids, words, keyword = (np.array(row[name]) for name in ("input_ids", "word_ids", "keyword"))
+    return words_of(ids[keyword], words[keyword]) if keyword.any() else []
+
+
+def _cleaning(folder: Path) -> Section:
+    """What became of the raw text, with the first document dropped for each reason."""
+    corpus = folder / "corpus"
+    if not _there(corpus / MANIFEST):
+        return text.cleaning({}, [])
+    examples: dict[str, tuple[str, str, str]] = {}
+    if _there(corpus / "rejected"):
+        for row in islice(read_rows(corpus / "rejected", ("reason", "origin", "text")), LOOKED_AT):
+            examples.setdefault(row["reason"], (row["reason"], row["origin"], row["text"]))
+    return text.cleaning(read_manifest(corpus)["metrics"], [examples[reason] for reason in sorted(examples)])
+
+
+def _fills(arms: Sequence[Arm]) -> Section:
+    """What every adapted checkpoint fills in, where that was asked."""
+    places = {arm.name: arm.folder / f"filled-{arm.last}" for arm in arms}
+    found = {
+        name: json.loads((place / "fills.json").read_text(encoding="utf-8"))
+        for name, place in places.items()
+        if _there(place / MANIFEST)
+    }
+    return fills({name: sentences for name, sentences in found.items() if sentences})
+
+
+def _changes(arms: Sequence[Arm]) -> Section:
+    """Test rows on which the best adapted arm and base part."""
+    base, kind = arms[0], str(arms[0].evidence["kind"])
+    best = max(arms[1:], key=lambda arm: arm.score, default=base)
+    before, after = (judged(kind, _predictions(arm, kind)) for arm in (base, best))
+    rows = changed(before, after)
+    wanted = {one.id for one in (*rows[:CHANGED], *rows[-CHANGED:])}
+    texts = {row["id"]: _text(row) for row in _test(base.folder) if row["id"] in wanted} if wanted else {}
+    return changes(base.name, best.name, len(base.seeds), rows, texts, len(before))
+
+
+def _predictions(arm: Arm, kind: str) -> Iterator[Mapping[str, object]]:
+    if kind in TRUTH and _there(arm.tuned / "predictions"):
+        yield from read_rows(arm.tuned / "predictions", ("id", TRUTH[kind], "predicted"))
+
+
+def _test(folder: Path) -> Iterator[Mapping[str, object]]:
+    task = folder / "corpus" / "task" / "test"
+    if _there(task):
+        yield from read_rows(task, ("id", "text", "text_pair"))
+
+
+def _text(row: Mapping[str, object]) -> str:
+    return " ‖ ".join(str(part) for part in (row["text"], row["text_pair"]) if part)
+
+
+# ---- for whoever waits ---------------------------------------------------------------------------------------------
+
+
 def _print(table: Table, lines: Sequence[Said]) -> None:
-    """The table and the verdicts, for whoever waits."""
+    """The table and the verdicts."""
     print("\n" + terminal_table([*map(english, table.head)], [[*map(english, row)] for row in table.rows]) + "\n")
     for line in lines:
         print(line.en.replace("**", ""))
 
 
-def sources(config: ReportConfig, runs: list[Path]) -> list[Path]:
-    """The manifests of what is reported: the report is made again when one of them changes."""
-    found = [path for folder in runs for path in sorted(folder.glob(f"*/{MANIFEST}"))]
-    tuned = {path.parent for path in found if path.parent.name.startswith("finetuned-")}
-    shown = tuned | {path.with_name(path.name.removeprefix("finetuned-")) for path in tuned}
-    return [path for path in found if path.parent in shown or path.parent.name in ("scores", "tagger", "masked")]
-
-
 if __name__ == "__main__":
-    run(report, sources=sources)
+    run(report, version=2, sources=sources)

@@ -31,11 +31,11 @@ mkdir -p "$out" && touch "$out/manifest.json"
 CHECKED = f'{sys.executable} "$@"'
 UNCHECKED = (
     "mkdir -p $out; touch "
-    "$out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,interpolated,static,agreement,report}.json"
+    "$out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,interpolated,filled,static,agreement,report}.json"
 )
 
 ALL = ["prepare corpus", "start base", "finetune finetuned-base", "score scores", "train_tagger tagger", "mask masked",
-       "pretrain dapt", "finetune finetuned-dapt", "report report"]  # fmt: skip
+       "pretrain dapt", "finetune finetuned-dapt", "fill filled-dapt", "report report"]  # fmt: skip
 
 
 class Project:
@@ -123,8 +123,13 @@ def test_dapt_makes_everything_once_and_in_order(project):
 
 def test_tapt_after_dapt_adds_what_is_missing(project):
     project.calls("dapt")
-    assert project.calls("tapt") == ["pretrain tapt", "finetune finetuned-tapt", "report report"]
-    assert project.calls("dapt-tapt") == ["pretrain dapt-tapt", "finetune finetuned-dapt-tapt", "report report"]
+    assert project.calls("tapt") == ["pretrain tapt", "finetune finetuned-tapt", "fill filled-tapt", "report report"]
+    assert project.calls("dapt-tapt") == [
+        "pretrain dapt-tapt",
+        "finetune finetuned-dapt-tapt",
+        "fill filled-dapt-tapt",
+        "report report",
+    ]
 
 
 def test_the_domain_comes_before_the_task_text(project):
@@ -257,8 +262,8 @@ def test_a_learning_rate_is_looked_for_from_any_checkpoint(project):
 
 
 def test_any_adapted_checkpoint_is_mixed_with_the_base_and_fine_tuned(project):
-    more = ["interpolate interpolated", "finetune finetuned-interpolated", "report report"]
-    assert project.calls("interpolated") == [*ALL[:-2], *more]
+    more = ["interpolate interpolated", "finetune finetuned-interpolated", "fill filled-interpolated", "report report"]
+    assert project.calls("interpolated") == [*ALL[:-3], *more]
     assert project.calls("interpolated") == []
     project.calls("interpolated", "ADAPTED=dapt-tapt")
     asked = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.interpolate" in line]
@@ -348,7 +353,7 @@ def test_two_recipes_are_made_and_put_side_by_side_with_the_control_of_what_is_s
 
 def test_a_changed_setting_reaches_what_depends_on_it_and_nothing_else(checked_project):
     assert checked_project.calls("dapt") == ALL
-    assert checked_project.calls("dapt", "SET=dapt.trainer.steps=7") == ALL[-3:]
+    assert checked_project.calls("dapt", "SET=dapt.trainer.steps=7") == ALL[-4:]
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name_before_anything_runs(checked_project):

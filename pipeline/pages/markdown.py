@@ -1,9 +1,12 @@
 """Sections as Markdown, in English, with their pictures as files beside it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.pages.parts import Code, Part, Picture, Points, Said, Section, Table, english
+from pipeline.masking.pages import in_terminal
+from pipeline.pages.parts import Cell, Code, Masks, Part, Picture, Points, Said, Section, Strong, Table, english
+from pipeline.pages.plain import visible
 from pipeline.reports import markdown_table
 
 
@@ -21,11 +24,26 @@ def _part(part: Part, folder: Path) -> str:
         case Said():
             return part.en
         case Table():
-            return markdown_table([*map(english, part.head)], [[*map(english, row)] for row in part.rows])
+            return markdown_table([*map(_cell, part.head)], [[*map(_cell, row)] for row in part.rows])
         case Points():
-            return "\n".join(f"- {english(item)}" for item in part.items)
+            return "\n".join(f"- {_cell(item)}" for item in part.items)
         case Picture():
             (folder / f"{part.name}.svg").write_text(part.draw(english(part.title)), encoding="utf-8")
             return f"![{part.name}]({part.name}.svg)"
+        case Masks():
+            return "\n".join(
+                ["```", in_terminal(part.sequences, colour=False).strip("\n").replace("```", "'''"), "```"]
+            )
         case Code():
             return "\n".join(["```", *part.lines, "```"])
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, list):
+        return "".join(f"**{_plain(one.text)}**" if isinstance(one, Strong) else _plain(one) for one in cell)
+    return cell.en if isinstance(cell, Said) else _plain(cell)
+
+
+def _plain(text: str) -> str:
+    """Text that is no markup, in one line."""
+    return re.sub(r"([\\`*<]|\](?=\())", r"\\\1", visible(" ".join(text.split())))

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline.masking.pages import Drawn
+
 
 class Said(NamedTuple):
     """Words in both languages, with **bold**, *italic* and `code` as in Markdown."""
@@ -17,11 +19,22 @@ Words = str | Said
 
 
 @dataclass(frozen=True)
+class Strong:
+    """What the eye should fall on in a text of a corpus."""
+
+    text: str
+
+
+Cell = Words | list[str | Strong]
+
+
+@dataclass(frozen=True)
 class Table:
-    """The first column names, the others are numbers."""
+    """The first columns, one unless said otherwise, are words, the others numbers."""
 
     head: Sequence[Words]
-    rows: Sequence[Sequence[Words]]
+    rows: Sequence[Sequence[Cell]]
+    worded: int = 1
 
 
 @dataclass(frozen=True)
@@ -41,13 +54,20 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Masks:
+    """Sequences under several policies."""
+
+    sequences: Sequence[Drawn]
+
+
+@dataclass(frozen=True)
 class Code:
     """Lines to be typed."""
 
     lines: Sequence[str]
 
 
-Part = Said | Table | Points | Picture | Code
+Part = Said | Table | Points | Picture | Masks | Code
 
 
 @dataclass(frozen=True)
@@ -58,6 +78,8 @@ class Section:
     parts: Sequence[Part]
 
 
-def english(words: Words) -> str:
-    """For the terminal and for Markdown."""
-    return words.en if isinstance(words, Said) else words
+def english(cell: Cell) -> str:
+    """For the terminal."""
+    if isinstance(cell, list):
+        return "".join(part.text if isinstance(part, Strong) else part for part in cell)
+    return cell.en if isinstance(cell, Said) else cell

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.comparison import Compared, p_shown
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
-from pipeline.pages.parts import Code, Part, Picture, Points, Said, Section, Table
+from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
 from pipeline.reports import dots_svg, lines_svg, plus_minus, reliability_svg
 from pipeline.results.arms import GENERAL, Arm
 from pipeline.run.artifact import MANIFEST, read_manifest
@@ -15,6 +15,8 @@ from pipeline.run.processes import clock
 from pipeline.vocabulary.pages import vocabulary_line
 
 RELIABILITY = "reliability.json"
+CLASSES = 20
+"""Of a task that are shown where there are more."""
 
 
 def results_table(arms: Sequence[Arm], found: Sequence[Compared]) -> Table:
@@ -77,23 +79,43 @@ STATISTICS = Said(
 )
 
 
-def seeds_picture(arms: Sequence[Arm]) -> Picture:
+def every_seed(arms: Sequence[Arm]) -> Section:
     """A dot a seed."""
     metric, scores = title_of(arms[0].metric), {arm.name: list(arm.seeds.values()) for arm in arms}
-    title = Said(f"test {metric.en}, %", f"测试集{metric.zh}，%")
-    return Picture("scores", title, partial(dots_svg, scores))
+    title = Said(
+        f"test {metric.en}, %: a dot a seed, a bar at their mean", f"测试集{metric.zh}（%）：每点一个种子，竖线为均值"
+    )
+    return Section(Said("Every seed", "每个种子"), [Picture("scores", title, partial(dots_svg, scores))])
 
 
-def curves_picture(arms: Sequence[Arm]) -> Picture:
-    """Loss of every continued pretraining on held-out text of its own corpus."""
-    title = Said("dev loss on fixed masks, own corpus", "自身语料开发集上固定遮盖的损失")
-    return Picture("losses", title, partial(lines_svg, {arm.name: _curve(arm) for arm in arms}))
+def curves(arms: Sequence[Arm]) -> Section:
+    """What every continued pretraining measured on dev text on its way, a picture a measure."""
+    names = dict.fromkeys(name for arm in arms for line in arm.journal for name in line if name.startswith("dev/"))
+    parts = []
+    for name in sorted(names, key=lambda name: (list(CURVES).index(name) if name in CURVES else len(CURVES), name)):
+        found = {arm.name: _curve(arm, name) for arm in arms}
+        if any(len(points) > 1 for points in found.values()):
+            plain = name.removeprefix("dev/").replace("_", " ")
+            parts.append(
+                Picture(name.replace("/", "_"), CURVES.get(name, Said(plain, plain)), partial(lines_svg, found))
+            )
+    return Section(Said("While pretraining", "预训练过程"), parts)
 
 
-def _curve(arm: Arm) -> list[tuple[float, float]]:
-    """(step, dev loss) of a continued pretraining, from before the first step."""
-    points = [(line["step"] + 1, line["dev/loss"]) for line in arm.journal if "dev/loss" in line]
-    return [(0, arm.pretrained["metrics"]["dev_loss_before"]), *points] if points else []
+CURVES = {
+    "dev/loss": Said("loss by step, on held-out text of its own corpus", "各步的损失，自身语料的留出文本"),
+    "dev/general_loss": Said(
+        "loss by step, on general text: what rises is forgotten", "各步的损失，通用文本：上升即为遗忘"
+    ),
+}
+"""What is measured on the way, those first that say most; another's name is its title."""
+
+
+def _curve(arm: Arm, name: str) -> list[tuple[float, float]]:
+    """(step, measure) of a continued pretraining, from before the first step where that is known."""
+    points = [(line["step"] + 1, line[name]) for line in arm.journal if line.get(name) is not None]
+    before = arm.pretrained["metrics"].get(f"{name.replace('/', '_')}_before")
+    return [(0, before), *points] if points and before is not None else points
 
 
 def measures(arms: Sequence[Arm]) -> Section:
@@ -160,8 +182,8 @@ def reliability(runs: Sequence[Path]) -> Section:
     head = [Said("tagger", "标注器"), Said("precision", "精确率"), Said("recall", "召回率"), "F1"]
     head += [Said("average precision", "平均精确率"), Said("calibration error", "校准误差")]
     title = Said(
-        "tagger on dev documents: share of keywords by predicted probability",
-        "标注器在开发文档上：按预测概率的关键词比例",
+        "tagger on dev documents: share of keywords (up) by predicted probability (right)",
+        "标注器在开发文档上：关键词的比例（纵轴）与预测概率（横轴）",
     )
     parts: list[Part] = [Table(head, rows), TAGGER, Picture("reliability", title, partial(reliability_svg, series))]
     return Section(Said("Can the tagger be believed?", "标注器可信吗？"), parts if taggers else [])
@@ -206,9 +228,3 @@ def notes(arm: Arm, confidence: float) -> Section:
             )
         ],
     )
-
-
-def repeat(arms: Sequence[Arm]) -> Section:
-    """The commands that made it."""
-    commands = sorted({str(arm.result["provenance"]["command"]).strip() for arm in arms})
-    return Section(Said("Repeat", "如何重复"), [Code(commands)])
