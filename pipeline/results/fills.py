@@ -13,7 +13,7 @@ def fills(found: Mapping[str, Sequence[Told]]) -> Section:
     parts: list[Part] = []
     for sentences in found.values():
         before, after = sentences[0]["fills"]
-        head = [Said("sentence", "句子"), before, after, Said("p of the word", "原词概率")]
+        head = [Said("sentence", "句子"), before, after, Said("the word, %", "原词，%")]
         parts.append(Table(head, [_row(one, before, after) for one in sentences], worded=3))
     told = Said(
         "Held-out sentences of the text that was adapted to. The **word** is hidden, the five most probable words of "
@@ -35,7 +35,7 @@ def _row(one: Told, before: str, after: str) -> list[Cell]:
 def _guesses(best: Sequence[tuple[str, float]], written: str) -> list[str | Strong]:
     cell: list[str | Strong] = []
     for word, p in best:
-        cell += [Strong(word) if word == written else word, f" {_percent(p)}", " · "]
+        cell += [Strong(word) if word == written else word, f"\u00a0{_percent(p)}", " · "]
     return cell[:-1]
 
 

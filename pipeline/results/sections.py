@@ -90,12 +90,14 @@ def every_seed(arms: Sequence[Arm]) -> Section:
 
 def curves(arms: Sequence[Arm]) -> Section:
     """What every continued pretraining measured on dev text on its way, a picture a measure."""
-    names = dict.fromkeys(name for arm in arms for line in arm.journal for name in line if name.startswith("dev/"))
+    names = dict.fromkeys(
+        name for arm in arms for line in arm.journal for name in line if name.startswith(("dev/", "probe/"))
+    )
     parts = []
     for name in sorted(names, key=lambda name: (list(CURVES).index(name) if name in CURVES else len(CURVES), name)):
         found = {arm.name: _curve(arm, name) for arm in arms}
         if any(len(points) > 1 for points in found.values()):
-            plain = name.removeprefix("dev/").replace("_", " ")
+            plain = name.rpartition("/")[2].replace("_", " ")
             parts.append(
                 Picture(name.replace("/", "_"), CURVES.get(name, Said(plain, plain)), partial(lines_svg, found))
             )
