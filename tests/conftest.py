@@ -1,8 +1,10 @@
 """Toys: tokenizers of a few dozen words, models of width 16, a corpus one can read."""
 
+import gc
 import os
 from dataclasses import replace
 
+gc.disable()  # until everything is imported: see pytest_collection_finish
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # torch's pool of compilers hangs in the processes that tests fork
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # one test a core: more threads would wait for each other
@@ -35,6 +37,13 @@ from pipeline.replay import Replay
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is there to stay: every training has garbage collected, and would walk all of it each time."""
+    gc.freeze()
+    gc.enable()
+
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ZH = "我们爱这家店的菜很好吃难味道服务不错差太"
