@@ -4,7 +4,6 @@ import gc
 import os
 from dataclasses import replace
 
-gc.disable()  # until everything is imported: see pytest_collection_finish
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # torch's pool of compilers hangs in the processes that tests fork
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # one test a core: more threads would wait for each other
@@ -37,6 +36,10 @@ from pipeline.replay import Replay
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
