@@ -31,11 +31,12 @@ S    := $(RUN)/.settings
 
 # A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA. Only torch is looked up
 # there, and once: an index that does not answer would cost seconds for every package. Nothing is compiled beforehand:
-# Python compiles what is imported, a seventh of what is installed, and that once.
+# Python compiles the third of it that is ever imported, and once, where it may keep that.
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait spin, and beside other work that costs most of the speed: let them soon sleep. Not at once
 # (OMP_WAIT_POLICY=PASSIVE): that costs a fifth on a quiet machine.
 export GOMP_SPINCOUNT ?= 3000
