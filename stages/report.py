@@ -12,7 +12,7 @@ writes  report/          report.html, one file that needs nothing beside it, in 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -29,10 +29,10 @@ from pipeline.masking.substitutes import words_of
 from pipeline.models import load_tokenizer
 from pipeline.pages.html import write_html
 from pipeline.pages.markdown import write_markdown
-from pipeline.pages.parts import Said, Section, Table, english
+from pipeline.pages.parts import Picture, Said, Section, Table, english
 from pipeline.reports import terminal_table
 from pipeline.results import sections, text
-from pipeline.results.arms import Arm, arms_of, comparable
+from pipeline.results.arms import Arm, by_task, comparable
 from pipeline.results.changes import TRUTH, changed, changes, judged
 from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts
@@ -64,17 +64,34 @@ class ReportConfig:
 
 
 def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float]:
-    """Write the report of one run, or of several side by side; metrics with each arm's accuracy."""
-    arms, left_out = comparable([arm for folder in runs for arm in arms_of(folder, prefix=len(runs) > 1)])
-    found = differences(arms, _rows, config.confidence)
-    lines = [*verdicts(found, arms), *failed(arms), *left_out]
-    table = sections.results_table(arms, found)
-    first = Section(Said("Verdict", "结论"), [*lines, table])
-    shown = [one for one in [first, *_sections(config, runs, arms, found)] if one.parts]
+    """Write the report of one run, or of several side by side, task by task; metrics with each arm's accuracy."""
+    tasks, left_out = zip(*map(comparable, by_task(runs)), strict=True)
+    found = differences(tasks, _rows, config.confidence)
+    shown, printed = [], []
+    for arms, one, left in zip(tasks, found, left_out, strict=True):
+        lines = [*verdicts(one, arms), *failed(arms), *left]
+        table = sections.results_table(arms, one)
+        printed.append((table, lines))
+        mine = [folder for folder in runs if any(arm.folder == folder for arm in arms)]
+        first = Section(Said("Verdict", "结论"), [*lines, table], leads=True)
+        shown += _of_task([first, *_sections(config, mine, arms, one)], mine[0], alone=len(tasks) == 1)
+    shown.sort(key=lambda section: not section.leads)
     write_markdown(out / "report.md", TITLE, shown)
-    write_html(out / "report.html", TITLE, shown, _language(runs[0]), [_about(runs, arms)])
-    _print(table, lines)
-    return {f"{arm.name}/{arm.metric}": arm.score for arm in arms}
+    write_html(out / "report.html", TITLE, shown, _language(runs[0]), [_about(runs, arms) for arms in tasks])
+    for table, lines in printed:
+        _print(table, lines)
+    return {f"{arm.name}/{arm.metric}": arm.score for arms in tasks for arm in arms}
+
+
+def _of_task(found: list[Section], folder: Path, alone: bool) -> list[Section]:
+    """The sections that have something to show; of several tasks each with the name of its own."""
+    there = [one for one in found if one.parts]
+    if alone:
+        return there
+    task = _made(folder).get("corpus", {}).get("config", {}).get("task") or folder.name
+    named = lambda title: Said(f"{title.en} · {task}", f"{title.zh} · {task}")
+    of_run = lambda part: replace(part, name=f"{folder.name}-{part.name}") if isinstance(part, Picture) else part
+    return [replace(one, title=named(one.title), parts=[*map(of_run, one.parts)]) for one in there]
 
 
 def _rows(arm: Arm) -> ByRow | None:
@@ -139,8 +156,9 @@ def _language(folder: Path) -> str:
 
 
 def _about(runs: Sequence[Path], arms: Sequence[Arm]) -> Said:
-    """What the page is of."""
-    names, task = ", ".join(folder.name for folder in runs), _made(runs[0]).get("corpus", {}).get("config", {})
+    """What the page is of, for one task."""
+    mine = [folder for folder in runs if any(arm.folder == folder for arm in arms)]
+    names, task = ", ".join(folder.name for folder in mine), _made(mine[0]).get("corpus", {}).get("config", {})
     of = f" · {task['task']}" if task.get("task") else ""
     day = max(str(arm.result["provenance"]["finished"])[:10] for arm in arms)
     rows = int(arms[0].result["metrics"]["test_rows"])

@@ -76,6 +76,8 @@ class Section:
 
     title: Said
     parts: Sequence[Part]
+    leads: bool = False
+    """Whether it stands before all others and says what they come to."""
 
 
 def english(cell: Cell) -> str:

@@ -83,6 +83,15 @@ def arms_of(folder: Path, prefix: bool) -> list[Arm]:
     return [Arm(title + name, folder, read_manifest(names[name]), read_manifest(folder / name)) for name in ordered]
 
 
+def by_task(runs: Sequence[Path]) -> list[list[Arm]]:
+    """The arms of all runs, those whose bases were fine-tuned on the same task together, in the order of the runs."""
+    found: dict[object, list[Arm]] = {}
+    for folder in runs:
+        arms = arms_of(folder, prefix=len(runs) > 1)
+        found.setdefault(arms[0].result["inputs"].get("task") if arms else None, []).extend(arms)
+    return list(found.values())
+
+
 def comparable(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
     """Arms fine-tuned the same way on the same task, each once, and a line for each that was not."""
     if not arms:

@@ -4,6 +4,7 @@ A gain is told beside its control: what as much training brings without what is 
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from pipeline.comparison import Compared, Named, compared, p_shown
 from pipeline.finetuning.pages import title_of
@@ -18,10 +19,15 @@ CONTROL, GENERAL = "-control", "general"
 """`dapt-control` learned as many words as `dapt`, at random; `general` as long, from general text."""
 
 
-def differences(arms: Sequence[Arm], rows: Rows, confidence: float) -> list[Compared]:
-    """Every arm against base, against its controls, and of several recipes those of the first against their like."""
-    named = {arm.name: Named(arm.name, Sample(arm.seeds, rows(arm))) for arm in arms}
-    return compared([(named[one], named[other]) for one, other in _pairs(arms)], confidence)
+def differences(tasks: Sequence[Sequence[Arm]], rows: Rows, confidence: float) -> list[list[Compared]]:
+    """Of the arms of each task: every arm against base, against its controls, and of several recipes those of the
+    first against their like; corrected together, over all tasks."""
+    pairs = []
+    for arms in tasks:
+        named = {arm.name: Named(arm.name, Sample(arm.seeds, rows(arm))) for arm in arms}
+        pairs.append([(named[one], named[other]) for one, other in _pairs(arms)])
+    found = iter(compared([pair for some in pairs for pair in some], confidence))
+    return [list(islice(found, len(some))) for some in pairs]
 
 
 def _pairs(arms: Sequence[Arm]) -> list[tuple[str, str]]:
