@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.masking.pages import Drawn
 from pipeline.metrics import telling
 from pipeline.pages.parts import Masks, Part, Said, Section, Table
+from pipeline.pages.plain import shortened
 
 SPEAKING = 12
 """Words of a class that are shown."""
@@ -23,7 +24,7 @@ def cleaning(metrics: Mapping[str, float], examples: Sequence[tuple[str, str, st
         dropped = [[name.replace("_", " "), f"{count:,}"] for name, count in sorted(reasons.items(), key=_most)]
         parts.append(Table([Said("dropped because", "剔除原因"), Said("documents", "文档数")], dropped))
     if examples:
-        rows = [[text, reason.replace("_", " "), origin] for reason, origin, text in examples]
+        rows = [[shortened(text), reason.replace("_", " "), origin] for reason, origin, text in examples]
         parts.append(
             Table(
                 [Said("dropped, for example", "剔除的例子"), Said("because", "原因"), Said("from", "来源")],
