@@ -61,9 +61,11 @@ def speaking(found: Mapping[str, Counter[str]], scorer: str) -> Section:
 
 def masks(sequences: Sequence[Drawn], policy: str) -> Section:
     """Importance, and what each policy hides."""
+    weighed = any(piece.importance > 1 for one in sequences for piece in one.heat)
+    what = Said(" with the importance of their words", "及其词的重要性") if weighed else Said("", "")
     told = Said(
-        f"Sentences of the corpus with the importance of their words, and what a training reads of them: under this "
-        f"recipe's policy, {policy}, and under others at the same rate.",
-        f"语料中的句子及其词的重要性，以及训练实际读到的内容：本配方的策略（{policy}），和相同比例下的其他策略。",
+        f"Sentences of the corpus{what.en}, and what a training reads of them: under this recipe's policy, {policy}, "
+        "and under others at the same rate.",
+        f"语料中的句子{what.zh}，以及训练实际读到的内容：本配方的策略（{policy}），和相同比例下的其他策略。",
     )
     return Section(Said("What is masked", "遮盖了什么"), [told, Masks(sequences)] if sequences else [])
