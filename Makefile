@@ -178,7 +178,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls estimate compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -282,6 +282,9 @@ compare: | $(VENV)/.stamp  ## several recipes in one table, with controls: RECIP
 	    $(MAKE) --no-print-directory controls RECIPE=$$recipe; fi; done
 	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(COMPARED) --out $(RUNS)/compare/report
 	@echo "report: $(RUNS)/compare/report/report.html"
+
+browse: | $(VENV)/.stamp  ## look into runs, corpora, scores and masks in a browser, on this machine alone: PORT=8787
+	@$(PY) -m stages.browse --runs '$(RUNS)' --port $(or $(PORT),8787)
 
 setup: $(VENV)/.stamp  ## the environment alone
 
