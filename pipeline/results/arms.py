@@ -132,7 +132,7 @@ def _controlled(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
 
 
 def _as_long(control: Arm, arm: Arm) -> bool:
-    """Whether both were trained alike, from one checkpoint, on text that was masked alike but for the choice of words."""
+    """Whether both were trained alike, from one checkpoint, on text masked alike but for the choice of words."""
     one, other = control.pretrained, arm.pretrained
     masked = [arm.folder / f"masked{which}" for which in ("", WORDS_CONTROL)]
     made = [read_manifest(path)["config"] | {"control": False} for path in masked if (path / MANIFEST).exists()]
