@@ -43,6 +43,9 @@ class CorpusConfig:
     """Read HTML in any text as a browser shows it: no tags, scripts and styles, entities as what they stand for."""
     mask_private: bool = field(default=False, metadata=ADDED)
     """Put zeros in the place of telephone and identity numbers, and one address in that of e-mails, in any text."""
+    simplify: bool = field(default=False, metadata=ADDED)
+    """Make traditional Chinese characters simplified ones in any text (OpenCC's t2s): for a base that learned from
+    those. Tagged text and pairs of spelling are converted character by character, so that they stay aligned."""
     repeated_lines: int = field(default=0, metadata=ADDED)
     """Lines that stand in at least so many documents of one card are taken out of domain and general text: navigation,
     advertisements, paragraphs; 0 = none are. 10 to begin with."""

@@ -94,7 +94,7 @@ class Preparation:
             return ()
         first = split == next(iter(shares))  # the unreadable is told once
         told = lambda origin: self.rejected.of("noise", origin) if first else in_silence
-        rows = training_pairs(config, named, self.data, self.held_out, told)
+        rows = training_pairs(config, named, self.data, self.held_out, told, self._rewritten)
         return (row for row in rows if len(shares) == 1 or split_of(row["id"], shares) == split)
 
     def _labelled(self, name: str, card: Card, splits: tuple[str, ...]) -> Labelled:
@@ -122,10 +122,14 @@ class Preparation:
 
     def _usable(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """Clean documents of a split."""
+        return cleaned(self._rewritten(card, split, reject), self.config.min_chars, reject)
+
+    def _rewritten(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
+        """The documents of a split, with what the recipe asks to be done to every text."""
         config, counted = self.config, Counter() if reject is in_silence else self.repaired
         rows = documents(card, split, self.data, reject)
-        asked = rewrites(config.strip_markup, config.mask_private)
-        return cleaned(rewritten(rows, asked, counted) if asked else rows, config.min_chars, reject)
+        asked = rewrites(config.strip_markup, config.mask_private, config.simplify)
+        return rewritten(rows, asked, counted) if asked else rows
 
     def _lines_of(self, corpus: str, card: Card, splits: tuple[str, ...]) -> Counter[str]:
         """The lines that many documents of a card have."""

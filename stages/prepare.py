@@ -137,4 +137,4 @@ def _for_make(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(prepare, version=4, sources=sources)
+    run(prepare, version=5, sources=sources)

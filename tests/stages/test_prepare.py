@@ -544,6 +544,15 @@ def test_misspelt_text_alone_is_a_task_and_a_set_to_test_on_lacks_nothing_but_tr
     assert pairs(shop, "test") == OF_TEST and test_only["task/train"] + test_only["task/dev"] == 200
 
 
+def test_all_text_is_simplified_where_that_is_asked_for(shop):
+    noise = NoiseConfig(text=shop.text("這是我們的文章之一。", "这是他们的文章之二。"), rate=0.0)
+    task = spelt(shop, train=OF_DEV, dev=OF_DEV, test=[("他門來", "他們來")])
+    counts = shop.prepare(task=task, noise=noise, domain=noise.text, simplify=True)
+    assert pairs(shop, "test") == [("他门来", "他们来")] and counts["repaired/simplified"] == 3
+    right = {"这是我们的文章之一。", "这是他们的文章之二。"}
+    assert {target for _, target in pairs(shop, "train")} == right == shop.texts("domain")
+
+
 def test_confusions_under_data_are_read_and_count_as_sources(shop):
     (shop.data / "shapes.tsv").write_text("文\t攵\n章\t童\n", encoding="utf-8")
     noise = replace(noisy(shop), shape_file="shapes.tsv", sound=0.0, shape=1.0, any=0.0, rate=1.0, clean=0.0)
