@@ -39,6 +39,9 @@ class CorpusConfig:
     drop_near_duplicates: bool = field(default=False, metadata=ADDED)
     """Drop documents of domain and general text that share about 0.7 of their runs of five characters, or words, with
     one before (MinHash); preview.md shows pairs. Off, as templated text may fall together that is no copy."""
+    drop_other_languages: bool = field(default=False, metadata=ADDED)
+    """Drop documents of domain and general text that are beyond doubt in another language than `language`; short ones
+    stay. Off: a corpus may quote, and be meant to; preview.md shows examples with their languages."""
     strip_markup: bool = field(default=False, metadata=ADDED)
     """Read HTML in any text as a browser shows it: no tags, scripts and styles, entities as what they stand for."""
     mask_private: bool = field(default=False, metadata=ADDED)
@@ -57,6 +60,10 @@ class CorpusConfig:
     labelled corpus; those that are there as a whole are dropped in any case."""
     min_chars: int = 2
     """Shorter documents are dropped; white space does not count."""
+    max_chars: int = field(default=0, metadata=ADDED)
+    """Longer documents of domain and general text are cut at ends of sentences into pieces of at most so many
+    characters, all of one split; 0 = none are, as masking cuts every document to sequences anyway. For books: 10,000,
+    so that duplicates, text of the test and what is like the task are looked for in parts of them."""
     dev_share: float = 0.02
     """Share of the general and domain documents held back, to see that pretraining helps text it has not seen."""
     dev_documents: int = 1000
@@ -75,6 +82,8 @@ class CorpusConfig:
             raise ValueError("shard_rows must be at least 1; task_train_rows, min_chars, dev_documents at least 0")
         if self.repeated_lines < 0 or self.repeated_lines == 1:
             raise ValueError(f"repeated_lines = {self.repeated_lines}: 0 for none, or at least 2 documents")
+        if 0 < self.max_chars < 100 or self.max_chars < 0:
+            raise ValueError(f"max_chars = {self.max_chars}: 0 for no limit, or at least 100 characters")
         if not 0 <= self.task_templates <= 1:
             raise ValueError(f"task_templates = {self.task_templates} is a share of rows: 0 to 1")
         if (self.beside or self.elsewhere or self.task_templates) and not self.task:

@@ -119,7 +119,7 @@ def sentences(rows: Iterable[Row], config: NoiseConfig) -> Iterator[Row]:
         for found in _SENTENCE.finditer(row["text"]):
             text = found[0].strip()
             if config.min_chars <= len(text) <= config.max_chars and _IDEOGRAPH.search(text):
-                yield {"text": text, "place": row["place"]}
+                yield {"text": text, "place": row["place"], "group": row.get("group")}
 
 
 def misspelt(rows: Iterable[Row], config: NoiseConfig, confusions: Confusions) -> Iterator[Row]:

@@ -4,11 +4,13 @@ check(config, data)                                        # all that is wrong, 
 for card, splits in parts(config, "domain", data): ...
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from corpora.cards import TARGETS, Card, parse_source
 from corpora.config import CorpusConfig
+from corpora.languages import Tongue
 from corpora.schemas import InputError
 from corpora.sources import files_of
 
@@ -44,6 +46,11 @@ def sources(config: CorpusConfig, data: Path) -> list[Path]:
     return list(dict.fromkeys(cards + files + [*config.noise.confusion_files(data).values()]))
 
 
+def bytes_of(card: Card, splits: Iterable[str], data: Path) -> int:
+    """Bytes of the raw files of these splits; 0 of what is in no file."""
+    return sum(path.stat().st_size for split in splits for path in files_of(card, split, data))
+
+
 def check(config: CorpusConfig, data: Path) -> None:
     """All that is wrong with the cards of a recipe, before the first file is read."""
     found = all_parts(config, data)
@@ -52,6 +59,8 @@ def check(config: CorpusConfig, data: Path) -> None:
     config.noise.confusion_files(data)  # refuses one that is not there
     if other := [f"{card.name} ({card.language})" for card, _ in found if card.language != config.language]:
         raise InputError(f"corpus.language is {config.language}, but not that of {', '.join(other)}: set one language")
+    if config.drop_other_languages:
+        Tongue(config.language)  # refuses one that is not known
     tasks = [*parts(config, "task", data), *parts(config, "beside", data)]
     for card, splits in tasks:
         if card.target is None or ("train" not in splits and not config.noise.text):

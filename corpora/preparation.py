@@ -18,15 +18,19 @@ from corpora.config import CorpusConfig
 from corpora.contamination import Grams, clear, noted
 from corpora.dedup import Seen, identified, remembered, unique, without_sides
 from corpora.furniture import repeated_lines, without_lines
-from corpora.labelled import Kept, Labelled, none, usable
+from corpora.labelled import CUT, Kept, Labelled, none, usable
+from corpora.languages import Tongue, of_language
 from corpora.near import Met, near
 from corpora.noise import training_pairs
 from corpora.parquet import Row
-from corpora.parts import parts
+from corpora.parts import Part, bytes_of, parts
+from corpora.pieces import pieced
+from corpora.previews import Findings
 from corpora.quality import of_quality
+from corpora.raw import Watch, unwatched
 from corpora.rewriting import rewrites, rewritten
 from corpora.sources import documents
-from corpora.splits import split_of
+from corpora.splits import group_of, split_of
 from corpora.templates import templates, without_templates
 
 
@@ -40,12 +44,12 @@ class Preparation:
     rejected: Rejected
     held_out: set[int] = field(default_factory=set)
     """Fingerprints of all dev and test text."""
-    pairs: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    """Corpus -> a few of the near-duplicates dropped, and the fingerprint of the document that was kept."""
+    watch: Watch = unwatched
+    """Told of bytes of raw files, as they are read."""
+    found: Findings = field(default_factory=Findings)
+    """What is to be shown."""
     repaired: Counter[str] = field(default_factory=Counter)
     """Kind -> rows that were repaired, or lines taken out."""
-    lines: dict[str, Counter[str]] = field(default_factory=dict)
-    """Corpus -> the lines taken out, and how many documents had them."""
 
     @cached_property
     def grams(self) -> Grams:
@@ -55,25 +59,36 @@ class Preparation:
     @cached_property
     def templates(self) -> frozenset[str]:
         """Sentences that stand in many training rows of the task."""
-        [(card, _)] = parts(self.config, "task", self.data)
+        [(card, _)] = self._parts("task")
         return templates(self._usable(card, "train", in_silence), self.config.task_templates)
+
+    @cached_property
+    def bytes(self) -> int:
+        """How many `watch` is told of in all: some files are read several times."""
+        passes, tasks = 3 if self.config.repeated_lines else 1, self.tasks()
+        cut = CUT if not tasks else ("train",) if "train" in tasks[0].splits else tasks[0].shares
+        times = {"domain": passes, "general": passes, "elsewhere": 1, "noise": len(cut)}
+        found = sum(bytes_of(*part, self.data) * n for name, n in times.items() for part in self._parts(name))
+        found += sum(bytes_of(task.card, (split,), self.data) * task.reads(split) for task, split in _splits(tasks))
+        return found + (bytes_of(tasks[0].card, ("train",), self.data) if self.config.task_templates else 0)
 
     def text(self, corpus: str) -> Iterator[Row]:
         """A corpus of plain text: what stands in it twice, or in dev or test of any labelled corpus, is dropped."""
         seen, met = Seen(), Met.of(self.config.language)
-        pairs = self.pairs.setdefault(corpus, [])
-        for card, splits in parts(self.config, corpus, self.data):
+        pairs = self.found.pairs.setdefault(corpus, [])
+        for card, splits in self._parts(corpus):
             taken = self._lines_of(corpus, card, splits)
             for split in splits:
                 reject = self.rejected.of(corpus, f"{card.name}:{split}")
-                rows = self._text_documents(card, split, taken, reject)
+                rows = self._text_documents(corpus, card, split, taken, reject)
                 rows = unique(without_sides(rows, self.held_out, "contaminated", reject), seen, reject)
+                rows = self._pieced(rows, reject)
                 rows = clear(rows, self.grams, reject) if self.config.decontaminate else rows
                 yield from near(rows, met, reject, pairs) if self.config.drop_near_duplicates else rows
 
     def tasks(self) -> list[Labelled]:
         """The task, and what is learned beside it."""
-        found = [(name, part) for name in ("task", "beside") for part in parts(self.config, name, self.data)]
+        found = [(name, part) for name in ("task", "beside") for part in self._parts(name)]
         return [self._labelled(name if name == "task" else f"{name}/{part[0].name}", *part) for name, part in found]
 
     def elsewhere(self, name: str, card: Card, splits: tuple[str, ...], target: str) -> Iterator[Row]:
@@ -89,13 +104,16 @@ class Preparation:
 
     def misspelt(self, split: str, shares: Mapping[str, float]) -> Iterable[Row]:
         """Pairs of misspelt text, as [corpus.noise] says: those of a split, where the others have their shares too."""
-        named, config = parts(self.config, "noise", self.data), self.config.noise
+        named, config = self._parts("noise"), self.config.noise
         if not named:
             return ()
         first = split == next(iter(shares))  # the unreadable is told once
         told = lambda origin: self.rejected.of("noise", origin) if first else in_silence
         rows = training_pairs(config, named, self.data, self.held_out, told, self._rewritten)
-        return (row for row in rows if len(shares) == 1 or split_of(row["id"], shares) == split)
+        return (row for row in rows if len(shares) == 1 or split_of(group_of(row), shares) == split)
+
+    def _parts(self, corpus: str) -> list[Part]:
+        return parts(self.config, corpus, self.data)
 
     def _labelled(self, name: str, card: Card, splits: tuple[str, ...]) -> Labelled:
         own = name == "task"
@@ -113,12 +131,26 @@ class Preparation:
         rows = without_templates(self._usable(card, split, reject), self.templates, reject)
         return identified(rows, card.name, f"{card.name}:{split}")
 
-    def _text_documents(self, card: Card, split: str, taken: Counter[str], reject: Reject) -> Iterator[Row]:
+    def _text_documents(
+        self, corpus: str, card: Card, split: str, taken: Counter[str], reject: Reject
+    ) -> Iterator[Row]:
         """The same of plain text, without these lines, and without what the rules are against."""
         rows = self._usable(card, split, reject)
         rows = without_lines(rows, taken, self.config.min_chars, reject, self.repaired) if taken else rows
+        rows = self._of_language(corpus, rows, reject)
         rows = of_quality(rows, self.config.language, reject) if self.config.quality_rules else rows
         return identified(rows, card.name, f"{card.name}:{split}")
+
+    def _of_language(self, corpus: str, rows: Iterator[Row], reject: Reject) -> Iterator[Row]:
+        """The documents that are not surely in another language."""
+        if not self.config.drop_other_languages:
+            return rows
+        return of_language(rows, Tongue(self.config.language), reject, self.found.languages.setdefault(corpus, []))
+
+    def _pieced(self, rows: Iterator[Row], reject: Reject) -> Iterator[Row]:
+        """The documents, those that are too long cut."""
+        most, least = self.config.max_chars, self.config.min_chars
+        return pieced(rows, most, least, reject, self.repaired) if most else rows
 
     def _usable(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """Clean documents of a split."""
@@ -127,7 +159,7 @@ class Preparation:
     def _rewritten(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """The documents of a split, with what the recipe asks to be done to every text."""
         config, counted = self.config, Counter() if reject is in_silence else self.repaired
-        rows = documents(card, split, self.data, reject)
+        rows = documents(card, split, self.data, reject, self.watch)
         asked = rewrites(config.strip_markup, config.mask_private, config.simplify)
         return rewritten(rows, asked, counted) if asked else rows
 
@@ -137,5 +169,9 @@ class Preparation:
             return Counter()
         read = lambda: chain.from_iterable(self._usable(card, split, in_silence) for split in splits)
         found = repeated_lines(read, self.config.repeated_lines)
-        self.lines.setdefault(corpus, Counter()).update(found)
+        self.found.lines.setdefault(corpus, Counter()).update(found)
         return found
+
+
+def _splits(tasks: Iterable[Labelled]) -> Iterator[tuple[Labelled, str]]:
+    return ((task, split) for task in tasks for split in task.splits)

@@ -9,6 +9,7 @@ writes  corpus/general/  train, dev         everyday text, to build a base model
         corpus/beside/<card>/   the same    other tasks, to learn beside this one
         corpus/elsewhere/<card>/    test    rows of another source with the same labels, to be tested on as well
         corpus/rejected/ preview.md         what was dropped and why; a look at the rest
+        corpus/README.md                    a dataset card: other programs open the folder by it
         corpus/sources.mk                   the raw files, for make
 
 Dev and test of all labelled corpora are read first. No text of theirs is left in any train, and no run of 24
@@ -17,11 +18,12 @@ those runs, and the documents held back as dev.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from corpora.cleaning import Rejected
 from corpora.config import CorpusConfig
+from corpora.dataset_card import write_dataset_card
 from corpora.dedup import numbered
 from corpora.labelled import CUT, noting_labels, refuse_unknown
 from corpora.parquet import Row, write_corpus
@@ -31,51 +33,61 @@ from corpora.previews import write_preview
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.sources import other_encodings
 from corpora.splits import HoldOut
-from pipeline.run.processes import progress, say
+from pipeline.run.processes import Progress, say, size
 from pipeline.run.stage import run
+
+Write = Callable[[str, Iterable[Row]], int]
+"""Name and rows of a split, which is written -> how many they are."""
 
 
 def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     """Write the corpora of the recipe; documents by corpus and split, and dropped ones by reason."""
     check(config, data)
     named = all_parts(config, data)
-    encodings = list(dict.fromkeys(line for card, splits in named for line in other_encodings(card, splits, data)))
-    for line in encodings:
+    read = Progress(None, "read", written=size)
+    work = Preparation(config, data, out, Rejected(out / "rejected"), watch=lambda more: read.step(more=more))
+    read.count = work.bytes
+    work.found.encodings.extend(
+        dict.fromkeys(line for card, splits in named for line in other_encodings(card, splits, data))
+    )
+    for line in work.found.encodings:
         say(f"  {line}")
-    work = Preparation(config, data, out, Rejected(out / "rejected"))
-    counts = _tasks(work) if config.task or config.noise.text else {}
+    write = lambda name, rows: write_corpus(out / name, DOCUMENTS, read.noting(rows, name), config.shard_rows)
+    counts = _tasks(work, write) if config.task or config.noise.text else {}
     for corpus in ("domain", "general"):
-        counts |= _text(corpus, work) if getattr(config, corpus) else {}
+        counts |= _text(corpus, work, write) if getattr(config, corpus) else {}
+    read.close()
     work.rejected.flush()
-    taken = work.templates if config.task_templates else ()
-    counts |= {"task/templates": len(taken)} if taken else {}
+    work.found.templates.extend(sorted(work.templates) if config.task_templates else ())
+    counts |= {"task/templates": len(work.found.templates)} if work.found.templates else {}
     counts |= {f"repaired/{kind}": count for kind, count in sorted(work.repaired.items()) if count}
-    write_preview(out / "preview.md", counts, work.rejected, sorted(taken), work.pairs, work.lines, encodings)
+    write_preview(out / "preview.md", counts, work.rejected, work.found)
+    write_dataset_card(out, config.language, counts, named)
     write_dependencies(out / "sources.mk", sources(config, data))
     return counts | {f"rejected/{reason}": count for reason, count in work.rejected.reasons().most_common()}
 
 
-def _text(corpus: str, work: Preparation) -> dict[str, float]:
+def _text(corpus: str, work: Preparation, write: Write) -> dict[str, float]:
     """Write a corpus of plain text, a part of it held back."""
     back = HoldOut(work.config.dev_share, work.config.dev_documents)
-    train = _write(work, f"{corpus}/train", back.rest(work.text(corpus)))
-    dev = _write(work, f"{corpus}/dev", back.held)
+    train = write(f"{corpus}/train", back.rest(work.text(corpus)))
+    dev = write(f"{corpus}/dev", back.held)
     _some_left(corpus, train, train + dev, work.rejected.reasons(corpus))
     return {f"{corpus}/train": train, f"{corpus}/dev": dev}
 
 
-def _tasks(work: Preparation) -> dict[str, float]:
+def _tasks(work: Preparation, write: Write) -> dict[str, float]:
     """Write the labelled corpora; all dev and test text first, so that no train row is part of it."""
     if not work.config.task:
-        return _noise_alone(work)
+        return _noise_alone(work, write)
     tasks = work.tasks()
     elsewhere: dict[str, dict[str, str]] = {}
-    counts = _elsewhere(work, tasks[0].card.target, elsewhere)
+    counts = _elsewhere(work, write, tasks[0].card.target, elsewhere)
     for task in tasks:
         for split in ("test", "dev"):
-            counts = _split(work, task.name, split, task.rows(split)) | counts
+            counts = _split(work, write, task.name, split, task.rows(split)) | counts
     for task in tasks:
-        counts = _split(work, task.name, "train", task.rows("train")) | counts
+        counts = _split(work, write, task.name, "train", task.rows("train")) | counts
         task.check_labels()
         counts |= {f"{task.name}/classes": len(task.labels["train"])} if task.labels["train"] else {}
         counts |= {f"{task.name}/not_sampled": task.not_sampled} if task.not_sampled else {}
@@ -84,34 +96,29 @@ def _tasks(work: Preparation) -> dict[str, float]:
     return counts
 
 
-def _noise_alone(work: Preparation) -> dict[str, float]:
+def _noise_alone(work: Preparation, write: Write) -> dict[str, float]:
     """Write a task that is made of [corpus.noise], all of its splits."""
     counts: dict[str, float] = {}
     for split in CUT:
-        counts = _split(work, "task", split, work.misspelt(split, CUT)) | counts
+        counts = _split(work, write, "task", split, work.misspelt(split, CUT)) | counts
     return counts
 
 
-def _elsewhere(work: Preparation, target: str, labels: dict[str, dict[str, str]]) -> dict[str, float]:
+def _elsewhere(work: Preparation, write: Write, target: str, labels: dict[str, dict[str, str]]) -> dict[str, float]:
     """Write the rows of other sources, as they are, and note which labels they have."""
     counts: dict[str, float] = {}
     for card, splits in parts(work.config, "elsewhere", work.data):
         name = f"elsewhere/{card.name}"
         rows = numbered(work.elsewhere(name, card, splits, target))
-        counts |= _split(work, name, "test", noting_labels(rows, labels.setdefault(name, {})))
+        counts |= _split(work, write, name, "test", noting_labels(rows, labels.setdefault(name, {})))
     return counts
 
 
-def _split(work: Preparation, name: str, split: str, rows: Iterable[Row]) -> dict[str, float]:
+def _split(work: Preparation, write: Write, name: str, split: str, rows: Iterable[Row]) -> dict[str, float]:
     """Write a split of a labelled corpus; how many rows it has."""
-    count = _write(work, f"{name}/{split}", rows if split == "train" else work.held(rows))
+    count = write(f"{name}/{split}", rows if split == "train" else work.held(rows))
     _some_left(f"{name} {split}", count, count, work.rejected.reasons(name))
     return {f"{name}/{split}": count}
-
-
-def _write(work: Preparation, name: str, rows: Iterable[Row]) -> int:
-    """Write a split of a corpus; the number of its documents."""
-    return write_corpus(work.out / name, DOCUMENTS, progress(rows, None, name), work.config.shard_rows)
 
 
 def _some_left(what: str, train: int, kept: int, reasons: Counter[str]) -> None:

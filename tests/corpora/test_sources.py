@@ -54,6 +54,27 @@ def test_each_format_gives_the_same_rows(tmp_path):
         assert [(row["text"], row["label"]) for row in rows] == [("good film", "1"), ("bad", "0")] and not told
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.zst", "a.jsonl", "a.csv", "a.parquet", "empty.txt"])
+def test_bytes_are_told_as_they_are_read_and_in_the_end_all(tmp_path, name):
+    texts = [f"text {number} {'x' * 1000}" for number in range(3000)]
+    plain = "\n".join(texts).encode()
+    {
+        "a.txt": lambda path: path.write_bytes(plain),
+        "a.txt.gz": lambda path: path.write_bytes(gzip.compress(plain)),
+        "a.txt.zst": lambda path: path.write_bytes(pa.compress(plain, "zstd", asbytes=True)),
+        "a.jsonl": lambda path: path.write_text("\n".join(json.dumps({"text": text}) for text in texts)),
+        "a.csv": lambda path: path.write_text("\n".join(["text", *texts])),
+        "a.parquet": lambda path: pq.write_table(pa.table({"text": texts}), path),
+        "empty.txt": Path.touch,
+    }[name](tmp_path / name)
+    told, at = [], []
+    for _ in documents(card(name, fields=TEXT_ONLY), "train", tmp_path, print, told.append):
+        at.append(sum(told))
+    size = (tmp_path / name).stat().st_size
+    assert sum(told) == size and min(told) >= 0
+    assert not at or at[0] < at[len(at) // 2] < size or size < 2**16  # of a small file all is read at once
+
+
 def test_a_line_of_a_txt_file_is_a_document(tmp_path):
     rows, _ = read(tmp_path, "a.txt", "one\ntwo\u2028still two\n", TEXT_ONLY)
     assert [(row["text"], row["place"]) for row in rows] == [("one", "a.txt:1"), ("two\u2028still two", "a.txt:2")]
@@ -194,6 +215,15 @@ def test_a_wrong_path_is_refused_with_those_there(tmp_path, name):
 def test_a_column_with_a_dot_in_its_name_is_read_from_parquet(tmp_path):
     pq.write_table(pa.table({"a.text": ["this"], "a": [{"text": "not this"}]}), tmp_path / "a.parquet")
     assert [row["text"] for row in read(tmp_path, "a.parquet", fields={"text": "a.text"})[0]] == ["this"]
+
+
+def test_rows_of_one_group_are_known_by_a_name_that_other_cards_do_not_use(tmp_path):
+    fields = {"text": "text", "group": "by"}
+    rows, _ = read(tmp_path, "a.jsonl", '{"text": "a", "by": "Li"}\n{"text": "b", "by": 3}\n{"text": "c"}', fields)
+    assert [row["group"] for row in rows] == ["toy/Li", "toy/3", None]
+    assert "no column 'by' for group" in refusal(tmp_path, "a.csv", "text\ngood\n", fields, split="unlabeled")
+    said = refusal(tmp_path, "a.jsonl", '{"text": "a", "by": ["Li"]}', fields)
+    assert "group ['Li'] at a.jsonl:1 is neither a string nor a whole number: name another column" in said
 
 
 def test_a_labelled_split_needs_its_label_and_an_unlabeled_one_does_not(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from corpora.noise import NoiseConfig
 from corpora.parquet import read_rows
 from corpora.schemas import DOCUMENTS, InputError
+from pipeline.run.processes import Progress
 from stages.prepare import CorpusConfig, prepare, sources, write_dependencies
 
 TASK = """
@@ -168,6 +169,18 @@ def test_preparing_again_writes_the_same_bytes(shop, tmp_path):
     assert files and all(
         (tmp_path / "first" / f).read_bytes() == (tmp_path / "second" / f).read_bytes() for f in files
     )
+
+
+def test_as_many_bytes_are_read_as_were_announced_however_often_a_file_is_read(shop, monkeypatch):
+    lines = []
+    monkeypatch.setattr("stages.prepare.Progress", lambda *a, **more: lines.append(Progress(*a, **more)) or lines[-1])
+    task = shop.task(train=[(f"Hello. line {number}", str(number % 2)) for number in range(50)], test=TEST)
+    away, other = shop.card("away", test=TEST), shop.card("other", train=TRAIN, dev=DEV, test=TEST)
+    text, noise = shop.text("one", "two", "three"), {"repeated_lines": 2, "task_templates": 0.5}
+    shop.prepare(task=task, beside=(other,), elsewhere=(away,), domain=text, general=text, **noise)
+    shop.prepare(noise=noisy(shop, 200))
+    shop.prepare(task=spelt(shop, test=OF_TEST), noise=noisy(shop, 200))
+    assert len(lines) == 3 and all(line.done == line.count > 0 for line in lines)
 
 
 def test_a_corpus_the_recipe_leaves_out_is_not_there(shop):
@@ -458,6 +471,51 @@ def test_text_that_repeats_itself_is_dropped_where_that_is_asked_for(shop):
     counts = shop.prepare(domain=shop.text(*lines), quality_rules=True)
     assert counts["rejected/repeats_itself"] == 1 and shop.texts("domain") == set(lines[1:])
     assert "rejected/repeats_itself" not in shop.prepare(domain=shop.text(*lines))
+
+
+def test_documents_in_another_language_are_dropped_where_that_is_asked_for_and_shown(shop):
+    german = "Das Zimmer war sauber und die Angestellten waren freundlich, aber das Frühstück gab es zu spät."
+    lines = (german, "the room was clean and the staff were friendly", "Gute Nacht")
+    counts = shop.prepare(domain=shop.text(*lines), drop_other_languages=True)
+    assert counts["rejected/other_language"] == 1 and shop.texts("domain") == set(lines[1:])
+    page = (shop.out / "preview.md").read_text(encoding="utf-8")
+    assert f"Documents in another language dropped from domain:\n\n- de: {german}" in page
+    assert "rejected/other_language" not in shop.prepare(domain=shop.text(*lines))
+
+
+def test_documents_that_are_too_long_are_cut_and_their_pieces_stay_in_one_split(shop):
+    books = [" ".join(f"Sentence {i} of book {book}." for i in range(40)) for book in range(30)]
+    counts = shop.prepare(domain=shop.text(*books, "short"), max_chars=200, dev_share=0.3)
+    assert counts["repaired/documents_cut"] == 30
+    assert counts["domain/train"] + counts["domain/dev"] == counts["repaired/pieces_of_these"] + 1
+    rows = {part: list(read_rows(shop.out / "domain" / part, ("id", "text"))) for part in ("train", "dev")}
+    whole = {part: {row["id"].partition("@")[0] for row in found} for part, found in rows.items()}
+    assert not whole["train"] & whole["dev"] and len(whole["dev"]) > 2
+    first = sorted((row for row in rows["dev"] if "@" in row["id"]), key=lambda row: row["id"])
+    assert all(len(row["text"]) <= 200 for found in rows.values() for row in found)
+    assert first[0]["id"].endswith("@0") and first[0]["text"].startswith("Sentence 0 of")
+    with pytest.raises(ValueError, match="max_chars = 5: 0 for no limit"):
+        CorpusConfig(max_chars=5)
+
+
+def test_rows_of_one_group_go_to_one_split_and_stay_there_when_others_come(shop):
+    card = TASK.replace('label = "label"', 'label = "label"\ngroup = "by"')
+    (shop.data / "task.toml").write_text(card + 'train = "train.jsonl"\n')
+
+    def splits(authors: int) -> dict[str, str]:
+        """Text -> its split."""
+        lines = [
+            {"text": f"{by} writes {i}", "by": by, "label": str(i % 2)} for by in range(authors) for i in range(4)
+        ]
+        (shop.data / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        shop.prepare(task="task.toml")
+        return {text: split for split in ("train", "dev", "test") for text in shop.texts(f"task/{split}")}
+
+    few, many = splits(40), splits(80)
+    assert len({(text.split()[0], split) for text, split in many.items()}) == 80 and set(few.values()) == {
+        *many.values()
+    }
+    assert few == {text: split for text, split in many.items() if text in few}
 
 
 def test_markup_and_what_leads_to_a_person_are_rewritten_in_any_text(shop):
