@@ -107,8 +107,12 @@ MASKED_SCORER := $(if $(filter selective,$(call setting,masked,policy,selective)
 TAGGER        := $(if $(filter tagger,$(MASKED_SCORER)),$(RUN)/tagger)
 CLASSIFIER    := $(if $(filter $(CLASSIFIER_SCORERS),$(MASKED_SCORER)),$(RUN)/finetuned-base)
 
-$(RUN)/masked/manifest.json: $(S)/masked.json $(RUN)/base/manifest.json $(RUN)/corpus/manifest.json $(CHOSEN:%=%/manifest.json) $(TAGGER:%=%/manifest.json) \
-  $(CLASSIFIER:%=%/manifest.json) $(call REFERRED,$(MASKED_SCORER))
+MASKED_FROM := $(patsubst %,$(RUN)/%/manifest.json,base corpus) $(patsubst %,%/manifest.json,$(CHOSEN) $(TAGGER) $(CLASSIFIER)) \
+  $(call REFERRED,$(MASKED_SCORER))
+
+# masked-control: as many words of every sequence, at random.
+$(RUN)/masked-control/manifest.json: private OVERRIDES += masked.control=true
+$(RUN)/masked/manifest.json $(RUN)/masked-control/manifest.json: $(S)/masked.json $(MASKED_FROM)
 	@$(TENSORS) stages.mask $(ARGS) --init $(RUN)/base --corpus $(RUN)/corpus $(CHOSEN:%=--chosen %) $(TAGGER:%=--tagger %) $(CLASSIFIER:%=--classifier %) \
 	  $(if $(filter $(REFERENCE_SCORERS),$(MASKED_SCORER)),$(REFERENCE:%=--reference %))
 
@@ -120,19 +124,29 @@ DAPT_REFERRED := $(if $(filter excess_loss,$(call setting,dapt.clm,select,all)),
 TAPT_REFERRED := $(if $(filter excess_loss,$(call setting,tapt.clm,select,all)),$(RUN)/referred)
 
 # What is forgotten is measured, and some of it read again, where general text is masked: masked.general_documents.
-GENERAL = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
+ALSO_ON = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
 
 $(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(DAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain) $(GENERAL)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain) $(ALSO_ON)
 
 $(RUN)/tapt/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(GENERAL)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(ALSO_ON)
 
 $(RUN)/dapt-tapt/manifest.json: $(S)/tapt.json $(RUN)/dapt/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(GENERAL)
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(ALSO_ON)
+
+# What as much training brings without what is to be shown: on random words, and on general text.
+$(RUN)/dapt-control/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked-control/domain $(ALSO_ON)
+
+$(RUN)/tapt-control/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked-control/task $(ALSO_ON)
+
+$(RUN)/general/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
+	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/general $(ALSO_ON)
 
 $(RUN)/interpolated/manifest.json: $(S)/interpolated.json $(RUN)/base/manifest.json $(RUN)/$(ADAPTED)/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) $(GENERAL)
+	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) $(ALSO_ON)
 
 $(RUN)/static/manifest.json: $(S)/static.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
 	@$(ROWS) stages.export $(ARGS) --init $(RUN)/base --masked $(RUN)/masked
@@ -144,10 +158,19 @@ $(RUN)/shown/manifest.json: $(S)/shown.json $(RUN)/base/manifest.json $(RUN)/mas
 $(RUN)/agreement/manifest.json: $(S)/agreement.json $(RUN)/base/manifest.json $(RUN)/finetuned-base/manifest.json $(RUN)/corpus/manifest.json $(call REFERRED,excess_loss)
 	@$(ROWS) stages.agree $(ARGS) --corpus $(RUN)/corpus --init $(RUN)/base --classifier $(RUN)/finetuned-base $(REFERENCE:%=--reference %)
 
+# What base and an adapted checkpoint put in the place of hidden words: for the report, in seconds.
+filled_from = $(if $(findstring tapt,$(if $(filter interpolated,$1),$(ADAPTED),$1)),task,domain)
+
+$(RUN)/filled-%/manifest.json: $(S)/filled.json $(RUN)/base/manifest.json $(RUN)/%/manifest.json $(RUN)/masked/manifest.json
+	@$(ROWS) stages.fill $(ARGS) --init $(RUN)/base --adapted $(RUN)/$* --masked $(RUN)/masked/$(call filled_from,$*)
+
 # The report waits for the arms asked for, and shows every arm that is there.
 ARMS := $(or $(filter dapt tapt dapt-tapt interpolated multitask,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
 
-$(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.json $(ARMS:%=$(RUN)/finetuned-%/manifest.json)
+FILLED := $(filter dapt tapt dapt-tapt interpolated,$(ARMS))
+
+$(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.json $(ARMS:%=$(RUN)/finetuned-%/manifest.json) \
+  $(FILLED:%=$(RUN)/filled-%/manifest.json)
 	@$(ROWS) stages.report $(ARGS) --runs $(RUN)
 
 # Which raw files the corpus was made from.
@@ -155,7 +178,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls estimate compare test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -172,21 +195,31 @@ help:  ## what can be typed
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
 	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
-	@printf '\n  %s\n' 'make dapt' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
+	@printf '\n  %s\n' 'make dapt' 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
 
 dapt: $(RUN)/finetuned-dapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the domain, fine-tune, compare with base
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 tapt: $(RUN)/finetuned-tapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare with base
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json  ## first the domain, then the task text
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
+# Of what is there or asked for: tapt has a control once there is a tapt; general text is one where it is masked.
+controls: $(S)/masked.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
+	@arms=($(if $(MASKED_SCORER),dapt-control $(if $(wildcard $(RUN)/tapt/manifest.json),tapt-control))); \
+	if grep -q '"general_documents": [1-9]' $(S)/masked.json; then arms+=(general); fi; \
+	test $${#arms[@]} -gt 0 || { echo 'controls: words are masked at random already, so the control is general text: SET="masked.general_documents=4000"' >&2; exit 2; }; \
+	$(MAKE) --no-print-directory $(RUN)/finetuned-dapt/manifest.json $$(printf "$(RUN)/finetuned-%s/manifest.json " "$${arms[@]}")
+	@$(MAKE) --no-print-directory report
 interpolated: $(RUN)/finetuned-interpolated/manifest.json $(RUN)/report/manifest.json  ## mix base and dapt: less forgotten; needs masked.general_documents
-	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.md"
+	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.html"
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
 doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
 	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
+new: | $(VENV)/.stamp  ## cards and a recipe for your own files: NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…
+	@$(PY) -m stages.draft --name '$(NAME)' --task '$(TASK)' --domain '$(DOMAIN)' --base '$(BASE)' --general '$(GENERAL)' \
+	  --text '$(TEXT)' --label '$(LABEL)' --language '$(LANGUAGE)'
 diagnose: $(RUN)/diagnosed/manifest.json  ## should this base be adapted to this text? before any training
 	@echo "diagnosis: $(RUN)/diagnosed/diagnosis.md"
 base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from
@@ -220,7 +253,7 @@ ablate: $(RUN)/finetuned-$(INIT)/manifest.json  ## fine-tuning settings one at a
 	  --out $(RUN)/ablation-$(INIT)
 	@echo "ablation: $(RUN)/ablation-$(INIT)/ablation.md"
 report: $(RUN)/report/manifest.json  ## results side by side
-	@echo "report: $(RUN)/report/report.md"
+	@echo "report: $(RUN)/report/report.html"
 export: $(RUN)/static/manifest.json  ## the masked corpus, corruption frozen, for other trainers
 
 predict: | $(VENV)/.stamp  ## ask a finished model about any file: INPUT=reviews.jsonl FROM=finetuned-dapt
@@ -235,11 +268,20 @@ correct: | $(VENV)/.stamp  ## correct the spelling of any file, by a finished mo
 	$(TENSORS) stages.correct --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' --texts '$(INPUT)' --out "$$out" && \
 	  echo "corrected: $$out"
 
-compare: | $(VENV)/.stamp  ## several recipes in one table: RECIPES="demo demo-random"
+COMPARED = $(foreach r,$(or $(RECIPES),$(RECIPE)),$(RUNS)/$(basename $(notdir $r)))
+
+estimate: | $(VENV)/.stamp  ## what RECIPES will cost before they start: tokens, hours at the speed of this machine, disk
+	@for recipe in $(or $(RECIPES),$(RECIPE)); do $(MAKE) --no-print-directory corpus RECIPE=$$recipe; done
+	@$(PY) -m stages.estimate --runs $(COMPARED)
+
+compare: | $(VENV)/.stamp  ## several recipes in one table, with controls: RECIPES="demo demo-random"
 	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }
-	@for recipe in $(RECIPES); do $(MAKE) --no-print-directory dapt RECIPE=$$recipe; done
-	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(foreach r,$(RECIPES),$(RUNS)/$(basename $(notdir $(r)))) --out $(RUNS)/compare/report
-	@echo "report: $(RUNS)/compare/report/report.md"
+	@$(MAKE) --no-print-directory estimate
+	@for recipe in $(RECIPES); do name=$${recipe##*/}; $(MAKE) --no-print-directory dapt RECIPE=$$recipe; \
+	  if grep -qs '"policy": "selective"\|"general_documents": [1-9]' $(RUNS)/$${name%.toml}/.settings/masked.json; then \
+	    $(MAKE) --no-print-directory controls RECIPE=$$recipe; fi; done
+	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(COMPARED) --out $(RUNS)/compare/report
+	@echo "report: $(RUNS)/compare/report/report.html"
 
 setup: $(VENV)/.stamp  ## the environment alone
 

@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 
 CHOOSE, CROSS, CORRUPT, REPLACE, DROPOUT, RANK, ORDER, JOIN = range(1, 9)
-CONTROL, CONTROL_CROSS, FALL, SCORE, NOISE, MIX, SEGMENT, SAMPLE, PERMUTE = range(9, 18)
+CONTROL, CONTROL_CROSS, FALL, SCORE, NOISE, MIX, SEGMENT, SAMPLE, PERMUTE, RESAMPLE = range(9, 19)
 """Streams: draws for different purposes at one position are independent."""
-STREAMS = 18
+STREAMS = 19
 """One more than the last of them."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

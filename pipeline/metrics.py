@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from scipy.stats import t as student_t
-from scipy.stats import ttest_1samp
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 Item = TypeVar("Item")
@@ -58,35 +56,6 @@ def over_seeds(results: Sequence[dict[str, float]]) -> dict[str, float]:
     found = {name: mean_sd([result[name] for result in results]) for name in results[0]}
     means = {name: mean for name, (mean, _) in found.items()}
     return means | ({f"{name}_sd": sd for name, (_, sd) in found.items()} if len(results) > 1 else {})
-
-
-def paired_difference(
-    values: dict[int, float], base: dict[int, float], confidence: float
-) -> tuple[float, float, float]:
-    """Mean of value - base over the seeds both have, and its t-interval; infinitely wide for a single seed."""
-    differences = np.array([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())])
-    if len(differences) < 2:
-        return float(differences.mean()), -np.inf, np.inf
-    error = differences.std(ddof=1) / np.sqrt(len(differences))
-    reach = float(student_t.ppf((1 + confidence) / 2, len(differences) - 1) * error)
-    return float(differences.mean()), float(differences.mean()) - reach, float(differences.mean()) + reach
-
-
-def paired_p(values: dict[int, float], base: dict[int, float]) -> float:
-    """p of the two-sided paired t-test over the seeds both have; 1 for a single seed, or without any difference."""
-    differences = np.array([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())])
-    if len(differences) < 2 or not differences.any():
-        return 1.0
-    return float(ttest_1samp(differences, 0.0).pvalue) if differences.std() else 0.0
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """p values corrected for being many (Holm 1979): the k-th smallest of m times m - k + 1, never falling."""
-    order, corrected, highest = np.argsort(ps), [0.0] * len(ps), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min((len(ps) - rank) * ps[place], 1.0))
-        corrected[place] = highest
-    return corrected
 
 
 def telling(counts: Counter[Item], beside: Counter[Item]) -> list[Item]:

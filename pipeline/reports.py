@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from math import ceil, floor, isnan, log10
 
+from pipeline.pages.plain import visible
+
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
@@ -34,46 +36,48 @@ def plus_minus(mean: float, deviation: float | None) -> str:
 
 
 STYLE = (
-    "<style>text{font:13px system-ui,sans-serif;fill:#444}.a{stroke:#bbb}@media(prefers-color-scheme:dark)"
+    "<style>text{font:13px system-ui,sans-serif;fill:#444}.a{stroke:#bbb}@media screen and (prefers-color-scheme:dark)"
     "{text{fill:#ccc}.a{stroke:#666}}</style>"
 )
 COLOURS = ["#4c78a8", "#e45756", "#54a24b", "#b279a2", "#f58518", "#72b7b2", "#9d755d", "#bab0ac"]
-LEFT, WIDTH, TOP = 170, 640, 30
+WIDTH, TOP = 640, 30
 
 
 def dots_svg(series: dict[str, Sequence[float]], title: str) -> str:
     """A row for each name: a dot for each value, a bar at their mean."""
     low, high = _range([value for values in series.values() for value in values])
-    x = lambda value: LEFT + (value - low) / (high - low) * (WIDTH - LEFT - 20)
+    left = 24 + 8 * max(map(_width, series))
+    x = lambda value: left + (value - low) / (high - low) * (WIDTH - left - 20)
     parts = _axis(low, high, x, TOP + 34 * len(series))
     for row, (name, values) in enumerate(series.items()):
         y, colour = TOP + 34 * row + 17, COLOURS[row % len(COLOURS)]
         mean = sum(values) / len(values)
-        parts.append(f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{_safe(name)}</text>')
         parts += [f'<circle cx="{x(v):.1f}" cy="{y}" r="5" fill="{colour}" fill-opacity=".55"/>' for v in values]
         parts.append(f'<path d="M{x(mean):.1f} {y - 11}v22" stroke="{colour}" stroke-width="3"/>')
     return _svg(parts, title, TOP + 34 * len(series) + 30)
 
 
 def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> str:
-    """A line for each name that has at least two points."""
+    """A line for each name that has at least two points; there must be one."""
     colours = dict(zip(series, COLOURS * len(series), strict=False))  # as in the other plots of these names
     series = {name: points for name, points in series.items() if len(points) > 1}
-    if not series:
-        return _svg(['<text x="20" y="60">no curve: nothing was pretrained</text>'], title, 90)
     low, high = _range([y for points in series.values() for _, y in points])
-    last, height = max(x for points in series.values() for x, _ in points), 220
-    place = lambda p: (60 + p[0] / last * (WIDTH - 230), TOP + (high - p[1]) / (high - low) * height)
-    parts = [
-        f'<text x="52" y="{place((0, v))[1] + 4:.1f}" text-anchor="end">{v:.2f}</text>'
-        for v in (low, (low + high) / 2, high)
-    ]
-    parts.append(f'<text x="{WIDTH - 170}" y="{TOP + height + 20}" text-anchor="end">step {last:,.0f}</text>')
+    last, width, height = max(x for points in series.values() for x, _ in points), WIDTH - 230, 220
+    place = lambda p: (60 + p[0] / last * width, TOP + (high - p[1]) / (high - low) * height)
+    parts = []
+    for value in (low, (low + high) / 2, high):
+        y = place((0, value))[1]
+        parts.append(f'<path class="a" d="M60 {y:.1f}h{width}" stroke-opacity=".6"/>')
+        parts.append(f'<text x="52" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>')
+    for x, anchor in ((0, "start"), (last, "end")):
+        at = f'x="{place((x, low))[0]:.1f}" y="{TOP + height + 20}" text-anchor="{anchor}"'
+        parts.append(f"<text {at}>{x:,.0f}</text>")
     for row, (name, points) in enumerate(series.items()):
         colour = colours[name]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{WIDTH - 155}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{escape(name)}</text>')
+        parts.append(f'<text x="{WIDTH - 155}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{_safe(name)}</text>')
     return _svg(parts, title, TOP + height + 30)
 
 
@@ -89,7 +93,6 @@ def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title
     for value in (0.0, 0.5, 1.0):
         parts.append(f'<text x="{left - 8}" y="{place(0, value)[1] + 4}" text-anchor="end">{value}</text>')
         parts.append(f'<text x="{place(value, 0)[0]}" y="{TOP + side + 18}" text-anchor="middle">{value}</text>')
-    parts.append(f'<text x="{left + side + 24}" y="{TOP + side + 18}">predicted →, true ↑</text>')
     for row, (name, bins) in enumerate(series.items()):
         colour, total = COLOURS[row % len(COLOURS)], sum(count for *_, count in bins)
         points = [(*place(predicted, true), 3 + 15 * (count / total) ** 0.5) for predicted, true, count in bins]
@@ -98,22 +101,22 @@ def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title
         dot = f'fill="{colour}" fill-opacity=".55"'
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" {dot}/>' for x, y, radius in points]
         at = f'x="{left + side + 24}" y="{TOP + 16 + 18 * row}"'
-        parts.append(f'<text {at} style="fill:{colour}">{escape(name)}</text>')
+        parts.append(f'<text {at} style="fill:{colour}">{_safe(name)}</text>')
     return _svg(parts, title, TOP + side + 30)
 
 
 def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: str) -> str:
     """A square of cells, row by column: the number, on blue as strong as it is, or on red where it is below 0."""
-    left, size = 150, (WIDTH - 160) / max(len(names), 1)
+    left, size = 150, min((WIDTH - 160) / max(len(names), 1), 90)
     bottom, parts = TOP + len(names) * size, []
     for i, name in enumerate(names):
         x, y = left + (i + 0.5) * size, TOP + i * size
-        parts.append(f'<text x="{left - 8}" y="{y + size / 2 + 4:.1f}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + size / 2 + 4:.1f}" text-anchor="end">{_safe(name)}</text>')
         turned = f'transform="translate({x + 4:.1f} {bottom + 8:.1f}) rotate(-60)" text-anchor="end"'
-        parts.append(f"<text {turned}>{escape(name)}</text>")
+        parts.append(f"<text {turned}>{_safe(name)}</text>")
         for j, value in enumerate(values[i]):
             parts += _cell(left + j * size, y, size, value)
-    return _svg(parts, title, round(bottom + 130))
+    return _svg(parts, title, round(bottom + min(24 + 7 * max(map(_width, names), default=0), 130)))
 
 
 def rates_svg(points: Sequence[tuple[float, float, float]], marks: dict[str, float], title: str) -> str:
@@ -138,7 +141,7 @@ def rates_svg(points: Sequence[tuple[float, float, float]], marks: dict[str, flo
     for number, (name, rate) in enumerate(marks.items()):
         colour, down = COLOURS[number + 1], TOP + 14 + 16 * number
         parts.append(f'<path d="M{x(rate):.1f} {TOP}v{height}" stroke="{colour}"/>')
-        parts.append(f'<text x="{x(rate) + 6:.1f}" y="{down}" style="fill:{colour}">{escape(name)} {rate:.1e}</text>')
+        parts.append(f'<text x="{x(rate) + 6:.1f}" y="{down}" style="fill:{colour}">{_safe(name)} {rate:.1e}</text>')
     return _svg(parts, title, TOP + height + 30)
 
 
@@ -168,14 +171,14 @@ def path_svg(points: Sequence[tuple[str, float, float]], marked: str, axes: tupl
         x, y = west + share * (east - west), south + share * (north - south)
         parts.append(f'<text x="{left - 8}" y="{place(x, y)[1] + 4:.1f}" text-anchor="end">{y:.2f}</text>')
         parts.append(f'<text x="{place(x, y)[0]:.1f}" y="{TOP + height + 18}" text-anchor="middle">{x:.2f}</text>')
-    parts.append(f'<text x="{left + width}" y="{TOP + height + 38}" text-anchor="end">{escape(axes[0])} →</text>')
-    parts.append(f'<text x="{left + width}" y="{TOP + 12}" text-anchor="end">↑ {escape(axes[1])}</text>')
+    parts.append(f'<text x="{left + width}" y="{TOP + height + 38}" text-anchor="end">{_safe(axes[0])} →</text>')
+    parts.append(f'<text x="{left + width}" y="{TOP + 12}" text-anchor="end">↑ {_safe(axes[1])}</text>')
     way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point[1:]) for point in points))
     parts.append(f'<polyline points="{way}" fill="none" stroke="{COLOURS[0]}" stroke-opacity=".5"/>')
     for name, *at in points:
         (x, y), colour = place(*at), COLOURS[name == marked]
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{6 if name == marked else 4}" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 9:.1f}" y="{y - 6:.1f}">{escape(name)}</text>')
+        parts.append(f'<text x="{x + 9:.1f}" y="{y - 6:.1f}">{_safe(name)}</text>')
     return _svg(parts, title, TOP + height + 50)
 
 
@@ -186,10 +189,15 @@ def _cell(x: float, y: float, size: float, value: float) -> list[str]:
     square = f'<rect x="{x:.1f}" y="{y:.1f}" width="{size:.1f}" height="{size:.1f}"'
     number = f"{round(value, 2) + 0.0:.2f}".replace("0.", ".").replace("1.00", "1") if known else "–"
     at = f'x="{x + size / 2:.1f}" y="{y + size / 2 + 4:.1f}"'
+    light = ' style="fill:#fff"' if strength > 0.5 else ""
     return [
         f'{square} fill="{colour}" fill-opacity="{strength:.2f}"/>',
-        f'<text {at} text-anchor="middle">{number}</text>',
+        f'<text {at} text-anchor="middle"{light}>{number}</text>',
     ]
+
+
+def _safe(text: str) -> str:
+    return escape(visible(text))
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
@@ -205,7 +213,10 @@ def _axis(low: float, high: float, x: Callable[[float], float], bottom: float) -
 
 
 def _svg(parts: Sequence[str], title: str, height: int) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">'
-    return "\n".join(
-        [head, STYLE, f'<text x="12" y="18" style="font-weight:600">{escape(title)}</text>', *parts, "</svg>\n"]
+    """A picture; without a title, for a page that has its own, it begins where the title would have ended."""
+    top = 0 if title else TOP - 14
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {top} {WIDTH} {height - top}" width="{WIDTH}" role="img">'
     )
+    said = [f'<text x="12" y="18" style="font-weight:600">{_safe(title)}</text>'] if title else []
+    return "\n".join([head, STYLE, *said, *parts, "</svg>\n"])

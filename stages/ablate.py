@@ -13,13 +13,17 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from corpora.parquet import read_rows
+from pipeline.comparison import Compared, Named, compared, p_shown
 from pipeline.finetuning import evidence
-from pipeline.metrics import holm, mean_sd, paired_difference, paired_p
+from pipeline.finetuning.by_row import by_row
+from pipeline.metrics import mean_sd
 from pipeline.reports import dots_svg, markdown_table, plus_minus, terminal_table
 from pipeline.run.artifact import MANIFEST, changes, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
 from pipeline.run.stage import run
+from pipeline.significance import Sample
 
 HEAD = ["setting", "dev", "test", "against baseline", "p", "min", "max", "failed", "time"]
 """Of the table; before the time come a column for every other source, and one for what is lost there."""
@@ -40,6 +44,7 @@ class Tried:
     name: str
     metric: str
     results: dict[int, dict[str, object]]
+    sample: Sample
     seconds: float
 
     @classmethod
@@ -52,12 +57,9 @@ class Tried:
         pairs = changes(there["config"], here["config"]).items()  # without settings newer than the baseline
         changed = ", ".join(f"{name} = {now}" for name, (before, now) in pairs if before is not None) or "baseline"
         results = {one["seed"]: one for one in told["seeds"]}
-        return cls(changed, told["metric"], results, here["provenance"]["seconds"])
-
-    @property
-    def scores(self) -> dict[int, float]:
-        """Of every seed, on test."""
-        return {seed: one["measured"][self.metric] for seed, one in self.results.items()}
+        scores = {seed: one["measured"][told["metric"]] for seed, one in results.items()}
+        rows = by_row(told["kind"], told["metric"], read_rows(folder / "predictions"))
+        return cls(changed, told["metric"], results, Sample(scores, rows), here["provenance"]["seconds"])
 
     @property
     def elsewhere(self) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
@@ -68,15 +70,14 @@ class Tried:
 def ablate(config: AblationConfig, baseline: Path, others: list[Path], out: Path) -> dict[str, float]:
     """Write the table; metrics with the mean difference of every setting."""
     base, tried = Tried.read(baseline, baseline), [Tried.read(folder, baseline) for folder in others]
-    ps = dict(
-        zip((one.name for one in tried), holm([paired_p(one.scores, base.scores) for one in tried]), strict=True)
-    )
-    ranked = sorted(tried, key=lambda one: -paired_difference(one.scores, base.scores, config.confidence)[0])
-    rows = [_row(base, base, config, ""), *(_row(one, base, config, f"{ps[one.name]:.3f}") for one in ranked)]
-    verdict = _verdict([one for one in ranked if ps[one.name] < 1 - config.confidence], base)
+    named = [(Named(one.name, one.sample), Named(base.name, base.sample)) for one in tried]
+    against = {one.arm: one for one in compared(named, config.confidence)}
+    ranked = sorted(tried, key=lambda one: -against[one.name].found.mean)
+    rows = [_row(base, base, None), *(_row(one, base, against[one.name]) for one in ranked)]
+    verdict = _verdict([against[one.name] for one in ranked])
     head = [*HEAD[:-1], *(part for name in base.elsewhere for part in (f"on {name}", "lost")), HEAD[-1]]
     title = f"test {base.metric.replace('_', ' ')}"
-    scores = {one.name: list(one.scores.values()) for one in (base, *ranked)}
+    scores = {one.name: list(one.sample.scores.values()) for one in (base, *ranked)}
     (out / "scores.svg").write_text(dots_svg(scores, title), encoding="utf-8")
     parts = [
         "# One setting at a time",
@@ -87,18 +88,17 @@ def ablate(config: AblationConfig, baseline: Path, others: list[Path], out: Path
     ]
     (out / "ablation.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"\n{terminal_table(head, rows)}\n\n{verdict}\n")
-    return {one.name: paired_difference(one.scores, base.scores, config.confidence)[0] for one in ranked}
+    return {one.name: against[one.name].found.mean for one in ranked}
 
 
-def _row(one: Tried, base: Tried, config: AblationConfig, p: str) -> list[str]:
-    values, dev = list(one.scores.values()), [result["dev"] for result in one.results.values()]
-    difference = paired_difference(one.scores, base.scores, config.confidence)
+def _row(one: Tried, base: Tried, against: Compared | None) -> list[str]:
+    values, dev = list(one.sample.scores.values()), [result["dev"] for result in one.results.values()]
     return [
         one.name,
         plus_minus(*mean_sd(dev)),
         plus_minus(*mean_sd(values)),
-        "" if one is base else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference),
-        p,
+        against.shown if against else "",
+        p_shown(against.p) if against else "",
         f"{min(values):.1f}",
         f"{max(values):.1f}",
         str(sum(result["degenerate"] for result in one.results.values())),
@@ -107,15 +107,12 @@ def _row(one: Tried, base: Tried, config: AblationConfig, p: str) -> list[str]:
     ]
 
 
-def _verdict(beyond: list[Tried], base: Tried) -> str:
+def _verdict(against: list[Compared]) -> str:
     """What can be said of all settings together."""
-    if not beyond:
+    found = {how: [one.arm for one in against if one.verdict == how] for how in ("better", "worse")}
+    said = [f"{'; '.join(names)}: {how}" for how, names in found.items() if names]
+    if not said:
         return "No setting is different from the baseline beyond noise."
-    better = [
-        one.name for one in beyond if mean_sd(list(one.scores.values()))[0] > mean_sd(list(base.scores.values()))[0]
-    ]
-    worse = [one.name for one in beyond if one.name not in better]
-    said = [f"{'; '.join(names)}: {how}" for names, how in ((better, "better"), (worse, "worse")) if names]
     return f"Beyond noise, of all settings together: {'. '.join(said)}."
 
 
@@ -123,8 +120,8 @@ def _notes(base: Tried, config: AblationConfig) -> str:
     seeds = len(base.results)
     return (
         f"Mean ± standard deviation over {seeds} seeds; the best epoch was chosen on dev, test was looked at once. "
-        f"*Against baseline*: mean of the paired differences, seed by seed, with its {config.confidence:.0%} "
-        "t-interval for this setting alone. *p*: of the paired t-test, corrected for all settings of the table (Holm "
+        f"*Against baseline*: mean paired difference, with its {config.confidence:.0%} interval over seeds and "
+        "test rows, for this setting alone. *p*: of no difference, corrected for all settings of the table (Holm "
         "1979); with few seeds it is small only where a difference is large and steady. *Failed*: seeds whose answers "
         "are all the same; they count in every number. To choose among settings, read dev."
         + (" *Lost*: from the task's test rows to those of another source, seed by seed." if base.elsewhere else "")

@@ -33,6 +33,7 @@ SECTIONS = {
     "dapt": "pretrain",
     "tapt": "pretrain",
     "interpolated": "interpolate",
+    "filled": "fill",
     "static": "export",
     "shown": "show",
     "agreement": "agree",

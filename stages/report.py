@@ -3,36 +3,56 @@
     make report
     make compare RECIPES="demo demo-random"
 
-reads   runs/<recipe>/   every finished finetuned-*, and the checkpoints they came from
-writes  report/          report.md, scores.svg, losses.svg, confusion.svg (of classes), reliability.svg (of taggers);
-                         prints the table
+reads   runs/<recipe>/   every finished finetuned-* with what it says of the test rows, the checkpoints they came from,
+                         and what there is of the text: corpus/, scores/, tagger/, masked/, filled-*
+writes  report/          report.html, one file that needs nothing beside it, in both languages; report.md and its
+                         pictures, the same for terminals and code hosts; prints the table
 """
 
 import json
-from dataclasses import dataclass
-from functools import cached_property
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
-from pipeline.finetuning import evidence
-from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
-from pipeline.metrics import paired_difference
-from pipeline.reports import (
-    dots_svg,
-    lines_svg,
-    markdown_table,
-    plus_minus,
-    reliability_svg,
-    terminal_table,
-)
-from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
-from pipeline.run.errors import InputError
-from pipeline.run.processes import clock
-from pipeline.run.stage import run
-from pipeline.vocabulary.pages import vocabulary_line
+import numpy as np
 
-ORDER = ["base", "dapt", "tapt", "dapt-tapt", "interpolated", "multitask"]
-RELIABILITY = "reliability.json"
-GENERAL = "dev_general_loss"
+from corpora.parquet import metadata_of, read_rows
+from pipeline.comparison import Compared
+from pipeline.finetuning.by_row import by_row
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.drawing import beside, drawn
+from pipeline.masking.pages import text_of
+from pipeline.masking.replacement import Vocabulary
+from pipeline.masking.substitutes import words_of
+from pipeline.models import load_tokenizer
+from pipeline.pages.html import write_html
+from pipeline.pages.markdown import write_markdown
+from pipeline.pages.parts import Picture, Said, Section, Table, english
+from pipeline.reports import terminal_table
+from pipeline.results import sections, text
+from pipeline.results.arms import Arm, by_task, comparable
+from pipeline.results.changes import TRUTH, changed, changes, judged
+from pipeline.results.cost import cost, repeat
+from pipeline.results.differences import differences, failed, verdicts
+from pipeline.results.fills import fills
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
+from pipeline.run.stage import run
+from pipeline.significance import ByRow
+from pipeline.tokens import replaceable_ids
+
+TITLE = Said("Did it help?", "有帮助吗？")
+SENTENCES, VISITS = 3, 2
+"""Sequences that are shown with their masks, and draws of each policy."""
+OTHERS = {"whole_word": MaskingConfig(policy="whole_word"), "random": MaskingConfig(policy="random")}
+"""Policies the recipe's own is put beside."""
+CHANGED = 5
+"""Rows that are shown as fixed, and as broken."""
+LOOKED_AT = 20_000
+"""Rows that are read to count words or to find examples, at most."""
+TEXT = ("corpus", "chosen", "scores", "tagger", "masked")
+"""Artifacts of a run that are shown beside its arms."""
 
 
 @dataclass(frozen=True)
@@ -40,275 +60,212 @@ class ReportConfig:
     """What is shown."""
 
     confidence: float = 0.95
-    """Of the interval of the difference to base, over fine-tuning seeds."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A fine-tuned checkpoint and how it was pretrained."""
-
-    name: str
-    folder: Path
-    result: Manifest
-    pretrained: Manifest
-
-    @property
-    def last(self) -> str:
-        """`dapt` of `demo/dapt`."""
-        return self.name.split("/")[-1]
-
-    @cached_property
-    def evidence(self) -> dict[str, object]:
-        """What every seed found."""
-        path = self.folder / f"finetuned-{self.last}" / evidence.FILE
-        if not path.exists():
-            raise InputError(f"{path.parent} is of an older version ({path.name} is missing): make it again")
-        return json.loads(path.read_text(encoding="utf-8"))
-
-    @property
-    def metric(self) -> str:
-        """What arms are compared by."""
-        return str(self.evidence["metric"])
-
-    @property
-    def beside(self) -> str:
-        """The measure shown beside it."""
-        return next(name for name in self.evidence["metrics"] if name != self.metric)
-
-    @property
-    def seeds(self) -> dict[int, float]:
-        """What every fine-tuning seed reached on the test rows."""
-        start = f"{self.metric}_seed_"
-        metrics = self.result["metrics"]
-        return {int(name.removeprefix(start)): value for name, value in metrics.items() if name.startswith(start)}
+    """Of the intervals, and of the verdicts over all comparisons together."""
 
 
 def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float]:
-    """Write the report of one run, or of several side by side; metrics with each arm's accuracy."""
-    arms, left_out = _comparable([arm for folder in runs for arm in _arms(folder, prefix=len(runs) > 1)])
-    rows, head = [_row(arm, arms[0], config.confidence) for arm in arms], _head(arms[0])
-    if any(GENERAL in arm.pretrained["metrics"] for arm in arms):
-        rows, head = [[*row, _lost(arm, GENERAL)] for row, arm in zip(rows, arms, strict=True)], [*head, "general"]
-    verdicts = _verdicts(arms, config.confidence) + _failed(arms)
-    curves = {arm.name: _curve(arm) for arm in arms}
-    scores = {arm.name: list(arm.seeds.values()) for arm in arms}
-    (out / "scores.svg").write_text(dots_svg(scores, f"test {title_of(arms[0].metric)}, %"), encoding="utf-8")
-    (out / "losses.svg").write_text(lines_svg(curves, "dev loss on fixed masks, own corpus"), encoding="utf-8")
-    parts = [
-        "# Did it help?",
-        *verdicts,
-        *left_out,
-        markdown_table(head, rows),
-        "![scores](scores.svg)",
-        "![losses](losses.svg)",
-    ]
-    parts += ["## All measures", _measures(arms), *_elsewhere(arms), *_classes(arms, out)]
-    parts += _vocabulary(runs)
-    keywords = _keywords(runs)
-    if keywords:
-        parts += ["## Keywords against planted truth", markdown_table(["", "precision", "recall", "F1"], keywords)]
-    parts += _reliability(runs, out)
-    parts += [
-        "## How to read it",
-        _notes(config, arms[0]),
-        "## Repeat",
-        "```\n" + "\n".join(_commands(arms)) + "\n```",
-    ]
-    (out / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print("\n" + terminal_table(head, rows) + "\n")
-    for line in [*verdicts, *left_out]:
-        print(line.replace("**", ""))
-    return {f"{arm.name}/{arm.metric}": arm.result["metrics"][arm.metric] for arm in arms}
+    """Write the report of one run, or of several side by side, task by task; metrics with each arm's accuracy."""
+    tasks, left_out = zip(*map(comparable, by_task(runs)), strict=True)
+    found = differences(tasks, _rows, config.confidence)
+    shown, printed = [], []
+    for arms, one, left in zip(tasks, found, left_out, strict=True):
+        lines = [*verdicts(one, arms), *failed(arms), *left]
+        table = sections.results_table(arms, one)
+        printed.append((table, lines))
+        mine = [folder for folder in runs if any(arm.folder == folder for arm in arms)]
+        first = Section(Said("Verdict", "结论"), [*lines, table], leads=True)
+        shown += _of_task([first, *_sections(config, mine, arms, one)], mine[0], alone=len(tasks) == 1)
+    shown.sort(key=lambda section: not section.leads)
+    write_markdown(out / "report.md", TITLE, shown)
+    write_html(out / "report.html", TITLE, shown, _language(runs[0]), [_about(runs, arms) for arms in tasks])
+    for table, lines in printed:
+        _print(table, lines)
+    return {f"{arm.name}/{arm.metric}": arm.score for arms in tasks for arm in arms}
 
 
-def _arms(folder: Path, prefix: bool) -> list[Arm]:
-    """The finished arms of a run, base first."""
-    found = [path.parent for path in folder.glob(f"finetuned-*/{MANIFEST}") if "." not in path.parent.name]
-    names = {path.name.removeprefix("finetuned-"): path for path in found}
-    ordered = sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    title = f"{folder.name}/" if prefix else ""
-    return [Arm(title + name, folder, read_manifest(names[name]), read_manifest(folder / name)) for name in ordered]
+def _of_task(found: list[Section], folder: Path, alone: bool) -> list[Section]:
+    """The sections that have something to show; of several tasks each with the name of its own."""
+    there = [one for one in found if one.parts]
+    if alone:
+        return there
+    task = _made(folder).get("corpus", {}).get("config", {}).get("task") or folder.name
+    named = lambda title: Said(f"{title.en} · {task}", f"{title.zh} · {task}")
+    of_run = lambda part: replace(part, name=f"{folder.name}-{part.name}") if isinstance(part, Picture) else part
+    return [replace(one, title=named(one.title), parts=[*map(of_run, one.parts)]) for one in there]
 
 
-def _comparable(arms: list[Arm]) -> tuple[list[Arm], list[str]]:
-    """Arms fine-tuned the same way on the same task, each once, and a line for each that was not."""
-    if not arms:
-        raise InputError("no fine-tuned model in this run: run make dapt or make tapt")
-    kept, lines, seen = [], [], set()
-    for arm in arms:
-        same = all(arm.result[part] == arms[0].result[part] for part in ("config", "version"))
-        same = same and all(
-            arm.result["inputs"].get(name) == arms[0].result["inputs"].get(name) for name in ("task", "elsewhere")
-        )
-        current = arm.result["inputs"]["init"] == arm.pretrained["digest"]
-        if not (same and current):
-            lines.append(f"{arm.name} is left out: it is not up to date with this task and recipe; make it again.")
-        elif arm.result["key"] not in seen:
-            kept.append(arm)
-        seen.add(arm.result["key"])
-    return kept, lines
+def _rows(arm: Arm) -> ByRow | None:
+    """What every seed of an arm said of every test row."""
+    return by_row(str(arm.evidence["kind"]), arm.metric, read_rows(arm.tuned / "predictions"))
 
 
-def _head(arm: Arm) -> list[str]:
-    shown = [title_of(arm.metric), title_of(arm.beside)]
-    return ["arm", *shown, "against base", "steps", "tokens", "time", "dev loss"]
-
-
-def _row(arm: Arm, base: Arm, confidence: float) -> list[str]:
-    result, made = arm.result["metrics"], arm.pretrained["metrics"]
-    difference = (
-        ""
-        if arm is base
-        else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*paired_difference(arm.seeds, base.seeds, confidence))
-    )
+def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: list[Compared]) -> list[Section]:
+    """All there may be to show, in the order in which it is asked for; of the text that of the first run."""
+    made = {folder.name: _made(folder) for folder in runs}
+    several = len(runs) > 1
+    every = {f"{run}/{name}" if several else name: one for run, found in made.items() for name, one in found.items()}
     return [
-        arm.name,
-        *(plus_minus(result[name], result[f"{name}_sd"]) for name in (arm.metric, arm.beside)),
-        difference,
-        f"{made.get('steps', 0):,}",
-        f"{made.get('tokens', 0) / 1e6:.1f} M",
-        clock(arm.pretrained["provenance"]["seconds"]),
-        _lost(arm, "dev_loss"),
+        sections.every_seed(arms),
+        sections.comparisons(found),
+        sections.curves(arms),
+        _masks(runs[0]),
+        _speaking(runs[0]),
+        sections.keywords(runs),
+        sections.reliability(runs),
+        _cleaning(runs[0]),
+        sections.vocabulary(runs),
+        _fills(arms),
+        sections.classes(arms),
+        _changes(arms),
+        sections.elsewhere(arms),
+        sections.measures(arms),
+        cost(every),
+        sections.notes(arms[0], config.confidence),
+        repeat(every, made),
     ]
 
 
-def _lost(arm: Arm, name: str) -> str:
-    """A loss on dev text before and after, where it was measured."""
-    made = arm.pretrained["metrics"]
-    return f"{made[f'{name}_before']:.2f} → {made[name]:.2f}" if name in made else ""
+# ---- what a run consists of ----------------------------------------------------------------------------------------
 
 
-def _verdicts(arms: list[Arm], confidence: float) -> list[str]:
-    """Every arm against base; of several recipes, the arms of the first also against their like in the others."""
-    lines = [_verdict(arm, arms[0], confidence) for arm in arms[1:]]
-    for arm in arms:
-        if arm.folder == arms[0].folder:
-            twins = [other for other in arms if other.folder != arm.folder and other.last == arm.last]
-            lines += [_verdict(arm, twin, confidence) for twin in twins]
-    return lines
-
-
-def _verdict(arm: Arm, base: Arm, confidence: float) -> str:
-    """A sentence whose wording is bound to the interval."""
-    mean, low, high = paired_difference(arm.seeds, base.seeds, confidence)
-    found = "better than" if low > 0 else "worse than" if high < 0 else "no different beyond noise from"
-    interval = f"{confidence:.0%} interval [{low:+.1f}, {high:+.1f}] over {len(arm.seeds)} seeds"
-    return f"**{arm.name} is {found} {base.name}**: {mean:+.1f} {title_of(arm.metric)}, {interval}."
-
-
-def _failed(arms: list[Arm]) -> list[str]:
-    """A line for each arm of which seeds gave every row one answer."""
-    failed = lambda arm: int(arm.result["metrics"]["degenerate"])
-    return [
-        f"{failed(arm)} of {len(arm.seeds)} seeds of {arm.name} gave every row the same answer; they are in the mean."
-        for arm in arms
-        if failed(arm)
-    ]
-
-
-def _measures(arms: list[Arm]) -> str:
-    """Everything that was measured on the test rows."""
-    names = list(arms[0].evidence["seeds"][0]["measured"])
-    return measures_table({arm.name: arm.result["metrics"] for arm in arms}, names, arms[0].metric)
-
-
-def _elsewhere(arms: list[Arm]) -> list[str]:
-    """How every arm does on rows of another source, where there are any."""
-    table = elsewhere_table({arm.name: arm.evidence["seeds"] for arm in arms}, arms[0].metric)
-    said = f"{title_of(arms[0].metric)}; *lost*: from the task's own test rows to the others, seed by seed."
-    return ["## On rows of another source", table, said] if table else []
-
-
-def _classes(arms: list[Arm], out: Path) -> list[str]:
-    """Every class of every arm, and what the best arm confuses; nothing where there are no classes."""
-    found = {arm.name: arm.evidence["seeds"] for arm in arms}
-    best = max(arms, key=lambda arm: arm.result["metrics"][arm.metric])
-    words, picture = confusions(best.name, found[best.name], list(best.evidence["names"]))
-    if picture:
-        (out / "confusion.svg").write_text(picture, encoding="utf-8")
-        words = [*words, "![confusion](confusion.svg)"]
-    table = class_table(found, best.name)
-    return ["## Classes", table, *words] if table else []
-
-
-def _curve(arm: Arm) -> list[tuple[float, float]]:
-    """(step, dev loss) of a continued pretraining, from before the first step."""
-    path = arm.folder / arm.last / "logs" / "metrics.jsonl"
-    if not path.exists() or arm.pretrained["stage"] != "pretrain":
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    points = [(line["step"] + 1, line["dev/loss"]) for line in lines if "dev/loss" in line]
-    return [(0, arm.pretrained["metrics"]["dev_loss_before"]), *points]
-
-
-def _vocabulary(runs: list[Path]) -> list[str]:
-    """What was added to the vocabulary of the bases; nothing where nothing was."""
-    bases = {folder.name: folder / "base" for folder in runs if (folder / "base" / MANIFEST).exists()}
-    said = {name: vocabulary_line(read_manifest(base)["metrics"]) for name, base in bases.items()}
-    lines = [f"- {name}: {line}" for name, line in said.items() if line]
-    return ["## Vocabulary", "\n".join(lines)] if lines else []
-
-
-def _keywords(runs: list[Path]) -> list[list[str]]:
-    """How well scorer and tagger found planted keywords, where the corpus says which they are."""
-    rows = []
-    for folder in runs:
-        for name, what in (("scores", "scorer, task text"), ("masked", "tagger, domain and task text")):
-            path = folder / name
-            metrics = read_manifest(path)["metrics"] if (path / MANIFEST).exists() else {}
-            if "truth_f1" in metrics:
-                numbers = [f"{metrics[f'truth_{m}']:.1f}" for m in ("precision", "recall", "f1")]
-                rows.append([f"{folder.name}: {what}", *numbers])
-    return rows
-
-
-def _reliability(runs: list[Path], out: Path) -> list[str]:
-    """What is said of the taggers of the runs, with their picture; nothing where there is none."""
-    taggers = {folder.name: folder / "tagger" for folder in runs if (folder / "tagger" / RELIABILITY).exists()}
-    if not taggers:
-        return []
-    series, rows, measures = {}, [], ("precision", "recall", "f1", "average_precision", "calibration_error")
-    for name, folder in taggers.items():
-        bins = json.loads((folder / RELIABILITY).read_text(encoding="utf-8"))
-        series[name] = [(one["predicted"], one["true"], one["count"]) for one in bins]
-        metrics = read_manifest(folder)["metrics"]
-        rows.append([name, *(plus_minus(metrics[m], metrics.get(f"{m}_sd")) for m in measures)])
-    title = "tagger on dev documents: share of keywords by predicted probability"
-    (out / "reliability.svg").write_text(reliability_svg(series, title), encoding="utf-8")
-    head = ["tagger", "precision", "recall", "F1", "average precision", "calibration error"]
-    said = (
-        "Against the scorer's keywords, on task documents the tagger did not learn from, in percent of tokens. "
-        "*Calibration error*: how far its probabilities are from the share of keywords among tokens of like "
-        "probability, on average; below the diagonal it calls more words important than are. *±*: standard deviation "
-        "over taggers of other seeds, where `[tagger] seeds` asks for several; the picture is of the first."
-    )
-    return ["## Can the tagger be believed?", markdown_table(head, rows), said, "![reliability](reliability.svg)"]
-
-
-def _notes(config: ReportConfig, arm: Arm) -> str:
-    return (
-        f"{title_of(arm.metric)} and {title_of(arm.beside)} on the test rows, mean ± standard deviation over "
-        "fine-tuning seeds, in percent where there is a scale; the best epoch was chosen on dev, test was looked at "
-        "once. *Against base*: mean of the paired differences, seed by seed, with its "
-        f"{config.confidence:.0%} t-interval. Each checkpoint was pretrained once: what another pretraining seed "
-        "would change is not in the interval. *Dev loss*: held-out text of the arm's own corpus with fixed whole-word "
-        "masks, the same for every policy, before → after; *general*: that of general text, where it is masked "
-        "(masked.general_documents): what rises is forgotten. Time is wall clock of pretraining. *Calibration error*: "
-        "how far probabilities are from the share that comes true, on average."
-    )
-
-
-def _commands(arms: list[Arm]) -> list[str]:
-    return sorted({str(arm.result["provenance"]["command"]).strip() for arm in arms})
+def _shown(folder: Path) -> list[Path]:
+    """The manifests of a run that the report shows."""
+    found = sorted(folder.glob(f"*/{MANIFEST}"))
+    tuned = {path.parent.name for path in found if path.parent.name.startswith("finetuned-")}
+    arms = {name.removeprefix("finetuned-") for name in tuned}
+    names = {*tuned, *arms, *(f"filled-{name}" for name in arms), *TEXT}
+    return [path for path in found if path.parent.name in names]
 
 
 def sources(config: ReportConfig, runs: list[Path]) -> list[Path]:
     """The manifests of what is reported: the report is made again when one of them changes."""
-    found = [path for folder in runs for path in sorted(folder.glob(f"*/{MANIFEST}"))]
-    tuned = {path.parent for path in found if path.parent.name.startswith("finetuned-")}
-    shown = tuned | {path.with_name(path.name.removeprefix("finetuned-")) for path in tuned}
-    return [path for path in found if path.parent in shown or path.parent.name in ("scores", "tagger", "masked")]
+    return [path for folder in runs for path in _shown(folder)]
+
+
+def _made(folder: Path) -> dict[str, Manifest]:
+    return {path.parent.name: read_manifest(path.parent) for path in _shown(folder)}
+
+
+def _there(*folders: Path) -> bool:
+    return all(folder.exists() for folder in folders)
+
+
+def _language(folder: Path) -> str:
+    made = _made(folder).get("corpus")
+    return str(made["config"]["language"]) if made else "en"
+
+
+def _about(runs: Sequence[Path], arms: Sequence[Arm]) -> Said:
+    """What the page is of, for one task."""
+    mine = [folder for folder in runs if any(arm.folder == folder for arm in arms)]
+    names, task = ", ".join(folder.name for folder in mine), _made(mine[0]).get("corpus", {}).get("config", {})
+    of = f" · {task['task']}" if task.get("task") else ""
+    day = max(str(arm.result["provenance"]["finished"])[:10] for arm in arms)
+    rows = int(arms[0].result["metrics"]["test_rows"])
+    return Said(
+        f"{names}{of} · {rows:,} test rows · {len(arms[0].seeds)} seeds · {day}",
+        f"{names}{of} · {rows:,} 条测试数据 · {len(arms[0].seeds)} 个种子 · {day}",
+    )
+
+
+# ---- sections that need rows ---------------------------------------------------------------------------------------
+
+
+def _masks(folder: Path) -> Section:
+    """The first sequences of the domain, or of the task, under each policy."""
+    masked = folder / "masked"
+    there = [
+        masked / kind / "train" for kind in ("domain", "task") if _there(masked / MANIFEST, masked / kind / "train")
+    ]
+    if not there:
+        return text.masks([], "")
+    tokenizer = load_tokenizer(masked / "tokenizer")
+    recipe = MaskingConfig(**json.loads(metadata_of(there[0])["masking"]))
+    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
+    policies = beside(recipe, OTHERS, vocabulary, there[0].parent)
+    rows = list(islice(read_rows(there[0]), SENTENCES))
+    return text.masks(drawn(rows, policies, VISITS, tokenizer), recipe.policy)
+
+
+def _speaking(folder: Path) -> Section:
+    """Keywords of the task's training text, by the class of the document they stand in."""
+    scores, task, found = folder / "scores", folder / "corpus" / "task" / "train", {}
+    if not _there(scores / MANIFEST, task, folder / "base"):
+        return text.speaking({}, "")
+    labels = {row["id"]: row["labels"] or [row["label"]] for row in read_rows(task, ("id", "label", "labels"))}
+    tokenizer = load_tokenizer(folder / "base")
+    for row in islice(read_rows(scores / "task", ("id", "input_ids", "word_ids", "keyword")), LOOKED_AT):
+        words = [text_of(np.array(word), tokenizer) for word in _keywords(row)]
+        for label in filter(None, labels.get(row["id"], [])):
+            found.setdefault(label, Counter()).update(words)
+    most = sorted(found, key=lambda label: (-found[label].total(), label))[: sections.CLASSES]
+    return text.speaking({label: found[label] for label in sorted(most)}, read_manifest(scores)["config"]["scorer"])
+
+
+def _keywords(row: Mapping[str, list]) -> list[tuple[int, ...]]:
+    """The words of a row of SCORES that are keywords."""
+    ids, words, keyword = (np.array(row[name]) for name in ("input_ids", "word_ids", "keyword"))
+    return words_of(ids[keyword], words[keyword]) if keyword.any() else []
+
+
+def _cleaning(folder: Path) -> Section:
+    """What became of the raw text, with the first document dropped for each reason."""
+    corpus = folder / "corpus"
+    if not _there(corpus / MANIFEST):
+        return text.cleaning({}, [])
+    examples: dict[str, tuple[str, str, str]] = {}
+    if _there(corpus / "rejected"):
+        for row in islice(read_rows(corpus / "rejected", ("reason", "origin", "text")), LOOKED_AT):
+            examples.setdefault(row["reason"], (row["reason"], row["origin"], row["text"]))
+    return text.cleaning(read_manifest(corpus)["metrics"], [examples[reason] for reason in sorted(examples)])
+
+
+def _fills(arms: Sequence[Arm]) -> Section:
+    """What every adapted checkpoint fills in, where that was asked."""
+    places = {arm.name: arm.folder / f"filled-{arm.last}" for arm in arms}
+    found = {
+        name: json.loads((place / "fills.json").read_text(encoding="utf-8"))
+        for name, place in places.items()
+        if _there(place / MANIFEST)
+    }
+    return fills({name: sentences for name, sentences in found.items() if sentences})
+
+
+def _changes(arms: Sequence[Arm]) -> Section:
+    """Test rows on which the best adapted arm and base part."""
+    base, kind = arms[0], str(arms[0].evidence["kind"])
+    best = max(arms[1:], key=lambda arm: arm.score, default=base)
+    before, after = (judged(kind, _predictions(arm, kind)) for arm in (base, best))
+    rows = changed(before, after)
+    wanted = {one.id for one in (*rows[:CHANGED], *rows[-CHANGED:])}
+    texts = {row["id"]: _text(row) for row in _test(base.folder) if row["id"] in wanted} if wanted else {}
+    return changes(base.name, best.name, len(base.seeds), rows, texts, len(before))
+
+
+def _predictions(arm: Arm, kind: str) -> Iterator[Mapping[str, object]]:
+    if kind in TRUTH and _there(arm.tuned / "predictions"):
+        yield from read_rows(arm.tuned / "predictions", ("id", TRUTH[kind], "predicted"))
+
+
+def _test(folder: Path) -> Iterator[Mapping[str, object]]:
+    task = folder / "corpus" / "task" / "test"
+    if _there(task):
+        yield from read_rows(task, ("id", "text", "text_pair"))
+
+
+def _text(row: Mapping[str, object]) -> str:
+    return " ‖ ".join(str(part) for part in (row["text"], row["text_pair"]) if part)
+
+
+# ---- for whoever waits ---------------------------------------------------------------------------------------------
+
+
+def _print(table: Table, lines: Sequence[Said]) -> None:
+    """The table and the verdicts."""
+    print("\n" + terminal_table([*map(english, table.head)], [[*map(english, row)] for row in table.rows]) + "\n")
+    for line in lines:
+        print(line.en.replace("**", ""))
 
 
 if __name__ == "__main__":
-    run(report, sources=sources)
+    run(report, version=2, sources=sources)

@@ -10,7 +10,7 @@ writes  shown/   index.html, for a browser; shown.txt and shown.ansi, which make
 
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -19,23 +19,15 @@ from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import metadata_of, read_batches, read_rows
 from corpora.segment import Segmenter
-from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
-from pipeline.masking.pages import (
-    Drawn,
-    Piece,
-    in_terminal,
-    page,
-    pieces,
-    pieces_as_written,
-    sequences_html,
-    table_html,
-    text_of,
-)
+from pipeline.masking.drawing import beside, drawn
+from pipeline.masking.pages import Drawn, in_terminal, text_of
 from pipeline.masking.replacement import Vocabulary
-from pipeline.masking.substitutes import FILE, Substitutes, Word, similar_words, words_of
+from pipeline.masking.substitutes import Substitutes, Word, similar_words, words_of
 from pipeline.metrics import telling
 from pipeline.models import load_masked_lm, load_tokenizer
+from pipeline.pages.html import write_html
+from pipeline.pages.parts import Masks, Said, Section, Table
 from pipeline.run.artifact import read_manifest
 from pipeline.run.stage import run
 from pipeline.tokens import replaceable_ids, sequence_rows
@@ -44,7 +36,15 @@ COUNTED = 20_000
 """Sequences whose words are counted."""
 MAC = MaskingConfig(policy="whole_word", unit="ngram", replacement="similar")
 """MacBERT's masking (Cui et al. 2020)."""
-HEAD = ["word", "targets", "domain", "general"]
+OTHERS = {"random": MaskingConfig(policy="random"), "macbert": MAC}
+"""What the recipe's own policy is put beside."""
+TITLE = Said("What is masked", "遮盖了什么")
+NAMES = {"domain": Said("Domain text", "领域文本"), "task": Said("Task text", "任务文本")}
+HEAD = [Said("word", "词"), Said("targets", "目标"), Said("domain", "领域"), Said("general", "通用")]
+NOTE = Said(
+    "Of a thousand targets, of a thousand words of the domain, of a thousand words of general text.",
+    "每千个目标词、每千个领域词、每千个通用词中的次数。",
+)
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,15 @@ def show(config: ShowConfig, init: Path, masked: Path, corpus: Path, out: Path) 
     table = Substitutes.of(similar_words(counts, load_masked_lm(init).get_input_embeddings().weight.detach().numpy()))
     vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer), table)
     folders = {name: masked / name / "train" for name in ("domain", "task") if (masked / name / "train").exists()}
-    drawn = {name: _drawn(config, folder, tokenizer, vocabulary) for name, folder in folders.items()}
+    shown = {name: _drawn(config, folder, tokenizer, vocabulary) for name, folder in folders.items()}
     words = _words(config, tokenizer, counts, targets, _general(masked, corpus, tokenizer))
-    parts = [(f"{name} text", sequences_html(sequences)) for name, sequences in drawn.items()]
-    note = (
-        "Columns 2-4: of a thousand targets, of a thousand words of the domain, of a thousand words of general text."
-    )
-    html = page("What is masked", [*parts, ("Words predicted most", f"<p>{note}</p>{table_html(HEAD, words)}")])
-    (out / "index.html").write_text(html, encoding="utf-8")
-    first = [one for sequences in drawn.values() for one in sequences[:2]]
+    sections = [Section(NAMES[name], [Masks(sequences)]) for name, sequences in shown.items()]
+    sections.append(Section(Said("Words predicted most", "预测最多的词"), [NOTE, Table(HEAD, words)]))
+    write_html(out / "index.html", TITLE, sections, str(read_manifest(masked)["config"]["language"]))
+    first = [one for sequences in shown.values() for one in sequences[:2]]
     for name, colour in (("shown.txt", False), ("shown.ansi", True)):
         (out / name).write_text(in_terminal(first, colour), encoding="utf-8")
-    return {"sequences": sum(map(len, drawn.values())), "words": len(words)}
+    return {"sequences": sum(map(len, shown.values())), "words": len(words)}
 
 
 def _drawn(
@@ -86,45 +83,9 @@ def _drawn(
 ) -> list[Drawn]:
     """The first sequences of a folder under each policy."""
     rows = list(islice(read_rows(folder), config.sequences))
-    sequences, every = _sequences(rows), np.arange(len(rows))
     recipe = MaskingConfig(**json.loads(metadata_of(folder)["masking"]))
-    visits = []
-    for label, masking in _policies(recipe).items():
-        own = masking is recipe and recipe.replacement != "mask"
-        offered = replace(vocabulary, substitutes=Substitutes.load(folder.parent / FILE)) if own else vocabulary
-        batches = MaskedBatches(sequences, masking, offered, tokenizer.pad_token_id)
-        visits += [(f"{label} {n + 1}", batches.visit(every, np.full(len(rows), n))) for n in range(config.visits)]
-    return [
-        Drawn(row["id"], _as_written(row, tokenizer), [(name, pieces(v, i, tokenizer)) for name, v in visits])
-        for i, row in enumerate(rows)
-    ]
-
-
-def _policies(recipe: MaskingConfig) -> dict[str, MaskingConfig]:
-    """What is put side by side; the recipe's own first."""
-    others = {"random": MaskingConfig(policy="random"), "macbert": MAC}
-    return {recipe.policy: recipe} | {
-        name: replace(masking, mask_rate=recipe.mask_rate, seed=recipe.seed)
-        for name, masking in others.items()
-        if name != recipe.policy
-    }
-
-
-def _as_written(row: dict, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
-    columns = (np.array(row[name]) for name in ("input_ids", "word_ids", "importance"))
-    return pieces_as_written(*columns, tokenizer)
-
-
-def _sequences(rows: list[dict]) -> Sequences:
-    """Rows of MASKED as flat arrays."""
-    flat = lambda name, kind: np.concatenate([np.array(row[name], dtype=kind) for row in rows])
-    return Sequences(
-        id=np.array([row["id"].encode() for row in rows]),
-        offsets=np.cumsum([0, *(len(row["input_ids"]) for row in rows)]),
-        input_ids=flat("input_ids", np.int32),
-        word_ids=flat("word_ids", np.int32),
-        importance=flat("importance", np.uint8),
-    )
+    policies = beside(recipe, OTHERS, vocabulary, folder.parent)
+    return drawn(rows, policies, config.visits, tokenizer)
 
 
 def _counted(folder: Path) -> tuple[Counter[Word], Counter[Word]]:

@@ -15,6 +15,8 @@ WALLS = (
     "pipeline/finetuning",
     "pipeline/objectives",
     "pipeline/vocabulary",
+    "pipeline/pages",
+    "pipeline/results",
 )
 """Folders inside a folder: drawn where one grew too full to be taken in at a glance."""
 FILES = [

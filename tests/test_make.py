@@ -21,6 +21,7 @@ PYTHON = """#!/bin/bash
 out=$(sed 's/.*--out \\([^ ]*\\).*/\\1/' <<< "$*")
 case "$*" in
   *stages.check*) {check}; exit ;;
+  *stages.estimate*) echo "estimate" >> calls; exit ;;
 esac
 stage=$(sed 's/.*-m stages\\.\\([a-z_]*\\) .*/\\1/' <<< "$*")
 echo "$stage $out" >> calls
@@ -30,11 +31,11 @@ mkdir -p "$out" && touch "$out/manifest.json"
 CHECKED = f'{sys.executable} "$@"'
 UNCHECKED = (
     "mkdir -p $out; touch "
-    "$out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,interpolated,static,agreement,report}.json"
+    "$out/{corpus,base,finetuned,scores,tagger,masked,dapt,tapt,interpolated,filled,static,agreement,report}.json"
 )
 
 ALL = ["prepare corpus", "start base", "finetune finetuned-base", "score scores", "train_tagger tagger", "mask masked",
-       "pretrain dapt", "finetune finetuned-dapt", "report report"]  # fmt: skip
+       "pretrain dapt", "finetune finetuned-dapt", "fill filled-dapt", "report report"]  # fmt: skip
 
 
 class Project:
@@ -122,8 +123,13 @@ def test_dapt_makes_everything_once_and_in_order(project):
 
 def test_tapt_after_dapt_adds_what_is_missing(project):
     project.calls("dapt")
-    assert project.calls("tapt") == ["pretrain tapt", "finetune finetuned-tapt", "report report"]
-    assert project.calls("dapt-tapt") == ["pretrain dapt-tapt", "finetune finetuned-dapt-tapt", "report report"]
+    assert project.calls("tapt") == ["pretrain tapt", "finetune finetuned-tapt", "fill filled-tapt", "report report"]
+    assert project.calls("dapt-tapt") == [
+        "pretrain dapt-tapt",
+        "finetune finetuned-dapt-tapt",
+        "fill filled-dapt-tapt",
+        "report report",
+    ]
 
 
 def test_the_domain_comes_before_the_task_text(project):
@@ -256,8 +262,8 @@ def test_a_learning_rate_is_looked_for_from_any_checkpoint(project):
 
 
 def test_any_adapted_checkpoint_is_mixed_with_the_base_and_fine_tuned(project):
-    more = ["interpolate interpolated", "finetune finetuned-interpolated", "report report"]
-    assert project.calls("interpolated") == [*ALL[:-2], *more]
+    more = ["interpolate interpolated", "finetune finetuned-interpolated", "fill filled-interpolated", "report report"]
+    assert project.calls("interpolated") == [*ALL[:-3], *more]
     assert project.calls("interpolated") == []
     project.calls("interpolated", "ADAPTED=dapt-tapt")
     asked = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.interpolate" in line]
@@ -272,6 +278,26 @@ def test_general_text_is_given_to_every_pretraining_where_it_is_masked(project):
     project.calls("dapt-tapt", "SET=dapt.trainer.steps=3")
     calls = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.pretrain" in line]
     assert ["--general runs/demo/masked/general" in line for line in calls] == [False, False, True, True]
+
+
+def test_controls_are_pretrained_as_dapt_is_on_random_words_and_on_general_text(project):
+    project.calls("dapt")
+    settings = project.folder / "runs/demo/.settings/masked.json"
+    settings.write_text('{"general_documents": 40}')
+    os.utime(settings, (0, 0))
+    calls = project.calls("controls")
+    assert calls == ["mask masked-control", "pretrain dapt-control", "finetune finetuned-dapt-control",
+                     "pretrain general", "finetune finetuned-general", "report report"]  # fmt: skip
+    mask, control, _, general, *_ = (project.folder / "commands").read_text().splitlines()[-6:]
+    assert "--set masked.control=true --out" in mask
+    assert "masked.control" not in control and "--masked runs/demo/masked-control/domain" in control
+    assert "--masked runs/demo/masked/general" in general
+    assert project.calls("controls") == []
+
+
+def test_where_words_are_random_already_the_control_is_general_text(project):
+    done = project.make("controls", "RECIPE=demo-random")
+    assert done.returncode == 2 and 'SET="masked.general_documents=4000"' in done.stderr
 
 
 def test_settings_are_tried_one_at_a_time_and_several_where_they_are_joined(project):
@@ -312,16 +338,22 @@ def test_comparing_needs_names(project):
     assert done.returncode != 0 and 'make compare RECIPES="demo demo-random"' in done.stderr
 
 
-def test_two_recipes_are_made_and_put_side_by_side(project):
+def test_two_recipes_are_made_and_put_side_by_side_with_the_control_of_what_is_selective(project):
+    settings = project.folder / "runs/demo/.settings"
+    settings.mkdir(parents=True)
+    (settings / "masked.json").write_text('{"policy": "selective"}')
     calls = project.calls("compare", "RECIPES=demo demo-random")
+    controls = [call for call in calls if "-control" in call]
+    assert controls == ["mask masked-control", "pretrain dapt-control", "finetune finetuned-dapt-control"]
     assert calls[-1] == "report runs/compare/report"
+    assert calls[:3] == ["prepare corpus", "prepare runs/demo-random/corpus", "estimate"]
     assert {call.split("/")[1] for call in calls if call.startswith("prepare runs/")} == {"demo-random"}
     assert "finetune finetuned-dapt" in calls and "finetune runs/demo-random/finetuned-dapt" in calls
 
 
 def test_a_changed_setting_reaches_what_depends_on_it_and_nothing_else(checked_project):
     assert checked_project.calls("dapt") == ALL
-    assert checked_project.calls("dapt", "SET=dapt.trainer.steps=7") == ALL[-3:]
+    assert checked_project.calls("dapt", "SET=dapt.trainer.steps=7") == ALL[-4:]
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name_before_anything_runs(checked_project):

@@ -1,12 +1,11 @@
-"""Masked sequences for human eyes: in Markdown; and many side by side, in a terminal or as one HTML page that needs
-nothing beside it.
+"""Masked sequences for human eyes: in Markdown; and many side by side, in a terminal or in an HTML page, which styles
+them (pipeline/pages/page.html).
 
 What comes from a corpus is escaped, and characters that would turn, hide or overwrite text (control, bidirectional,
 zero-width) are spelled out.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -17,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from pipeline.batches import Visit
 from pipeline.masking.config import IMPORTANT
 from pipeline.masking.replacement import FALLBACK, RANDOM, REPLACED
+from pipeline.pages.plain import visible
 
 UNTOUCHED, MASKED = -1, 100
 """States of a piece beside the fates of a target: not predicted, and predicted under the mask token."""
@@ -93,16 +93,6 @@ def text_of(ids: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> str:
     return re.sub(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])", "", text)
 
 
-def visible(text: str) -> str:
-    """Text without characters that act instead of being seen: U+202E becomes ⟨202E⟩."""
-    return "".join(f"⟨{ord(c):04X}⟩" if _acts(c) else c for c in text)
-
-
-def _acts(char: str) -> bool:
-    """Control, format, surrogate, private and unassigned characters, and the separators of lines."""
-    return unicodedata.category(char)[0] == "C" or char in "\u2028\u2029"
-
-
 def in_markdown(line: Sequence[Piece]) -> str:
     """**important**, `[predicted]`, **`[both]`**; blanks between all, or bold words side by side would not be read."""
     return " ".join(_in_markdown(piece) for piece in line if piece.written)
@@ -163,61 +153,14 @@ def _boxed(piece: Piece) -> str:
     return f"[{visible(piece.written)}→{visible(piece.text)}]"
 
 
-STYLE = """
-:root{color-scheme:light dark;--ink:#1f2328;--paper:#fff;--faint:#6e7781;--line:#d8dee4}
-:root{--mask:#57606a;--new:#0550ae;--odd:#a40e26}
-@media(prefers-color-scheme:dark){
-:root{--ink:#e6edf3;--paper:#0d1117;--faint:#8d96a0;--line:#30363d;--mask:#8d96a0;--new:#79c0ff;--odd:#ff7b72}}
-body{font:15px/1.9 system-ui,"Noto Sans CJK SC",sans-serif;color:var(--ink);background:var(--paper)}
-body{max-width:62rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.5rem}
-h3{font-size:.85rem;color:var(--faint);font-weight:500;margin:1.6rem 0 .2rem}p{margin:.2rem 0}
-table{border-collapse:collapse}.draws{width:100%}
-th,td{text-align:left;vertical-align:top;padding:.15rem .6rem .15rem 0;border-top:1px solid var(--line)}
-th{width:6.5rem;font-weight:500;color:var(--faint);white-space:nowrap;font-size:.85rem}
-td.n{text-align:right;font-variant-numeric:tabular-nums}
-.h{border-radius:.2em;padding:.05em .08em;background:rgb(240 120 20/calc(var(--h)*.75))}.k{font-weight:700}
-.t{border-radius:.2em;padding:.05em .25em;border:1px solid;white-space:nowrap}
-.mask{color:var(--mask);background:color-mix(in srgb,var(--mask) 18%,transparent)}
-.new{color:var(--new)}.odd{color:var(--odd)}.kept{border-style:dashed;color:var(--faint)}
-s{opacity:.55;margin-right:.3em}
-"""
-
-KEY = (
-    '<p><span class="h k" style="--h:1">important</span> <span class="h" style="--h:.3">less so</span> · '
-    '<span class="t mask">hidden behind the mask token</span> <span class="t new"><s>was</s>similar word</span> '
-    '<span class="t odd"><s>was</s>random</span> <span class="t kept">to be predicted, left as written</span></p>'
-)
-
-
-def page(title: str, parts: Sequence[tuple[str, str]]) -> str:
-    """A whole HTML page; parts are (heading, HTML)."""
-    body = "".join(f"<h2>{escape(heading)}</h2>{html}" for heading, html in parts)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{KEY}{body}"
-        "</body></html>\n"
-    )
-
-
 def sequences_html(sequences: Sequence[Drawn]) -> str:
     """Each sequence as heat, and a table of its draws."""
     return "".join(
-        f'<h3>{_safe(one.name)}</h3><p>{_joined(one.heat, _heated)}</p><table class="draws">'
-        + "".join(f"<tr><th>{escape(label)}</th><td>{_joined(line, _marked)}</td></tr>" for label, line in one.draws)
+        f'<h3>{_safe(one.name)}</h3><p class="heat">{_joined(one.heat, _heated)}</p><table class="draws">'
+        + "".join(f"<tr><th>{_safe(label)}</th><td>{_joined(line, _marked)}</td></tr>" for label, line in one.draws)
         + "</table>"
         for one in sequences
     )
-
-
-def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """First column text, the others numbers."""
-    line = lambda tag, cells: "".join(
-        f"<{tag}{' class=n' if i else ''}>{_safe(cell)}</{tag}>" for i, cell in enumerate(cells)
-    )
-    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
-    return f"<table><tr>{line('th', head)}</tr>{body}</table>"
 
 
 def _safe(text: str) -> str:

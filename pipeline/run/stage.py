@@ -85,10 +85,12 @@ def _told(error: Exception, out: Path) -> Exception:
 def section_of(name: str) -> str:
     """The recipe section of an artifact: `finetuned-dapt` reads [finetuned], `dapt-tapt` is a TAPT begun at dapt.
 
-    `rate-dapt` and `ablated-dapt-…` are about the same fine-tuning as `finetuned-dapt`.
+    `rate-dapt` and `ablated-dapt-…` are about the same fine-tuning as `finetuned-dapt`; `general` is trained as `dapt`
+    is, on other text.
     """
     first = name.split("-", maxsplit=1)[0]
-    return "tapt" if name == "dapt-tapt" else {"rate": "finetuned", "ablated": "finetuned"}.get(first, first)
+    others = {"rate": "finetuned", "ablated": "finetuned", "general": "dapt"}
+    return "tapt" if name == "dapt-tapt" else others.get(first, first)
 
 
 def config_class(stage: Stage) -> type:

@@ -1,6 +1,7 @@
 """The whole chain on a corpus of a few hundred sentences: from raw text to a report, and what others make of it."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -31,6 +32,7 @@ from pipeline.run.errors import InputError
 from pipeline.tagging import Tagger
 from pipeline.tokens import fingerprint, replaceable_ids
 from stages.diagnose import DiagnosisConfig, diagnose
+from stages.fill import FillConfig, fill
 from stages.report import ReportConfig
 from stages.report import sources as report_sources
 
@@ -91,6 +93,31 @@ def test_the_report_shows_every_arm_with_its_numbers(kitchen):
     for line, name in zip(table[2:5], ("base", "dapt", "dapt-tapt"), strict=True):
         assert f"{metrics(kitchen, f'finetuned-{name}')['accuracy']:.1f} ±" in line
     assert "left out" not in page
+
+
+def test_the_page_has_every_section_that_has_something_to_show_and_no_other(kitchen):
+    page = (kitchen["report"] / "report.html").read_text(encoding="utf-8")
+    titles = re.findall(r'<h2><span class="en" lang="en">(.*?)</span>', page)
+    assert titles == [
+        "Verdict", "Every seed", "Statistics", "While pretraining", "What is masked", "Keywords by class",
+        "Keywords against planted truth", "Can the tagger be believed?", "The text, and what cleaning dropped",
+        "Classes", "All measures", "Cost", "How to read it", "How to repeat it",
+    ]  # fmt: skip  # both arms are right on every row, and nothing was filled in
+    assert (
+        "selective 2" in page
+        and "whole_word 1" in page
+        and f"{metrics(kitchen, 'finetuned-dapt')['accuracy']:.1f} ±" in page
+    )
+
+
+def test_words_are_hidden_in_held_out_sentences_and_both_checkpoints_are_asked(kitchen, tmp_path):
+    folders = {"init": kitchen["base"], "adapted": kitchen["dapt"], "masked": kitchen["masked"] / "domain"}
+    found = fill(FillConfig(sentences=3), **folders, out=tmp_path)
+    told = json.loads((tmp_path / "fills.json").read_text(encoding="utf-8"))
+    assert found["sentences"] == len(told) == 3 and all(list(one["fills"]) == ["base", "dapt"] for one in told)
+    dev = {row["text"] for row in read_rows(kitchen["corpus"] / "domain" / "dev")}
+    assert all(one["before"] + one["written"] + one["after"] in dev for one in told)
+    assert found["written"] > found["written_before"]  # it has learned on text like this
 
 
 def test_the_report_says_how_far_the_tagger_can_be_believed(kitchen):
@@ -234,7 +261,7 @@ def test_without_text_to_adapt_to_there_is_nothing_to_diagnose(kitchen, tmp_path
 
 
 def test_a_report_depends_on_what_it_shows_and_on_nothing_else_in_the_run(kitchen):
-    """Not on static/, corpus/, or on settings that are tried."""
+    """Not on static/, or on settings that are tried."""
     found = {path.parent.name for path in report_sources(ReportConfig(), [kitchen.runs / "toy"])}
     arms = {"base", "dapt", "dapt-tapt"}
-    assert found == arms | {f"finetuned-{arm}" for arm in arms} | {"scores", "tagger", "masked"}
+    assert found == arms | {f"finetuned-{arm}" for arm in arms} | {"corpus", "scores", "tagger", "masked"}

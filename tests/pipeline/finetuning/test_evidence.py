@@ -11,6 +11,7 @@ from pipeline.finetuning.evidence import Result, class_rows, confused, most_conf
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table
 from pipeline.finetuning.split import Split
 from pipeline.finetuning.task import Answers
+from pipeline.pages.parts import english
 
 TASK = Classes(("a", "b", "c"))
 TRUTH = np.array([0, 0, 1, 1, 1, 2])
@@ -53,28 +54,29 @@ def test_classes_have_the_mean_of_their_scores_over_seeds():
 
 
 def test_the_tables_show_every_arm_and_class():
-    table = class_table({"base": TOLD, "dapt": TOLD[:1]}, "dapt").splitlines()
-    assert table[0] == "| class | test rows | F1 base | F1 dapt | precision dapt | recall dapt |"
-    assert table[3] == "| b | 3 | 73.3 ± 9.4 | 80.0 ± 0.0 | 100.0 | 66.7 |" and len(table) == 5
-    measures = measures_table({"base": summary(TASK, "accuracy", RESULTS)}, ["accuracy", "mcc"], "accuracy")
-    assert measures.splitlines()[2].startswith("| base | 66.7 ± 23.6 |") and measures.endswith("| 50.0 – 83.3 |")
+    table = class_table({"base": TOLD, "dapt": TOLD[:1]}, "dapt")
+    head = ["class", "test rows", "F1 base", "F1 dapt", "precision dapt", "recall dapt"]
+    assert [*map(english, table.head)] == head
+    assert table.rows[1] == ["b", "3", "73.3 ± 9.4", "80.0 ± 0.0", "100.0", "66.7"] and len(table.rows) == 3
+    [row] = measures_table({"base": summary(TASK, "accuracy", RESULTS)}, ["accuracy", "mcc"], "accuracy").rows
+    assert row[:2] == ["base", "66.7 ± 23.6"] and row[-1] == "50.0 – 83.3"
 
 
 def test_confusions_are_told_and_pictured_where_they_can_be_read():
-    words, picture = confusions("base", TOLD, TASK.names)
-    assert "- a taken for b: 50%" in words[0] and picture.startswith("<svg")
+    _, points, picture = confusions("base", TOLD, TASK.names)
+    assert english(points.items[0]) == "a taken for b: 50%" and picture.draw("title").startswith("<svg")
     many = [{"confusion": np.eye(25, dtype=int).tolist(), "counts": {}}]
-    assert confusions("base", many, [str(i) for i in range(25)]) == ([], "")
+    assert confusions("base", many, [str(i) for i in range(25)]) == []
 
 
 def test_a_task_without_classes_has_no_tables_of_them():
     values = [{"confusion": [], "counts": {}}]
-    assert class_table({"base": values}, "base") == "" and confusions("base", values, ["score"]) == ([], "")
+    assert class_table({"base": values}, "base") is None and confusions("base", values, ["score"]) == []
 
 
 def test_what_is_lost_elsewhere_is_counted_seed_by_seed():
     away = [one | {"elsewhere": {"away": {"accuracy": value}}} for one, value in zip(TOLD, (50.0, 40.0), strict=True)]
-    table = elsewhere_table({"base": away}, "accuracy").splitlines()
-    assert table[0] == "| arm | test | on away | lost |"
-    assert table[2] == "| base | 66.7 ± 23.6 | 45.0 ± 7.1 | 21.7 ± 16.5 |"
-    assert elsewhere_table({"base": TOLD}, "accuracy") == ""
+    table = elsewhere_table({"base": away}, "accuracy")
+    assert [*map(english, table.head)] == ["arm", "test", "on away", "lost"]
+    assert table.rows == [["base", "66.7 ± 23.6", "45.0 ± 7.1", "21.7 ± 16.5"]]
+    assert elsewhere_table({"base": TOLD}, "accuracy") is None

@@ -12,14 +12,12 @@ from pipeline.masking.pages import (
     Piece,
     in_markdown,
     in_terminal,
-    page,
     pieces,
     pieces_as_written,
     sequences_html,
-    table_html,
-    visible,
 )
 from pipeline.masking.replacement import Vocabulary
+from pipeline.pages.plain import visible
 from pipeline.tokens import Frame, encode, framed, replaceable_ids
 
 TEXT = ["我爱北京的天气。", "a fine day"]
@@ -78,10 +76,10 @@ def test_what_acts_instead_of_being_seen_is_spelled_out():
     assert visible("中文 é 🙂") == "中文 é 🙂"
 
 
-def test_a_page_escapes_what_a_corpus_contains(drawn, tokenizer):
+def test_sequences_escape_what_a_corpus_contains(drawn, tokenizer):
     evil = '<script>alert("1")</script>\u202e'
     line = [piece.__class__(evil, evil, 200, piece.state) for piece in pieces(drawn, 0, tokenizer)]
-    html = page(evil, [(evil, sequences_html([Drawn(evil, line, [(evil, line)])]) + table_html([evil], [[evil]]))])
+    html = sequences_html([Drawn(evil, line, [(evil, line)])])
     assert "<script" not in html and "\u202e" not in sequences_html([Drawn(evil, line, [("x", line)])])
     text = in_terminal([Drawn(evil, line, [("x", line)])], colour=False)
     assert "\u202e" not in text and "⟨202E⟩" in text

@@ -313,6 +313,9 @@ def test_an_interrupted_stage_says_nothing_more(tmp_path, monkeypatch):
         ("dapt", "dapt"),
         ("dapt-tapt", "tapt"),
         ("tapt", "tapt"),
+        ("masked-control", "masked"),
+        ("tapt-control", "tapt"),
+        ("general", "dapt"),
     ],
 )
 def test_an_artifact_reads_its_section(artifact, section):

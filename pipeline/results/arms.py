@@ -1,0 +1,118 @@
+"""Arms: fine-tuned checkpoints side by side, each with the pretraining it came from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.finetuning import evidence
+from pipeline.pages.parts import Said
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
+from pipeline.run.errors import InputError
+
+ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]
+GENERAL = "dev_general_loss"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A fine-tuned checkpoint and how it was pretrained."""
+
+    name: str
+    folder: Path
+    """Of the run: runs/demo."""
+    result: Manifest
+    pretrained: Manifest
+
+    @property
+    def last(self) -> str:
+        """`dapt` of `demo/dapt`."""
+        return self.name.split("/")[-1]
+
+    @property
+    def tuned(self) -> Path:
+        """runs/demo/finetuned-dapt."""
+        return self.folder / f"finetuned-{self.last}"
+
+    @cached_property
+    def evidence(self) -> dict[str, object]:
+        """What every seed found."""
+        path = self.tuned / evidence.FILE
+        if not path.exists():
+            raise InputError(f"{path.parent} is of an older version ({path.name} is missing): make it again")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    @property
+    def metric(self) -> str:
+        """What arms are compared by."""
+        return str(self.evidence["metric"])
+
+    @property
+    def beside(self) -> str:
+        """The measure shown beside it."""
+        return next(name for name in self.evidence["metrics"] if name != self.metric)
+
+    @property
+    def score(self) -> float:
+        """The mean over seeds of what counts."""
+        return float(self.result["metrics"][self.metric])
+
+    @property
+    def seeds(self) -> dict[int, float]:
+        """What every fine-tuning seed reached on the test rows."""
+        start = f"{self.metric}_seed_"
+        metrics = self.result["metrics"]
+        return {int(name.removeprefix(start)): value for name, value in metrics.items() if name.startswith(start)}
+
+    @cached_property
+    def journal(self) -> list[dict[str, float]]:
+        """The lines of a continued pretraining's log; none where nothing was pretrained."""
+        path = self.folder / self.last / "logs" / "metrics.jsonl"
+        if not path.exists() or self.pretrained["stage"] != "pretrain":
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def arms_of(folder: Path, prefix: bool) -> list[Arm]:
+    """The finished arms of a run, base first; named `demo/dapt` where there is a prefix."""
+    found = [path.parent for path in folder.glob(f"finetuned-*/{MANIFEST}") if "." not in path.parent.name]
+    names = {path.name.removeprefix("finetuned-"): path for path in found}
+    ordered = sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    title = f"{folder.name}/" if prefix else ""
+    return [Arm(title + name, folder, read_manifest(names[name]), read_manifest(folder / name)) for name in ordered]
+
+
+def by_task(runs: Sequence[Path]) -> list[list[Arm]]:
+    """The arms of all runs, those whose bases were fine-tuned on the same task together, in the order of the runs."""
+    found: dict[object, list[Arm]] = {}
+    for folder in runs:
+        arms = arms_of(folder, prefix=len(runs) > 1)
+        found.setdefault(arms[0].result["inputs"].get("task") if arms else None, []).extend(arms)
+    return list(found.values())
+
+
+def comparable(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
+    """Arms fine-tuned the same way on the same task, each once, and a line for each that was not."""
+    if not arms:
+        raise InputError("no fine-tuned model in this run: run make dapt or make tapt")
+    kept, lines, seen = [], [], set()
+    for arm in arms:
+        if not _like(arm, arms[0]):
+            lines.append(
+                Said(
+                    f"{arm.name} is left out: it is not up to date with this task and recipe; make it again.",
+                    f"{arm.name} 未列入：它与当前任务和配方不一致，请重新生成。",
+                )
+            )
+        elif arm.result["key"] not in seen:
+            kept.append(arm)
+        seen.add(arm.result["key"])
+    return kept, lines
+
+
+def _like(arm: Arm, first: Arm) -> bool:
+    """Fine-tuned with the same settings on the same rows, and from the checkpoint that is there."""
+    same = all(arm.result[part] == first.result[part] for part in ("config", "version"))
+    rows = all(arm.result["inputs"].get(name) == first.result["inputs"].get(name) for name in ("task", "elsewhere"))
+    return same and rows and arm.result["inputs"]["init"] == arm.pretrained["digest"]

@@ -1,0 +1,106 @@
+"""Which test rows adaptation fixed, and which it broke."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.finetuning.task import Row
+from pipeline.pages.parts import Cell, Part, Said, Section, Strong, Table
+
+TRUTH = {"classes": "label", "ordered": "label", "labels": "labels", "tags": "tags", "spelling": "target"}
+"""Kind of task -> where the truth stands in its predictions; a number is never quite right."""
+
+LONGEST = 160
+"""Characters of a text that are shown."""
+
+
+@dataclass
+class Judged:
+    """What the seeds of an arm said of one row."""
+
+    truth: object
+    right: int = 0
+    said: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A row of which one arm knows more than the other."""
+
+    id: str
+    before: Judged
+    after: Judged
+
+    @property
+    def gain(self) -> int:
+        """Seeds by which it became right; below 0: by which it became wrong."""
+        return self.after.right - self.before.right
+
+
+def judged(kind: str, predictions: Iterable[Row]) -> dict[str, Judged]:
+    """Test row -> how many seeds are right, and what they said; nothing for a kind without right and wrong."""
+    found: dict[str, Judged] = {}
+    if kind not in TRUTH:
+        return found
+    for row in predictions:
+        one = found.setdefault(str(row["id"]), Judged(row[TRUTH[kind]]))
+        one.right += _same(kind, row[TRUTH[kind]], row["predicted"])
+        one.said[shown(row["predicted"])] += 1
+    return found
+
+
+def _same(kind: str, truth: object, predicted: object) -> bool:
+    return set(truth) == set(predicted) if kind == "labels" else truth == predicted
+
+
+def shown(answer: object) -> str:
+    """A class, labels, or the tags that are not O."""
+    return answer if isinstance(answer, str) else " ".join(one for one in answer if one != "O") or "–"
+
+
+def changed(before: Mapping[str, Judged], after: Mapping[str, Judged]) -> list[Changed]:
+    """Rows of both arms with another number of seeds right, the largest gain first, the largest loss last."""
+    both = [Changed(name, before[name], after[name]) for name in before if name in after]
+    return sorted((one for one in both if one.gain), key=lambda one: (-one.gain, one.id))
+
+
+def changes(base: str, arm: str, seeds: int, rows: Sequence[Changed], texts: Mapping[str, str], total: int) -> Section:
+    """What was fixed and broken, with the texts of the rows that are shown."""
+    known = lambda some: [one for one in some if one.id in texts]
+    fixed, broken = ([one for one in rows if one.gain > 0], [one for one in rows[::-1] if one.gain < 0])
+    parts: list[Part] = [_counted(base, arm, seeds, rows, total)] if rows else []
+    for title, some in ((Said("Fixed:", "改对的："), known(fixed)), (Said("Broken:", "改错的："), known(broken))):
+        if some:
+            parts += [title, _table(base, arm, seeds, [(one, texts[one.id]) for one in some])]
+    return Section(Said("What adaptation fixed and broke", "适应改对和改错了哪些"), parts)
+
+
+def _counted(base: str, arm: str, seeds: int, rows: Sequence[Changed], total: int) -> Said:
+    most = lambda one: 2 * one.right > seeds
+    fixed = sum(most(one.after) and not most(one.before) for one in rows)
+    broken = sum(most(one.before) and not most(one.after) for one in rows)
+    return Said(
+        f"Of {total:,} test rows, most seeds of {arm} are right and most of {base} wrong on **{fixed:,}**; the other "
+        f"way round on **{broken:,}**. Shown are those on which the most seeds changed; *right*: seeds that are.",
+        f"在 {total:,} 条测试数据中，{arm} 的多数种子答对而 {base} 的多数种子答错的有 **{fixed:,}** 条，相反的有 "
+        f"**{broken:,}** 条。下表为变化的种子最多的数据；*答对*：答对的种子数。",
+    )
+
+
+def _table(base: str, arm: str, seeds: int, rows: Sequence[tuple[Changed, str]]) -> Table:
+    head = [Said("text", "文本"), Said("truth", "真值"), base, arm, Said("right", "答对")]
+    most = lambda judged: judged.said.most_common(1)[0][0]
+    cells: list[list[Cell]] = [
+        [_cut(text), shown(one.before.truth), _marked(most(one.before), one), _marked(most(one.after), one),
+         f"{one.before.right} → {one.after.right} / {seeds}"]
+        for one, text in rows
+    ]  # fmt: skip
+    return Table(head, cells, worded=4)
+
+
+def _marked(said: str, row: Changed) -> Cell:
+    return [Strong(said)] if said == shown(row.before.truth) else said
+
+
+def _cut(text: str) -> str:
+    return text[:LONGEST] + "…" * (len(text) > LONGEST)

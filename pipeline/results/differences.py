@@ -1,0 +1,114 @@
+"""Is one arm better than another? Every comparison of a page, and the sentences that say what was found.
+
+A gain is told beside its control: what as much training brings without what is to be shown.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from pipeline.comparison import Compared, Named, compared, p_shown
+from pipeline.finetuning.pages import title_of
+from pipeline.pages.parts import Said
+from pipeline.results.arms import Arm
+from pipeline.significance import ByRow, Sample
+
+Rows = Callable[[Arm], ByRow | None]
+"""What an arm said of every test row; none where its measure is not one of counts."""
+
+CONTROL, GENERAL = "-control", "general"
+"""`dapt-control` learned as many words as `dapt`, at random; `general` as long, from general text."""
+
+
+def differences(tasks: Sequence[Sequence[Arm]], rows: Rows, confidence: float) -> list[list[Compared]]:
+    """Of the arms of each task: every arm against base, against its controls, and of several recipes those of the
+    first against their like; corrected together, over all tasks."""
+    pairs = []
+    for arms in tasks:
+        named = {arm.name: Named(arm.name, Sample(arm.seeds, rows(arm))) for arm in arms}
+        pairs.append([(named[one], named[other]) for one, other in _pairs(arms)])
+    found = iter(compared([pair for some in pairs for pair in some], confidence))
+    return [list(islice(found, len(some))) for some in pairs]
+
+
+def _pairs(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    pairs = [(arm.name, arms[0].name) for arm in arms[1:]]
+    pairs += [(arm.name, control.name) for arm in arms for control in _controls(arm, arms)]
+    for arm in (one for one in arms if one.folder == arms[0].folder and not is_control(one)):
+        pairs += [(arm.name, other.name) for other in arms if other.folder != arm.folder and other.last == arm.last]
+    return list(dict.fromkeys(pairs))
+
+
+def is_control(arm: Arm) -> bool:
+    """Whether an arm is there to be compared with."""
+    return arm.last == GENERAL or arm.last.endswith(CONTROL)
+
+
+def _controls(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
+    names = (f"{arm.last}{CONTROL}", *([GENERAL] if arm.last == "dapt" else []))
+    return [other for other in arms if other.folder == arm.folder and other.last in names]
+
+
+def verdicts(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
+    """A sentence for each, and a line for each gain that stands without a control."""
+    metric = title_of(arms[0].metric)
+    return [verdict(one, metric) for one in found] + _alone(found, arms)
+
+
+def _alone(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
+    beside = {(one.arm, one.control) for one in found}
+    gains = {one.arm for one in found if one.control == arms[0].name and one.verdict == "better"}
+    alone = [arm.name for arm in arms if arm.name in gains and not is_control(arm) and arm.last != "base"
+             and not any(name == arm.name and other != arms[0].name for name, other in beside)]  # fmt: skip
+    if not alone:
+        return []
+    names = ", ".join(alone)
+    return [
+        Said(
+            f"Without a control of equal budget ({names}): as many steps on any words may bring some of it; "
+            "make controls finds out.",
+            f"没有同等预算的对照（{names}）：同样步数训练任意词也可能带来部分收益；运行 make controls 查明。",
+        )
+    ]
+
+
+def verdict(one: Compared, metric: Said) -> Said:
+    """A sentence bound to what was found; that none was found is not that there is none."""
+    found = one.found
+    gained = Said(f"{found.mean:+.1f} {metric.en}", f"{metric.zh} {found.mean:+.1f}")
+    if found.seeds < 2:
+        return Said(
+            f"**{one.arm} against {one.control}**: {gained.en}; one seed says nothing about noise (finetuned.seeds).",
+            f"**{one.arm} 与 {one.control} 相比**：{gained.zh}；单个种子无法判断噪声（finetuned.seeds）。",
+        )
+    interval, p = f"[{found.low:+.1f}, {found.high:+.1f}]", f"p {p_shown(one.p)}"
+    rows = Said(f" and {found.rows:,} rows", f"、{found.rows:,} 条测试样本") if found.rows else Said("", "")
+    told = Said(
+        f"{gained.en}, {found.confidence:.0%} interval {interval} over {found.seeds} seeds{rows.en}, {p}",
+        f"{gained.zh}，{found.confidence:.0%} 置信区间 {interval}，{found.seeds} 个种子{rows.zh}，{p}",
+    )
+    if one.verdict == "same":
+        return Said(
+            f"**No difference found between {one.arm} and {one.control}**: {told.en}; "
+            f"one of {found.detectable:.1f} would be found four times in five.",
+            f"**{one.arm} 与 {one.control} 之间未发现差异**：{told.zh}；"
+            f"若真实差异为 {found.detectable:.1f}，五次中有四次能发现。",
+        )
+    how = {"better": Said("better than", "优于"), "worse": Said("worse than", "差于")}[one.verdict]
+    return Said(
+        f"**{one.arm} is {how.en} {one.control}**: {told.en}.", f"**{one.arm} {how.zh} {one.control}**：{told.zh}。"
+    )
+
+
+def failed(arms: Sequence[Arm]) -> list[Said]:
+    """A line for each arm of which seeds gave every row one answer."""
+    lines = []
+    for arm in arms:
+        if count := int(arm.result["metrics"]["degenerate"]):
+            lines.append(
+                Said(
+                    f"{count} of {len(arm.seeds)} seeds of {arm.name} gave every row the same answer; "
+                    "they are in the mean.",
+                    f"{arm.name} 的 {len(arm.seeds)} 个种子中有 {count} 个对所有样本给出同一答案；它们计入均值。",
+                )
+            )
+    return lines

@@ -1,0 +1,232 @@
+"""The sections of a report that need no more than the arms and the manifests of their runs."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from pipeline.comparison import Compared, p_shown
+from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
+from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
+from pipeline.reports import dots_svg, lines_svg, plus_minus, reliability_svg
+from pipeline.results.arms import GENERAL, Arm
+from pipeline.run.artifact import MANIFEST, read_manifest
+from pipeline.run.processes import clock
+from pipeline.vocabulary.pages import vocabulary_line
+
+RELIABILITY = "reliability.json"
+CLASSES = 20
+"""Of a task that are shown where there are more."""
+
+
+def results_table(arms: Sequence[Arm], found: Sequence[Compared]) -> Table:
+    """A row an arm: what it reached, against base, and what it cost."""
+    shown = [title_of(arms[0].metric), title_of(arms[0].beside)]
+    general = any(GENERAL in arm.pretrained["metrics"] for arm in arms)
+    head = [Said("arm", "模型"), *shown, Said("against base", "与 base 之差"), Said("steps", "步数")]
+    head += [Said("tokens", "词元"), Said("time", "用时"), Said("dev loss", "开发集损失")]
+    against = {one.arm: one.shown for one in found if one.control == arms[0].name}
+    return Table(
+        [*head, *([Said("general", "通用文本损失")] if general else [])],
+        [[*_row(arm, against.get(arm.name, "")), *([_lost(arm, GENERAL)] if general else [])] for arm in arms],
+    )
+
+
+def _row(arm: Arm, against: str) -> list[str]:
+    result, made = arm.result["metrics"], arm.pretrained["metrics"]
+    return [
+        arm.name,
+        *(plus_minus(result[name], result[f"{name}_sd"]) for name in (arm.metric, arm.beside)),
+        against,
+        f"{made.get('steps', 0):,}",
+        f"{made.get('tokens', 0) / 1e6:.1f} M",
+        clock(arm.pretrained["provenance"]["seconds"]),
+        _lost(arm, "dev_loss"),
+    ]
+
+
+def _lost(arm: Arm, name: str) -> str:
+    """A loss on dev text before and after, where it was measured."""
+    made = arm.pretrained["metrics"]
+    return f"{made[f'{name}_before']:.2f} → {made[name]:.2f}" if name in made else ""
+
+
+def comparisons(found: Sequence[Compared]) -> Section:
+    """Everything that was computed of every comparison."""
+    head = ["", Said("difference", "差异"), Said("p, alone", "p（单独）"), Said("p, Holm", "p（Holm）")]
+    head += [Said("p, flips", "p（置换）"), Said("effect", "效应量"), Said("detectable", "可检出")]
+    rows = [
+        [
+            Said(f"{one.arm} against {one.control}", f"{one.arm} 对 {one.control}"),
+            one.shown,
+            *map(p_shown, (one.found.p, one.p, one.found.flips)),
+            f"{one.found.effect:+.1f}",
+            f"{one.found.detectable:.1f}",
+        ]
+        for one in found
+    ]
+    return Section(Said("Statistics", "统计"), [Table(head, rows), STATISTICS] if rows else [])
+
+
+STATISTICS = Said(
+    "*p, alone*: from the error over seeds and test rows, put together from the spread over seeds and a paired "
+    "bootstrap over rows, both counting what they share once. *Flips*: the exact paired permutation test over seeds, "
+    "which never goes below 2 / 2^seeds. *Effect*: the difference in standard deviations of one run. *Detectable*: "
+    "the true difference that would be found four times in five.",
+    "*p（单独）*：误差兼顾种子与测试样本，由种子间离散度与样本配对自助法合成，共有部分只计一次。"
+    "*置换*：对种子的精确配对置换检验，不会低于 2 / 2^种子数。*效应量*：以单次运行的标准差为单位。"
+    "*可检出*：五次中有四次能发现的真实差异。",
+)
+
+
+def every_seed(arms: Sequence[Arm]) -> Section:
+    """A dot a seed."""
+    metric, scores = title_of(arms[0].metric), {arm.name: list(arm.seeds.values()) for arm in arms}
+    title = Said(
+        f"test {metric.en}, %: a dot a seed, a bar at their mean", f"测试集{metric.zh}（%）：每点一个种子，竖线为均值"
+    )
+    return Section(Said("Every seed", "每个种子"), [Picture("scores", title, partial(dots_svg, scores))])
+
+
+def curves(arms: Sequence[Arm]) -> Section:
+    """What every continued pretraining measured on dev text on its way, a picture a measure."""
+    names = dict.fromkeys(
+        name for arm in arms for line in arm.journal for name in line if name.startswith(("dev/", "probe/"))
+    )
+    parts = []
+    for name in sorted(names, key=lambda name: (list(CURVES).index(name) if name in CURVES else len(CURVES), name)):
+        found = {arm.name: _curve(arm, name) for arm in arms}
+        if any(len(points) > 1 for points in found.values()):
+            plain = name.rpartition("/")[2].replace("_", " ")
+            parts.append(
+                Picture(name.replace("/", "_"), CURVES.get(name, Said(plain, plain)), partial(lines_svg, found))
+            )
+    return Section(Said("While pretraining", "预训练过程"), parts)
+
+
+CURVES = {
+    "dev/loss": Said("loss by step, on held-out text of its own corpus", "各步的损失，自身语料的留出文本"),
+    "dev/general_loss": Said(
+        "loss by step, on general text: what rises is forgotten", "各步的损失，通用文本：上升即为遗忘"
+    ),
+}
+"""What is measured on the way, those first that say most; another's name is its title."""
+
+
+def _curve(arm: Arm, name: str) -> list[tuple[float, float]]:
+    """(step, measure) of a continued pretraining, from before the first step where that is known."""
+    points = [(line["step"] + 1, line[name]) for line in arm.journal if line.get(name) is not None]
+    before = arm.pretrained["metrics"].get(f"{name.replace('/', '_')}_before")
+    return [(0, before), *points] if points and before is not None else points
+
+
+def measures(arms: Sequence[Arm]) -> Section:
+    """Everything that was measured on the test rows."""
+    names = list(arms[0].evidence["seeds"][0]["measured"])
+    table = measures_table({arm.name: arm.result["metrics"] for arm in arms}, names, arms[0].metric)
+    return Section(Said("All measures", "全部指标"), [table])
+
+
+def elsewhere(arms: Sequence[Arm]) -> Section:
+    """How every arm does on rows of another source, where there are any."""
+    table, metric = elsewhere_table({arm.name: arm.evidence["seeds"] for arm in arms}, arms[0].metric), arms[0].metric
+    told = Said(
+        f"{title_of(metric).en}; *lost*: from the task's own test rows to the others, seed by seed.",
+        f"{title_of(metric).zh}；*损失*：从本任务测试集到其他来源，逐种子计算。",
+    )
+    return Section(Said("On rows of another source", "其他来源的数据"), [table, told] if table else [])
+
+
+def classes(arms: Sequence[Arm]) -> Section:
+    """Every class of every arm, and what the best arm confuses; nothing where there are no classes."""
+    found = {arm.name: arm.evidence["seeds"] for arm in arms}
+    best = max(arms, key=lambda arm: arm.score)
+    table = class_table(found, best.name)
+    more = confusions(best.name, found[best.name], list(best.evidence["names"]))
+    return Section(Said("Classes", "各类别"), [table, *more] if table else [])
+
+
+def vocabulary(runs: Sequence[Path]) -> Section:
+    """What was added to the vocabulary of the bases; nothing where nothing was."""
+    bases = {folder.name: folder / "base" for folder in runs if (folder / "base" / MANIFEST).exists()}
+    said = {name: vocabulary_line(read_manifest(base)["metrics"]) for name, base in bases.items()}
+    lines = [f"{name}: {line}" for name, line in said.items() if line]
+    return Section(Said("Vocabulary", "词表"), [Points(lines)] if lines else [])
+
+
+def keywords(runs: Sequence[Path]) -> Section:
+    """How well scorer and tagger found planted keywords, where the corpus says which they are."""
+    told = {
+        "scores": Said("scorer, task text", "打分器，任务文本"),
+        "masked": Said("tagger, domain and task text", "标注器，领域与任务文本"),
+    }
+    rows = []
+    for folder in runs:
+        for name, what in told.items():
+            path = folder / name
+            metrics = read_manifest(path)["metrics"] if (path / MANIFEST).exists() else {}
+            if "truth_f1" in metrics:
+                numbers = [f"{metrics[f'truth_{m}']:.1f}" for m in ("precision", "recall", "f1")]
+                rows.append([Said(f"{folder.name}: {what.en}", f"{folder.name}：{what.zh}"), *numbers])
+    table = Table(["", Said("precision", "精确率"), Said("recall", "召回率"), "F1"], rows)
+    return Section(Said("Keywords against planted truth", "关键词与预埋真值对照"), [table] if rows else [])
+
+
+def reliability(runs: Sequence[Path]) -> Section:
+    """What is said of the taggers of the runs, with their picture; nothing where there is none."""
+    taggers = {folder.name: folder / "tagger" for folder in runs if (folder / "tagger" / RELIABILITY).exists()}
+    series, rows, names = {}, [], ("precision", "recall", "f1", "average_precision", "calibration_error")
+    for name, folder in taggers.items():
+        bins = json.loads((folder / RELIABILITY).read_text(encoding="utf-8"))
+        series[name] = [(one["predicted"], one["true"], one["count"]) for one in bins]
+        metrics = read_manifest(folder)["metrics"]
+        rows.append([name, *(plus_minus(metrics[m], metrics.get(f"{m}_sd")) for m in names)])
+    head = [Said("tagger", "标注器"), Said("precision", "精确率"), Said("recall", "召回率"), "F1"]
+    head += [Said("average precision", "平均精确率"), Said("calibration error", "校准误差")]
+    title = Said(
+        "tagger on dev documents: share of keywords (up) by predicted probability (right)",
+        "标注器在开发文档上：关键词的比例（纵轴）与预测概率（横轴）",
+    )
+    parts: list[Part] = [Table(head, rows), TAGGER, Picture("reliability", title, partial(reliability_svg, series))]
+    return Section(Said("Can the tagger be believed?", "标注器可信吗？"), parts if taggers else [])
+
+
+TAGGER = Said(
+    "Against the scorer's keywords, on task documents the tagger did not learn from, in percent of tokens. "
+    "*Calibration error*: how far its probabilities are from the share of keywords among tokens of like "
+    "probability, on average; below the diagonal it calls more words important than are. *±*: standard deviation "
+    "over taggers of other seeds, where `[tagger] seeds` asks for several; the picture is of the first.",
+    "以打分器的关键词为准，在标注器没有学过的任务文档上计算，单位为词元的百分比。*校准误差*：其概率与同等概率词元中"
+    "关键词比例的平均差距；位于对角线下方时，它把过多的词当成重要。*±*：在 `[tagger] seeds` 要求多个种子时，各种子"
+    "标注器的标准差；图为第一个。",
+)
+
+
+def notes(arm: Arm, confidence: float) -> Section:
+    """How the numbers came about."""
+    metric, beside = title_of(arm.metric), title_of(arm.beside)
+    return Section(
+        Said("How to read it", "如何阅读"),
+        [
+            Said(
+                f"{metric.en} and {beside.en} on the test rows, mean ± standard deviation over "
+                "fine-tuning seeds, in percent where there is a scale; the best epoch was chosen on dev, test was "
+                f"looked at once. *Against base*: mean paired difference, with its {confidence:.0%} interval over "
+                "seeds and test rows (of measures that are counts; else over seeds alone), for this comparison alone. "
+                "*p*: of no difference, corrected for all comparisons of the page (Holm 1979); the verdicts go by it. "
+                "Each checkpoint was pretrained once: what another pretraining seed would change is not in the "
+                "interval. *Dev loss*: held-out text of the arm's own corpus with fixed whole-word masks, the same "
+                "for every policy, before → after; *general*: that of general text, where it is masked "
+                "(masked.general_documents): what rises is forgotten. Time is wall clock of pretraining. "
+                "*Calibration error*: how far probabilities are from the share that comes true, on average.",
+                f"{metric.zh}与{beside.zh}在测试集上计算，为各微调种子的均值 ± 标准差，有量程的以百分比表示；最佳轮次"
+                "由开发集选出，测试集只看一次。*与 base 之差*：配对之差的均值及其 "
+                f"{confidence:.0%} 置信区间，兼顾种子与测试样本（指标由计数得出时；否则只及种子），仅就该项比较而言。"
+                "*p*：无差异的概率，按本页全部比较校正（Holm 1979），结论以此为准。每个检查点只预训练一次："
+                "换一个预训练种子的影响不在区间之内。"
+                "*开发集损失*：该模型自身语料的留出文本，固定整词遮盖，各策略相同，之前 → 之后；*通用文本损失*：在"
+                "遮盖了通用文本（masked.general_documents）时给出，上升即为遗忘。用时为预训练的实际时间。"
+                "*校准误差*：概率与实际应验比例的平均差距。",
+            )
+        ],
+    )

@@ -1,0 +1,59 @@
+"""Which arms are compared with which, what is said of them, and what stands without a control."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.results.arms import Arm, arms_of, by_task
+from pipeline.results.differences import differences, verdicts
+from pipeline.run.artifact import MANIFEST
+
+SCORES = {"base": 70, "dapt": 80, "dapt-control": 75, "general": 71, "tapt": 74}
+
+
+def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
+    """A run as far as it is read: five seeds an arm, a point apart."""
+    for name, score in arms.items():
+        metrics = {f"accuracy_seed_{seed}": score + seed * len(name[1:]) % 3 + seed * (name == "dapt") % 2 for seed in range(5)} | {"degenerate": 0}
+        for folder, told in ((f"finetuned-{name}", {"inputs": {"task": task}}), (name, {})):
+            (run / folder).mkdir(parents=True)
+            (run / folder / MANIFEST).write_text(json.dumps({"digest": "", "files": {}, "metrics": metrics, **told}))
+        evidence = {"metric": "accuracy", "metrics": ["accuracy", "macro_f1"], "kind": "classes", "seeds": []}
+        (run / f"finetuned-{name}" / "evidence.json").write_text(json.dumps(evidence))
+    return run
+
+
+def compared(*tasks: list[Arm]) -> list[list[tuple[str, str]]]:
+    return [[(one.arm, one.control) for one in some] for some in differences(tasks, lambda _: None, 0.95)]
+
+
+def test_every_arm_is_compared_with_base_and_with_its_controls(tmp_path):
+    arms = arms_of(made(tmp_path / "demo", SCORES), prefix=False)
+    assert compared(arms) == [[
+        *((name, "base") for name in ("dapt", "dapt-control", "general", "tapt")),
+        ("dapt", "dapt-control"), ("dapt", "general"),
+    ]]  # fmt: skip
+
+
+def test_arms_of_the_first_recipe_are_compared_with_their_like_in_the_others(tmp_path):
+    runs = [made(tmp_path / name, {"base": 70, "dapt": 80}) for name in ("demo", "random")]
+    [arms] = by_task(runs)
+    assert compared(arms)[0][-2:] == [("demo/base", "random/base"), ("demo/dapt", "random/dapt")]
+
+
+def test_recipes_of_other_tasks_are_groups_of_their_own_and_corrected_together(tmp_path):
+    runs = [made(tmp_path / f"run{i}", {"base": 70, "dapt": 72}, task=f"task{i}") for i in range(3)]
+    groups = by_task(runs)
+    assert [[arm.name for arm in arms] for arms in groups] == [[f"run{i}/base", f"run{i}/dapt"] for i in range(3)]
+    together = differences(groups, lambda _: None, 0.95)
+    alone = differences(groups[:1], lambda _: None, 0.95)[0][0]
+    assert [len(some) for some in together] == [1, 1, 1] and 0 < together[0][0].p == pytest.approx(3 * alone.p)
+
+
+@pytest.mark.parametrize(("arms", "said"), [(["base", "dapt"], True), (["base", "dapt", "dapt-control"], False)])
+def test_a_gain_without_a_control_is_said_to_be_one(tmp_path, arms, said):
+    found = arms_of(made(tmp_path / "demo", {name: SCORES[name] for name in arms}), prefix=False)
+    lines = [line.en for line in verdicts(differences([found], lambda _: None, 0.95)[0], found)]
+    assert lines[0].startswith("**dapt is better than base**: +")
+    assert any("Without a control" in line for line in lines) is said
