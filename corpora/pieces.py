@@ -18,7 +18,7 @@ from corpora.parquet import Row
 
 _CLOSED = r"[”’」』）)】》\]\"']*"
 _END = re.compile(
-    rf"(?:[。！？；…]+{_CLOSED}|[.!?;]+{_CLOSED}(?=\s|$)|(?<![\d.])[.!?;]+{_CLOSED}(?=[^\x00-\x7f])|\n)\s*"
+    rf"(?:[。！？；…]+{_CLOSED}|(?<![.!?;])[.!?;]+{_CLOSED}(?=\s|$)|(?<![\d.!?;])[.!?;]+{_CLOSED}(?=[^\x00-\x7f])|\n)\s*"
 )
 """A sentence ends with its mark, the quotes closed after it and what blanks follow. One of ASCII is a mark before a
 blank or a character of another kind: not in a number or an address."""
@@ -45,8 +45,8 @@ def _cut(places: Sequence[Sequence[int]], start: int, wanted: int, last: int, en
         near = [place for place in known[max(at - 1, 0) : at + 1] if start < place <= last]
         if near:
             return min(near, key=lambda place: abs(place - wanted))
-    following = (known[bisect_right(known, last) :][:1] for known in places)
-    return min((place for found in following for place in found), default=end)
+    following = ((known, bisect_right(known, last)) for known in places)
+    return min((known[at] for known, at in following if at < len(known)), default=end)
 
 
 def pieced(rows: Iterable[Row], most: int, min_chars: int, reject: Reject, changed: Counter[str]) -> Iterator[Row]:

@@ -22,6 +22,7 @@ from corpora.pieces import pieced, pieces
         ("x" * 30 + " y", 10, ["x" * 30 + " ", "y"]),
         ("没有任何停顿的一句话", 4, ["没有任何停顿的一句话"]),
         ("短。短。", 4, ["短。短。"]),
+        ("." * 10**6 + "a", 100, ["." * 10**6 + "a"]),  # in time that grows with the length alone
     ],
 )
 def test_a_long_text_is_cut_after_sentences_or_else_at_pauses_into_pieces_of_like_length(text, most, found):
