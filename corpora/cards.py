@@ -21,7 +21,7 @@ A card is a small TOML file, in `corpora/cards/` or anywhere:
     train = "imdb/train.parquet"
 
     [checksums]                    # optional: path = sha256, compared when the file is read
-    "imdb/train.parquet" = "9f2c…"
+    "imdb/train.parquet" = "9f2c…"         # required of a file that [files] names as a URL
 
 In place of [files], a data set of the Hugging Face hub has
 

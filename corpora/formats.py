@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from corpora.cards import Card
 from corpora.cleaning import Reject
@@ -20,6 +21,7 @@ from corpora.columns import names_in
 from corpora.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines, reading
 from corpora.parquet import Row, open_shard
 from corpora.raw import Raw
+from corpora.remote import Remote
 from corpora.schemas import InputError
 
 Records = Iterator[tuple[str, Row]]
@@ -37,7 +39,7 @@ PEEK = 100
 """Rows of a jsonl file looked at to know its columns: a row may leave out what it has no value for."""
 
 
-def reader_of(path: Path) -> Reader:
+def reader_of(path: Path | Remote) -> Reader:
     """What reads a file of that name."""
     if reader := READERS.get(_format(path)):
         return reader
@@ -46,17 +48,17 @@ def reader_of(path: Path) -> Reader:
     )
 
 
-def is_readable(path: Path) -> bool:
+def is_readable(path: Path | Remote) -> bool:
     """Whether the name of a file tells a format that can be read."""
     return _format(path) in READERS
 
 
-def is_text(path: Path) -> bool:
+def is_text(path: Path | Remote) -> bool:
     """Whether it is a text file, which has an encoding."""
     return is_readable(path) and _format(path) != ".parquet"
 
 
-def _format(path: Path) -> str:
+def _format(path: Path | Remote) -> str:
     """`.jsonl` of data.jsonl and of data.jsonl.gz."""
     name = path.name.lower()
     for packing in (".gz", ".zst"):
@@ -168,9 +170,16 @@ def _table_records(rows: "csv._reader", found: RowLines, header: list[str], show
 
 def _read_parquet(raw: Raw, shown: str, card: Card, rejected: Reject) -> Table:
     with reading(raw.path):
-        columns = list(names_in(_nested(open_shard(raw.path).schema_arrow)))
+        columns = list(names_in(_nested(_parquet(raw).schema_arrow)))
     wanted = {column for role in card.fields for column in card.columns(role)}
     return columns, _parquet_records(raw, shown, [name for name in columns if name in wanted], rejected)
+
+
+def _parquet(raw: Raw) -> pq.ParquetFile:
+    """A Parquet file, here or elsewhere."""
+    if isinstance(raw.path, Path):
+        return open_shard(raw.path)
+    return pq.ParquetFile(raw.path.open(), page_checksum_verification=True)
 
 
 def _nested(fields: Iterable[pa.Field]) -> dict[str, object]:
@@ -182,7 +191,7 @@ def _parquet_records(raw: Raw, shown: str, columns: list[str], rejected: Reject)
     """Rows a few at a time: a file from elsewhere may be one row group, and 100 kB of it 900 MB of text."""
     number = 0
     with reading(raw.path):
-        file, size = open_shard(raw.path), raw.size
+        file, size = _parquet(raw), raw.size
         raw.reached = lambda: size * number // max(file.metadata.num_rows, 1)
         for batch in file.iter_batches(ROWS_A_BATCH, columns=columns or None):
             for row in _rows(batch):

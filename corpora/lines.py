@@ -11,7 +11,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -22,6 +22,7 @@ from corpora.cards import Card
 from corpora.cleaning import has_surrogate
 from corpora.encodings import CODECS, SAMPLE, Undecided, declared, detected, is_garbled
 from corpora.raw import Raw
+from corpora.remote import Remote, told
 from corpora.schemas import InputError
 
 LONGEST = 2**24
@@ -100,10 +101,11 @@ def _joined(block: Iterator[Line]) -> Line:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path | Remote) -> Iterator[None]:
     """What fails while a file is read, told with its name."""
     try:
-        yield
+        with told(path.url) if isinstance(path, Remote) else nullcontext():
+            yield
     except (EOFError, OSError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
         fact = " ".join(str(error).split())
         raise InputError(f"cannot read {path} to its end ({fact}): get it again or take it away") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from corpora.cards import TARGETS, Card, parse_source
 from corpora.config import CorpusConfig
 from corpora.languages import Tongue
+from corpora.raw import Raw
 from corpora.schemas import InputError
 from corpora.sources import files_of
 
@@ -39,16 +40,18 @@ def all_parts(config: CorpusConfig, data: Path) -> list[Part]:
 
 
 def sources(config: CorpusConfig, data: Path) -> list[Path]:
-    """Every file the documents depend on: the cards, and the raw files these name."""
+    """Every file here the documents depend on: the cards, and the raw files these name. Of those elsewhere the cards
+    name the content."""
     found = all_parts(config, data)
     cards = [_near(card.path) for card, _ in found]
     files = [file for card, splits in found for split in splits for file in files_of(card, split, data)]
+    files = [file for file in files if isinstance(file, Path)]
     return list(dict.fromkeys(cards + files + [*config.noise.confusion_files(data).values()]))
 
 
 def bytes_of(card: Card, splits: Iterable[str], data: Path) -> int:
     """Bytes of the raw files of these splits; 0 of what is in no file."""
-    return sum(path.stat().st_size for split in splits for path in files_of(card, split, data))
+    return sum(Raw(path).size for split in splits for path in files_of(card, split, data))
 
 
 def check(config: CorpusConfig, data: Path) -> None:

@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from corpora.remote import Remote
+
 Watch = Callable[[int], None]
 """Told of bytes of raw files, as they are read."""
 
@@ -25,19 +27,19 @@ def unwatched(read: int) -> None:
 class Raw:
     """A file on its way to be read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Remote) -> None:
         self.path = path
         self.reached: Callable[[], int] = lambda: 0
 
     @property
     def size(self) -> int:
         """Bytes of the file as it lies there."""
-        return self.path.stat().st_size
+        return self.path.size if isinstance(self.path, Remote) else self.path.stat().st_size
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
         """Its bytes, unpacked as they are read."""
-        with open(self.path, "rb") as file:
+        with self.path.open("rb") as file:
             self.reached = lambda: self.size if file.closed else file.tell()
             yield _unpacked(file, self.path.name.lower())
 

@@ -18,9 +18,10 @@ from corpora.cleaning import Reject
 from corpora.columns import value
 from corpora.formats import Records, is_readable, is_text, reader_of
 from corpora.hub import table
-from corpora.lines import LONGEST, TOO_LONG, encoding_of
+from corpora.lines import LONGEST, TOO_LONG, encoding_of, reading
 from corpora.parquet import Row
 from corpora.raw import Raw, Watch, unwatched
+from corpora.remote import Remote, found, is_remote
 from corpora.schemas import InputError
 
 LIST_FIELDS = ("labels", "tokens", "tags", "keywords")
@@ -49,8 +50,8 @@ def documents(card: Card, split: str, data: Path, rejected: Reject, watch: Watch
             )
 
 
-def files_of(card: Card, split: str, data: Path) -> list[Path]:
-    """The files of a split: under `data`, or beside a card that is not one of ours."""
+def files_of(card: Card, split: str, data: Path) -> list[Path | Remote]:
+    """The files of a split: under `data`, beside a card that is not one of ours, or elsewhere."""
     return [path for written in card.files.get(split, ()) for path in _resolve(card, written, data)]
 
 
@@ -186,8 +187,10 @@ def _watched(records: Records, raw: Raw, watch: Watch) -> Records:
     watch(raw.size - before)
 
 
-def _resolve(card: Card, written: str, data: Path) -> list[Path]:
+def _resolve(card: Card, written: str, data: Path) -> list[Path] | list[Remote]:
     """A path, folder or glob as written in a card -> files."""
+    if is_remote(written):
+        return _elsewhere(card, written)
     for base in (data, card.path.parent):
         if found := _expand(base, written):
             return found
@@ -196,6 +199,19 @@ def _resolve(card: Card, written: str, data: Path) -> list[Path]:
         f"no file {where}, which card {card.name} names: get it (origin: {card.origin or 'not stated'}), or set DATA= "
         "to the folder that holds it"
     )
+
+
+def _elsewhere(card: Card, written: str) -> list[Remote]:
+    """The files of a URL, whose content the card must name."""
+    files = [file for file in found(written) if is_readable(file)]
+    if not files:
+        raise InputError(f"no file {written} that can be read, which card {card.name} names: correct [files]")
+    if unknown := [file.url for file in files if file.url not in card.checksums]:
+        raise InputError(
+            f"card {card.name} has no checksum of {_listed(unknown)}: what lies elsewhere may change; write its "
+            f"sha256 into [checksums] of {card.path}"
+        )
+    return files
 
 
 def _expand(base: Path, written: str) -> list[Path]:
@@ -210,16 +226,17 @@ def _expand(base: Path, written: str) -> list[Path]:
     return sorted(found for found in base.glob(str(pattern)) if found.is_file()) if "*" in written else []
 
 
-def _shown(path: Path, data: Path) -> str:
-    return str(path.relative_to(data)) if path.is_relative_to(data) else str(path)
+def _shown(path: Path | Remote, data: Path) -> str:
+    return str(path.relative_to(data)) if isinstance(path, Path) and path.is_relative_to(data) else str(path)
 
 
-def _verify(card: Card, path: Path, data: Path) -> None:
+def _verify(card: Card, path: Path | Remote, data: Path) -> None:
     """Compare with the checksum in the card, where it has one."""
     expected = {base / name: digest for name, digest in card.checksums.items() for base in (data, card.path.parent)}
+    expected |= {Remote(name): digest for name, digest in card.checksums.items()}
     if path not in expected:
         return
-    with open(path, "rb") as file:
+    with reading(path), path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(2**20):
             digest.update(block)

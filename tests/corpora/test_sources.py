@@ -4,9 +4,11 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -320,6 +322,63 @@ def test_a_table_of_countless_columns_is_refused_in_a_short_line(tmp_path):
 def test_a_gz_file_cut_short_is_refused_by_name(tmp_path):
     packed = gzip.compress("".join(f"line {number}\n" for number in range(1000)).encode())
     assert "cannot read" in (said := refusal(tmp_path, "a.txt.gz", packed[:-100], TEXT_ONLY)) and "a.txt.gz" in said
+
+
+@pytest.fixture
+def elsewhere():
+    """Puts a file into memory; its URL and checksum."""
+    system = fsspec.filesystem("memory")
+    yield lambda name, content: (
+        system.pipe(f"/texts/{name}", content),
+        (f"memory:///texts/{name}", hashlib.sha256(content).hexdigest()),
+    )[1]
+    system.rm("/texts", recursive=True)
+
+
+def test_files_elsewhere_are_read_by_their_urls_in_every_format(tmp_path, elsewhere):
+    pq.write_table(pa.table({"text": ["d"]}), file := io.BytesIO())
+    contents = {"a.txt.gz": gzip.compress(b"a"), "b.jsonl": b'{"text": "b"}', "c.csv": b"text\nc", "notes.md": b"x"}
+    sums = dict(elsewhere(name, content) for name, content in (contents | {"d.parquet": file.getvalue()}).items())
+    told = []
+    for written in ("memory:///texts/*", "memory:///texts"):
+        mine = card(written, fields=TEXT_ONLY, checksums=sums)
+        rows = list(documents(mine, "train", tmp_path, print, told.append))
+        assert [(row["text"], row["place"]) for row in rows] == [
+            ("a", "memory:///texts/a.txt.gz:1"),
+            ("b", "memory:///texts/b.jsonl:1"),
+            ("c", "memory:///texts/c.csv:2"),
+            ("d", "memory:///texts/d.parquet:1"),
+        ]
+    assert sum(told) == 2 * sum(map(len, [*contents.values(), file.getvalue()])) - 2 * len(contents["notes.md"])
+
+
+def test_a_file_elsewhere_is_read_only_where_the_card_names_its_content(tmp_path, elsewhere):
+    url, digest = elsewhere("a.txt", b"one")
+
+    def read_it(written, sums):
+        mine = card(written, fields=TEXT_ONLY, checksums=sums)
+        return list(documents(mine, "train", tmp_path, print))
+
+    assert len(read_it(url, {url: digest})) == 1
+    for written, sums, said in (
+        (
+            url,
+            {},
+            "card toy has no checksum of memory:///texts/a.txt: what lies elsewhere may change; write",
+        ),
+        (url, {url: "0" * 64}, "memory:///texts/a.txt is not the file card toy describes"),
+        ("memory://texts/gone.txt", {}, "no file memory://texts/gone.txt that can be read"),
+        ("nowhere://texts/a.txt", {}, "cannot read nowhere://texts/a.txt .Protocol not known: nowhere"),
+    ):
+        with pytest.raises(InputError, match=said) as caught:
+            read_it(written, sums)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_protocol_whose_package_is_missing_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(InputError, match=r"cannot read s3://texts/a.txt \(.*s3fs.*\): .* package of its protocol"):
+        files_of(card("s3://texts/a.txt"), "train", tmp_path)
 
 
 def test_an_empty_file_gives_no_rows(tmp_path):

@@ -1,11 +1,13 @@
 """`prepare` as a user meets it: a few files in, clean and separate documents out."""
 
+import hashlib
 import json
 import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from corpora.noise import NoiseConfig
@@ -252,6 +254,17 @@ def test_the_sources_are_the_cards_and_the_files_that_are_read(shop):
     config = CorpusConfig(domain=shop.text("one"), task=shop.task(train=TRAIN, dev=DEV), language="en")
     names = ["text.toml", "task.toml", "text.txt", "train.jsonl", "dev.jsonl"]
     assert sources(config, shop.data) == [shop.data / name for name in names]
+
+
+def test_a_file_elsewhere_is_read_and_its_card_alone_is_watched(shop):
+    system = fsspec.filesystem("memory")
+    system.pipe("/toy/text.txt", content := b"one\ntwo")
+    url, digest = "memory://toy/text.txt", hashlib.sha256(content).hexdigest()
+    shop.text()
+    (shop.data / "text.toml").write_text(f'{TEXT.replace("text.txt", url)}[checksums]\n"{url}" = "{digest}"\n')
+    assert shop.prepare(domain=("text.toml",))["domain/train"] == 1 and shop.texts("domain") == {"one", "two"}
+    config = CorpusConfig(domain=("text.toml",), language="en")
+    assert sources(config, shop.data) == [shop.data / "text.toml"]
 
 
 MAKEFILE = """
