@@ -25,15 +25,18 @@ PYTHON ?= python3
 
 VENV := .venv
 PY   := $(VENV)/bin/python
+PIP  := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
 RUN  := $(RUNS)/$(basename $(notdir $(RECIPE)))
 S    := $(RUN)/.settings
 
 # A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA. Only torch is looked up
-# there, and once: an index that does not answer would cost seconds for every package.
+# there, and once: an index that does not answer would cost seconds for every package. Nothing is compiled beforehand:
+# Python compiles the third of it that is ever imported, and once, where it may keep that.
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait spin, and beside other work that costs most of the speed: let them soon sleep. Not at once
 # (OMP_WAIT_POLICY=PASSIVE): that costs a fifth on a quiet machine.
 export GOMP_SPINCOUNT ?= 3000
@@ -178,7 +181,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls estimate compare test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -283,6 +286,9 @@ compare: | $(VENV)/.stamp  ## several recipes in one table, with controls: RECIP
 	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(COMPARED) --out $(RUNS)/compare/report
 	@echo "report: $(RUNS)/compare/report/report.html"
 
+browse: | $(VENV)/.stamp  ## look into runs, corpora, scores and masks in a browser, on this machine alone: PORT=8787
+	@$(PY) -m stages.browse --runs '$(RUNS)' --port $(or $(PORT),8787)
+
 setup: $(VENV)/.stamp  ## the environment alone
 
 TESTS := -m pytest -n auto --maxprocesses 8 --dist loadfile
@@ -327,7 +333,6 @@ $(VENV)/.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "setup: $(PYTHON) is older than 3.10: set PYTHON=python3.11 or so" >&2; exit 2; }
 	@echo "setup: making $(VENV) (once; about 1.5 GB and two minutes)"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) || { echo "setup: python venv is missing: apt install python3-venv, or set PYTHON=" >&2; exit 2; }
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 $(TORCH_INDEX:%=--extra-index-url %) \
-	  "$$(grep '^torch==' requirements.txt)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PIP) --no-deps --retries 1 $(TORCH_INDEX:%=--extra-index-url %) "$$(grep '^torch==' requirements.txt)"
+	@$(PIP) -r requirements.txt
 	@touch $@

@@ -6,13 +6,14 @@ the language of the corpus. Whatever is text is escaped by the template.
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pipeline.masking.pages import sequences_html
-from pipeline.pages.parts import Cell, Picture, Said, Section, Strong, Words
+from pipeline.pages.parts import Cell, Link, Picture, Said, Search, Section, Strong, Words
 from pipeline.pages.plain import visible
 
 INLINE = [(r"\*\*(.+?)\*\*", "strong"), (r"\*(.+?)\*", "em"), (r"`(.+?)`", "code")]
@@ -22,10 +23,17 @@ def write_html(
     path: Path, title: Said, sections: Sequence[Section], language: str, about: Sequence[Words] = ()
 ) -> None:
     """The page, beginning in "zh" or "en"; `about` stands under its title."""
+    path.write_text(page(title, sections, language, about), encoding="utf-8")
+
+
+def page(title: Said, sections: Sequence[Section], language: str, about: Sequence[Cell] = ()) -> str:
+    """The same as text; one with a `Search` may ask the server it comes from, and nothing else."""
+    asks = any(isinstance(part, Search) for section in sections for part in section.parts)
     template = _environment().get_template("page.html")
-    path.write_text(template.render(title=title, sections=sections, first=language, about=about), encoding="utf-8")
+    return template.render(title=title, sections=sections, first=language, about=about, asks=asks)
 
 
+@cache
 def _environment() -> Environment:
     """Escapes all that is not marked as HTML here."""
     made = Environment(
@@ -40,19 +48,20 @@ def _environment() -> Environment:
     return made
 
 
-def _words(cell: Cell) -> Markup:
+def _words(cell: Cell | Strong) -> Markup:
     """What is said in both languages, of which the switch shows one; a text of a corpus as it is."""
+    if isinstance(cell, Link):
+        return Markup('<a href="{}">{}</a>').format(cell.to, _words(cell.text))
     if isinstance(cell, Said):
         both = [(name, _marked(text)) for name, text in cell._asdict().items()]
         if both[0][1] == both[1][1]:
             return both[0][1]
         spans = (Markup('<span class="{0}" lang="{0}">{1}</span>').format(name, text) for name, text in both)
         return Markup("").join(spans)
+    if isinstance(cell, Strong):
+        return Markup("<strong>{}</strong>").format(visible(cell.text))
     if isinstance(cell, list):
-        strong = Markup("<strong>{}</strong>")
-        return Markup("").join(
-            strong.format(visible(one.text)) if isinstance(one, Strong) else visible(one) for one in cell
-        )
+        return Markup("").join(map(_words, cell))
     return escape(visible(cell))
 
 

@@ -25,7 +25,15 @@ class Strong:
     text: str
 
 
-Cell = Words | list[str | Strong]
+@dataclass(frozen=True)
+class Link:
+    """To another page of the same server: a report has none."""
+
+    text: Words
+    to: str
+
+
+Cell = Words | list[str | Strong | Link] | Link
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Table:
 class Points:
     """A list."""
 
-    items: Sequence[Words]
+    items: Sequence[Cell]
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,22 @@ class Masks:
 
 
 @dataclass(frozen=True)
+class Search:
+    """A form that asks the same page: for words, and for a label where there are some."""
+
+    query: str
+    label: str
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Code:
     """Lines to be typed."""
 
     lines: Sequence[str]
 
 
-Part = Said | Table | Points | Picture | Masks | Code
+Part = Said | Table | Points | Picture | Masks | Search | Code
 
 
 @dataclass(frozen=True)
@@ -83,5 +100,7 @@ class Section:
 def english(cell: Cell) -> str:
     """For the terminal."""
     if isinstance(cell, list):
-        return "".join(part.text if isinstance(part, Strong) else part for part in cell)
+        return "".join(part if isinstance(part, str) else english(part.text) for part in cell)
+    if isinstance(cell, Link):
+        return english(cell.text)
     return cell.en if isinstance(cell, Said) else cell

@@ -15,7 +15,10 @@ SCORES = {"base": 70, "dapt": 80, "dapt-control": 75, "general": 71, "tapt": 74}
 def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
     """A run as far as it is read: five seeds an arm, a point apart."""
     for name, score in arms.items():
-        metrics = {f"accuracy_seed_{seed}": score + seed * len(name[1:]) % 3 + seed * (name == "dapt") % 2 for seed in range(5)} | {"degenerate": 0}
+        metrics = {
+            f"accuracy_seed_{seed}": score + seed * len(name[1:]) % 3 + seed * (name == "dapt") % 2
+            for seed in range(5)
+        } | {"degenerate": 0}
         for folder, told in ((f"finetuned-{name}", {"inputs": {"task": task}}), (name, {})):
             (run / folder).mkdir(parents=True)
             (run / folder / MANIFEST).write_text(json.dumps({"digest": "", "files": {}, "metrics": metrics, **told}))
