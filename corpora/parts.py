@@ -72,6 +72,8 @@ def check(config: CorpusConfig, data: Path) -> None:
             )
     for card, _ in parts(config, "task", data):
         _check_task(card, config)
+    for card, _ in [*tasks, *parts(config, "elsewhere", data)]:
+        _check_tags(card, config)
     for card, splits in parts(config, "elsewhere", data):
         if card.target != tasks[0][0].target or not splits:
             raise InputError(
@@ -93,6 +95,13 @@ def _check_task(card: Card, config: CorpusConfig) -> None:
         raise InputError("corpus.task_text is not for spelling correction: what is read is the source")
     if config.task_templates and card.target in ("tags", "target"):
         raise InputError(f"corpus.task_templates would part text from {card.target}: leave it out")
+
+
+def _check_tags(card: Card, config: CorpusConfig) -> None:
+    """Tokens have a tag each, and cannot be rewritten as the text is."""
+    for name in ("strip_markup", "mask_private"):
+        if card.target == "tags" and getattr(config, name):
+            raise InputError(f"corpus.{name} would part text from tags in card {card.name}: leave it out")
 
 
 def _with_columns(card: Card, config: CorpusConfig) -> Card:

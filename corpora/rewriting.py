@@ -9,9 +9,9 @@ from corpora.parquet import Row
 from corpora.privacy import without_private
 from corpora.simplified import simplified, simplified_each
 
-TEXTS = ("text", "text_pair")
-BESIDE = ("source", "target", "tokens", "keywords")
-"""What else holds words of a text."""
+TEXTS = ("text", "text_pair", "source", "target")
+WORDS = ("tokens", "keywords")
+"""Words of a text, each by itself."""
 
 
 class Rewrite(NamedTuple):
@@ -19,7 +19,8 @@ class Rewrite(NamedTuple):
 
     whole: Callable[[str], str]
     each: Callable[[str], str] | None = None
-    """The same character for character, where tags or another text stand beside it; without one these stay."""
+    """The same character for character, where tags or another text stand beside it. Without one words stay as they
+    are, and tagged text is not to be rewritten."""
 
 
 Rewrites = Mapping[str, Rewrite]
@@ -48,7 +49,7 @@ def rewritten(rows: Iterable[Row], asked: Rewrites, changed: Counter[str]) -> It
 
 def _texts(row: Row, rewrite: Rewrite) -> Row:
     """The columns with text, rewritten."""
-    roles = TEXTS if rewrite.each is None else (*TEXTS, *BESIDE)
+    roles = TEXTS if rewrite.each is None else (*TEXTS, *WORDS)
     aligned = rewrite.each is not None and (row.get("tokens") or row.get("target"))
     change = rewrite.each if aligned else rewrite.whole
     return {role: _changed(row[role], change) for role in roles if row.get(role) is not None}

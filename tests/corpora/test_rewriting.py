@@ -76,6 +76,9 @@ def test_rows_that_change_are_counted_by_what_changed_them():
     found = list(rewritten(rows, rewrites(markup=True, private=True, simplify=False), changed))
     assert found == [{"text": "好", "text_pair": "00000000000"}, {"text": "好", "text_pair": None}, {"text": None}]
     assert changed == {"markup": 1, "private": 1}
+    pair = {"text": "打13812345678", "source": "打13812345678", "target": "拨13812345678"}
+    [found] = rewritten([pair], rewrites(markup=False, private=True, simplify=False), changed)
+    assert found == {"text": "打00000000000", "source": "打00000000000", "target": "拨00000000000"}
     assert not rewrites(markup=False, private=False, simplify=False)
 
 

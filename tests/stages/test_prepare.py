@@ -421,7 +421,9 @@ def test_templates_are_found_in_train_and_taken_out_of_all_splits(shop):
     assert "task/templates" not in shop.prepare(task=task)
 
 
-def test_templates_of_tagged_text_are_refused(shop):
+def test_templates_of_tagged_text_are_refused_and_so_is_what_would_rewrite_it(shop):
+    with pytest.raises(InputError, match=r"mask_private would part text from tags in card toy_tags: leave it out"):
+        shop.prepare(task=tagged(shop, train=["B-X O"], dev=["B-X O"], test=["B-X O"]), mask_private=True)
     with pytest.raises(InputError, match="task_templates would part text from tags"):
         shop.prepare(task=tagged(shop, train=["B-X O"], dev=["B-X O"], test=["B-X O"]), task_templates=0.1)
 
