@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from datasets import load_dataset
+from datasets import get_dataset_config_names, load_dataset
 from kitchen import ARTIFACTS, metrics, rows
 from transformers import (
     AutoModelForMaskedLM,
@@ -198,6 +198,14 @@ def test_every_corpus_opens_with_datasets(kitchen, name, schema, tmp_path):
     found = load_dataset("parquet", data_dir=str(kitchen[name]), cache_dir=str(tmp_path))
     assert sum(split.num_rows for split in found.values()) == count_rows(kitchen[name])
     assert all(split.column_names == schema.names for split in found.values())
+
+
+def test_a_corpus_opens_by_its_dataset_card_with_datasets(kitchen, tmp_path):
+    found = load_dataset(str(kitchen["corpus"]), "task", cache_dir=str(tmp_path))
+    assert {split: len(rows) for split, rows in found.items()} == {
+        split: count_rows(kitchen["corpus"] / "task" / split) for split in ("train", "dev", "test")
+    }
+    assert get_dataset_config_names(str(kitchen["corpus"])) == ["task", "domain", "general"]
 
 
 @pytest.mark.parametrize(
