@@ -25,15 +25,18 @@ PYTHON ?= python3
 
 VENV := .venv
 PY   := $(VENV)/bin/python
+PIP  := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
 RUN  := $(RUNS)/$(basename $(notdir $(RECIPE)))
 S    := $(RUN)/.settings
 
 # A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA. Only torch is looked up
-# there, and once: an index that does not answer would cost seconds for every package.
+# there, and once: an index that does not answer would cost seconds for every package. Nothing is compiled beforehand:
+# Python compiles the third of it that is ever imported, and once, where it may keep that.
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait spin, and beside other work that costs most of the speed: let them soon sleep. Not at once
 # (OMP_WAIT_POLICY=PASSIVE): that costs a fifth on a quiet machine.
 export GOMP_SPINCOUNT ?= 3000
@@ -124,7 +127,9 @@ DAPT_REFERRED := $(if $(filter excess_loss,$(call setting,dapt.clm,select,all)),
 TAPT_REFERRED := $(if $(filter excess_loss,$(call setting,tapt.clm,select,all)),$(RUN)/referred)
 
 # What is forgotten is measured, and some of it read again, where general text is masked: masked.general_documents.
-ALSO_ON = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
+# What the encoder is worth is asked on the way where dapt.probe.rows says so.
+ALSO_ON = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general) \
+  $$(grep -qs '"rows": [1-9]' $(S)/$(if $(findstring tapt,$(notdir $(@D))),tapt,dapt).json && echo --task $(RUN)/corpus/task)
 
 $(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(DAPT_REFERRED:%=%/manifest.json)
 	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain) $(ALSO_ON)
@@ -146,7 +151,8 @@ $(RUN)/general/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/ma
 	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/general $(ALSO_ON)
 
 $(RUN)/interpolated/manifest.json: $(S)/interpolated.json $(RUN)/base/manifest.json $(RUN)/$(ADAPTED)/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) $(ALSO_ON)
+	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) \
+	  $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
 
 $(RUN)/static/manifest.json: $(S)/static.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
 	@$(ROWS) stages.export $(ARGS) --init $(RUN)/base --masked $(RUN)/masked
@@ -330,7 +336,6 @@ $(VENV)/.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "setup: $(PYTHON) is older than 3.10: set PYTHON=python3.11 or so" >&2; exit 2; }
 	@echo "setup: making $(VENV) (once; about 1.5 GB and two minutes)"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) || { echo "setup: python venv is missing: apt install python3-venv, or set PYTHON=" >&2; exit 2; }
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 $(TORCH_INDEX:%=--extra-index-url %) \
-	  "$$(grep '^torch==' requirements.txt)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PIP) --no-deps --retries 1 $(TORCH_INDEX:%=--extra-index-url %) "$$(grep '^torch==' requirements.txt)"
+	@$(PIP) -r requirements.txt
 	@touch $@

@@ -1,5 +1,6 @@
 """Toys: tokenizers of a few dozen words, models of width 16, a corpus one can read."""
 
+import gc
 import os
 from dataclasses import replace
 
@@ -35,6 +36,17 @@ from pipeline.replay import Replay
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is there to stay: every training has garbage collected, and would walk all of it each time."""
+    gc.freeze()
+    gc.enable()
+
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ZH = "我们爱这家店的菜很好吃难味道服务不错差太"

@@ -53,6 +53,11 @@ class Classes(LogitTask):
             "calibration_error": calibration_error(reliability(confidence, right)),
         }
 
+    def confusion(self, truth: np.ndarray, answers: Answers) -> list[list[int]]:
+        """[K][K]: how often a true class was given each."""
+        size = len(self.names)
+        return np.bincount(truth * size + answers.predicted, minlength=size**2).reshape(size, size).tolist()
+
     def told(self, answers: Answers, lengths: np.ndarray) -> list[Row]:
         """The class and its probability."""
         return [

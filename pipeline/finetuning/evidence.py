@@ -5,13 +5,15 @@ No seed is dropped. A run whose answers are all the same learned nothing; it sta
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.finetuning.classes import Classes
-from pipeline.finetuning.split import Split
-from pipeline.finetuning.task import Answers, Counts, Task
 from pipeline.metrics import mean_sd, precision_recall_f1
+
+if TYPE_CHECKING:  # a report reads evidence, and knows no tensor: nobody should wait seconds for torch
+    from pipeline.finetuning.split import Split
+    from pipeline.finetuning.task import Answers, Counts, Task
 
 FILE = "evidence.json"
 """In a fine-tuned artifact: `Result.told` of every seed."""
@@ -27,7 +29,7 @@ class Result:
     steps: int
     measured: dict[str, float]
     """On the test rows."""
-    counts: Counts
+    counts: "Counts"
     confusion: list[list[int]]
     """Rows: true class, columns: predicted; empty where a row has no class."""
     degenerate: bool
@@ -35,19 +37,15 @@ class Result:
     """The same measures on the rows of other sources, by card."""
 
 
-def result_of(seed: int, dev: float, steps: int, task: Task, test: Split, answers: Answers) -> Result:
+def result_of(seed: int, dev: float, steps: int, task: "Task", test: "Split", answers: "Answers") -> Result:
     """From what the model of a seed says of the test rows."""
     counts = task.counts(test.truth, answers, test.lengths)
     measured = task.measure(test.truth, answers, counts)
-    confusion = _confusion(test.truth, answers.predicted, len(task.names)) if isinstance(task, Classes) else []
+    confusion = task.confusion(test.truth, answers)
     return Result(seed, dev, steps, measured, counts, confusion, task.degenerate(answers))
 
 
-def _confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> list[list[int]]:
-    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes).tolist()
-
-
-def summary(task: Task, metric: str, results: Sequence[Result]) -> dict[str, float]:
+def summary(task: "Task", metric: str, results: Sequence[Result]) -> dict[str, float]:
     """Mean and deviation of all that is measured, lowest, highest and every seed of what counts, runs that failed."""
     found: dict[str, float] = {}
     for name in dict.fromkeys((*task.metrics, *results[0].measured)):

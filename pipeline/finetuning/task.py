@@ -99,6 +99,10 @@ class Task(ABC):
         """bool [T, C]."""
         return predicted[:, None] == np.arange(len(self.names))
 
+    def confusion(self, truth: np.ndarray, answers: Answers) -> list[list[int]]:
+        """Rows: true class, columns: predicted; empty where a row has no class."""
+        return []
+
     def degenerate(self, answers: Answers) -> bool:
         """Whether all rows got one answer: a run that learned nothing (Mosbach et al. 2021 call it failed)."""
         return bool((answers.predicted == answers.predicted[0]).all())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from launcher import launched
+from launcher import begun, ended, launched
 from safetensors.torch import load_file, save_file
 
 from pipeline.batches import MaskedBatches
@@ -137,5 +137,7 @@ def test_a_process_that_hangs_or_dies_ends_the_step_and_is_named(
     monkeypatch.setattr(group, "ROLL_CALL", 1.0)
     monkeypatch.setattr(faults, "ORDER", faults.read_order(f"forward@4:{how}", only="1"))
     work = lambda: learn(new_model(), masked_batches, CONFIG, tmp_path / "out", Failing)
-    left = launched(work, tmp_path, seconds=15)
+    started = begun(work, tmp_path, 2)
+    started[0].process.join()
+    left = ended(started, seconds=0)  # the other sleeps on
     assert left[0].code == 1 and "rank 1 did not come to step 2" in left[0].said, left

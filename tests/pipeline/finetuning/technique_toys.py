@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -99,21 +100,25 @@ class Technique:
                 companion.remove()
         return model
 
+    @cache  # noqa: B019  a few toys
+    def learned(self, batches) -> nn.Module:
+        """The model after a training as it is: made once, whatever it is compared with."""
+        return self.learn(batches)
+
     def holds_when_split(self, batches) -> float:
         """How far the weights are from those of whole batches when a batch is held in quarters."""
-        return apart(self.learn(batches), self.learn(batches, replace(CONFIG, per_device_batch_size=2)))
+        return apart(self.learned(batches), self.learn(batches, replace(CONFIG, per_device_batch_size=2)))
 
     def holds_when_killed(self, batches, folder: Path) -> bool:
-        """Whether a run killed in its sixth step and resumed ends with the bits of one that was not."""
+        """Whether a run killed in its sixth step and resumed ends with the bits of one that kept no checkpoint."""
         config = replace(CONFIG, save_steps=2)
-        unbroken = self.learn(batches, config, folder / "unbroken")
         try:
             self.learn(Dying(batches, 5), config, folder / "broken")
             raise AssertionError("it was not killed")
         except Killed:
             pass
         resumed = self.learn(batches, config, folder / "broken")
-        return apart(unbroken, resumed) == 0
+        return apart(self.learned(batches), resumed) == 0
 
     def holds_for_two(self, batches, folder: Path, launch: Callable[..., list[Left]] = launched) -> float:
         """How far two processes, whole or in shards, end from where one does."""
@@ -124,6 +129,6 @@ class Technique:
 
         left = launch(work, folder)
         assert [one.code for one in left] == [0, 0], left
-        alone, both = weights(self.learn(batches)), [load_file(folder / f"weights-{r}") for r in (0, 1)]
+        alone, both = weights(self.learned(batches)), [load_file(folder / f"weights-{r}") for r in (0, 1)]
         assert all(torch.equal(both[0][name], both[1][name]) for name in alone)
         return max(float((alone[name] - both[0][name]).abs().max()) for name in alone)

@@ -21,7 +21,7 @@ from pipeline.thawing import embeddings_first
 LOSS = summed_cross_entropy
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def batches(sequences):
     return toy_batches(sequences)
 
@@ -56,59 +56,58 @@ def set_back(model):
 
 
 TECHNIQUES = {
-    "plain": plain,
-    "bertadam": partial(plain, optimizer="bertadam"),
-    "layer decay, head": partial(plain, layer_decay=0.5, head_learning_rate=1e-2),
-    "prior decay": partial(plain, prior_decay=50.0),
-    "ema": partial(plain, averaging="ema", average_decay=0.6),
-    "mean": partial(plain, averaging="mean", average_from=0.4),
-    "bertadam, prior, mean": partial(plain, optimizer="bertadam", prior_decay=50.0, averaging="mean"),
-    "fgm": partial(attacked, attack="fgm"),
-    "pgd": partial(attacked, attack="pgd", radius=0.5),
-    "freelb": partial(attacked, attack="freelb", radius=0.5, start=0.5),
-    "neftune": partial(attacked, noise=5.0),
-    "freelb, neftune": partial(attacked, attack="freelb", noise=5.0),
-    "r-drop": twice,
-    "thawing": thawing,
-    "embeddings first": embeddings_alone,
-    "mixout": mixed,
-    "set back": set_back,
+    "plain": Technique(plain),
+    "bertadam": Technique(partial(plain, optimizer="bertadam")),
+    "layer decay, head": Technique(partial(plain, layer_decay=0.5, head_learning_rate=1e-2)),
+    "prior decay": Technique(partial(plain, prior_decay=50.0)),
+    "ema": Technique(partial(plain, averaging="ema", average_decay=0.6)),
+    "mean": Technique(partial(plain, averaging="mean", average_from=0.4)),
+    "bertadam, prior, mean": Technique(partial(plain, optimizer="bertadam", prior_decay=50.0, averaging="mean")),
+    "fgm": Technique(partial(attacked, attack="fgm")),
+    "pgd": Technique(partial(attacked, attack="pgd", radius=0.5)),
+    "freelb": Technique(partial(attacked, attack="freelb", radius=0.5, start=0.5)),
+    "neftune": Technique(partial(attacked, noise=5.0)),
+    "freelb, neftune": Technique(partial(attacked, attack="freelb", noise=5.0)),
+    "r-drop": Technique(twice),
+    "thawing": Technique(thawing),
+    "embeddings first": Technique(embeddings_alone),
+    "mixout": Technique(mixed),
+    "set back": Technique(set_back),
 }
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)
 def test_what_is_learned_does_not_depend_on_how_a_batch_is_split(name, batches):
     """With dropout."""
-    assert Technique(TECHNIQUES[name]).holds_when_split(batches) < 1e-4
+    assert TECHNIQUES[name].holds_when_split(batches) < 1e-4
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)
 def test_a_resumed_run_ends_with_the_same_bits_as_an_unbroken_one(name, batches, tmp_path):
-    assert Technique(TECHNIQUES[name]).holds_when_killed(batches, tmp_path)
+    assert TECHNIQUES[name].holds_when_killed(batches, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["prior decay", "mean", "freelb, neftune", "r-drop", "thawing", "mixout"])
 def test_two_processes_learn_what_one_does(name, batches, tmp_path):
-    assert Technique(TECHNIQUES[name]).holds_for_two(batches, tmp_path) < 1e-4
+    assert TECHNIQUES[name].holds_for_two(batches, tmp_path) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["layer decay, head", "prior decay", "ema", "neftune", "r-drop"])
 def test_shards_learn_what_a_whole_model_does(name, batches, tmp_path):
-    assert Technique(TECHNIQUES[name]).holds_for_two(batches, tmp_path, in_shards) < 1e-4
+    assert TECHNIQUES[name].holds_for_two(batches, tmp_path, in_shards) < 1e-4
 
 
 @pytest.mark.parametrize(("name", "told"), [("fgm", "attack"), ("mixout", "mixout, unfreeze_ratio")])
 def test_what_shards_cannot_do_is_refused_with_the_reason(name, told, batches, tmp_path):
-    left = in_shards(lambda: Technique(TECHNIQUES[name]).learn(batches), tmp_path, codes=[2, 2])
+    left = in_shards(lambda: TECHNIQUES[name].learn(batches), tmp_path, codes=[2, 2])
     assert told in left[0].said and "launch without FSDP" in left[0].said
 
 
 @pytest.mark.parametrize("name", ["freelb, neftune", "r-drop", "mixout"])
 def test_gradient_checkpointing_changes_nothing_that_is_learned(name, batches):
     """With dropout, which is computed again as it was: of two answers, of each its own."""
-    technique = Technique(TECHNIQUES[name])
-    again = technique.learn(batches, replace(CONFIG, gradient_checkpointing=True))
-    assert apart(technique.learn(batches), again) < 1e-5
+    again = TECHNIQUES[name].learn(batches, replace(CONFIG, gradient_checkpointing=True))
+    assert apart(TECHNIQUES[name].learned(batches), again) < 1e-5
 
 
 def correcting(model, **settings):
@@ -117,6 +116,7 @@ def correcting(model, **settings):
     ), {}
 
 
+PAIRS = toy_pairs(24)
 SPELLING = {
     "spelling": Technique(correcting, toy_corrector),
     "spelling, mixed layers": Technique(correcting, partial(toy_corrector, layers="mix")),
@@ -127,21 +127,21 @@ SPELLING = {
 @pytest.mark.parametrize("name", SPELLING)
 def test_spelling_is_learned_the_same_however_its_batches_are_split_and_whenever_it_is_killed(name, tmp_path):
     """Texts have different numbers of places, and the loss is divided once by all of them."""
-    assert SPELLING[name].holds_when_split(toy_pairs(24)) < 1e-4
-    assert SPELLING[name].holds_when_killed(toy_pairs(24), tmp_path)
+    assert SPELLING[name].holds_when_split(PAIRS) < 1e-4
+    assert SPELLING[name].holds_when_killed(PAIRS, tmp_path)
 
 
 @pytest.mark.parametrize("launch", [launched, in_shards])
 def test_two_processes_learn_the_spelling_that_one_does_with_the_whole_model_or_a_part_each(tmp_path, launch):
     technique = Technique(correcting, partial(toy_corrector, layers="mix", dropout=0.0))
-    assert technique.holds_for_two(toy_pairs(24), tmp_path, launch) < 1e-4
+    assert technique.holds_for_two(PAIRS, tmp_path, launch) < 1e-4
 
 
 def test_checkpointing_changes_nothing_that_is_learned_of_spelling():
-    again = SPELLING["spelling"].learn(toy_pairs(24), replace(CONFIG, gradient_checkpointing=True))
-    assert apart(SPELLING["spelling"].learn(toy_pairs(24)), again) < 1e-5
+    again = SPELLING["spelling"].learn(PAIRS, replace(CONFIG, gradient_checkpointing=True))
+    assert apart(SPELLING["spelling"].learned(PAIRS), again) < 1e-5
 
 
 @pytest.mark.parametrize("name", [name for name in TECHNIQUES if name != "plain"])
 def test_every_technique_learns_something_else_than_plain_training(name, batches):
-    assert apart(Technique(plain).learn(batches), Technique(TECHNIQUES[name]).learn(batches)) > 1e-3
+    assert apart(TECHNIQUES["plain"].learned(batches), TECHNIQUES[name].learned(batches)) > 1e-3
