@@ -90,9 +90,7 @@ def every_seed(arms: Sequence[Arm]) -> Section:
 
 def curves(arms: Sequence[Arm]) -> Section:
     """What every continued pretraining measured on dev text on its way, a picture a measure."""
-    names = dict.fromkeys(
-        name for arm in arms for line in arm.journal for name in line if name.startswith(("dev/", "probe/"))
-    )
+    names = dict.fromkeys(name for arm in arms for line in arm.journal for name in line if name.startswith("dev/"))
     parts = []
     for name in sorted(names, key=lambda name: (list(CURVES).index(name) if name in CURVES else len(CURVES), name)):
         found = {arm.name: _curve(arm, name) for arm in arms}

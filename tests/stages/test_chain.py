@@ -120,6 +120,13 @@ def test_words_are_hidden_in_held_out_sentences_and_both_checkpoints_are_asked(k
     assert found["written"] > found["written_before"]  # it has learned on text like this
 
 
+def test_a_checkpoint_that_has_no_head_for_masked_words_is_asked_nothing(kitchen, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"config": {"objective": "rtd"}}')
+    folders = {"init": kitchen["base"], "adapted": tmp_path, "masked": kitchen["masked"] / "domain"}
+    assert fill(FillConfig(), **folders, out=tmp_path) == {"sentences": 0}
+    assert (tmp_path / "fills.json").read_text() == "[]"
+
+
 def test_the_report_says_how_far_the_tagger_can_be_believed(kitchen):
     found, page = metrics(kitchen, "tagger"), (kitchen["report"] / "report.md").read_text()
     assert f"| toy | {found['precision']:.1f} | {found['recall']:.1f} | {found['f1']:.1f} |" in page
