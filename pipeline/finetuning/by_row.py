@@ -6,7 +6,6 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from pipeline.finetuning.spans import count_spans
-from pipeline.finetuning.task import Row
 from pipeline.significance import ByRow, Measure
 
 Added = dict[str, tuple[int, int, int]]
@@ -46,7 +45,7 @@ COLUMNS = {"classes": "label", "ordered": "label", "labels": "labels", "tags": "
 """Kind of task -> where the truth stands in its predictions."""
 
 
-def by_row(kind: str, metric: str, predictions: Iterable[Row]) -> ByRow | None:
+def by_row(kind: str, metric: str, predictions: Iterable[Mapping[str, object]]) -> ByRow | None:
     """From `predictions/` of a fine-tuned artifact; None where the measure is not one of counts."""
     if metric not in MEASURES.get(kind, {}):
         return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.metrics import mean_sd, precision_recall_f1
 
-if TYPE_CHECKING:  # a report reads evidence, and knows no tensor: nobody should wait seconds for torch
+if TYPE_CHECKING:  # who only reads evidence, as `make ablate` does, waits for no torch
     from pipeline.finetuning.split import Split
     from pipeline.finetuning.task import Answers, Counts, Task
 
