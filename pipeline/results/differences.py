@@ -32,7 +32,10 @@ def _pairs(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     pairs += [(arm.name, control.name) for arm in arms for control in _controls(arm, arms)]
     for arm in (one for one in arms if one.folder == arms[0].folder and not is_control(one)):
         pairs += [(arm.name, other.name) for other in arms if other.folder != arm.folder and other.last == arm.last]
-    return list(dict.fromkeys(pairs))
+    once: dict[frozenset[str], tuple[str, str]] = {}
+    for pair in pairs:
+        once.setdefault(frozenset(pair), pair)
+    return list(once.values())
 
 
 def _controls(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
