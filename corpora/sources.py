@@ -9,7 +9,6 @@ card says, is an InputError. Labels come out as strings.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from math import isinf, isnan
 from pathlib import Path
 
 from corpora import demo
@@ -23,14 +22,10 @@ from corpora.parquet import Row
 from corpora.raw import Raw, Watch, unwatched
 from corpora.remote import Remote, found, is_remote
 from corpora.schemas import InputError
-
-LIST_FIELDS = ("labels", "tokens", "tags", "keywords")
+from corpora.values import Labels, group, score, with_lists
 
 SHOWN = 30
 """Columns that an error names."""
-
-LIST_SEPARATOR = "|"
-"""Between the values of a list field in a format that has no lists."""
 
 
 def documents(card: Card, split: str, data: Path, rejected: Reject, watch: Watch = unwatched) -> Iterator[Row]:
@@ -42,11 +37,11 @@ def documents(card: Card, split: str, data: Path, rejected: Reject, watch: Watch
             rejected(place, reason, row["text"])
         else:
             yield (
-                _with_lists(row)
+                with_lists(row)
                 | {"place": place}
                 | labels.read(row, place)
-                | _score(row, place)
-                | _group(row, card, place)
+                | score(row, place)
+                | group(row, card.name, place)
             )
 
 
@@ -65,63 +60,6 @@ def other_encodings(card: Card, splits: Iterable[str], data: Path) -> Iterator[s
             yield f"{card.name}: {first}{f' and {len(more)} more' if more else ''} read as {encoding}"
 
 
-class Labels:
-    """Labels as strings, and of one type a split: 1 beside "1" is most often two files glued together."""
-
-    def __init__(self) -> None:
-        self.first: tuple[str, str, object] | None = None
-
-    def read(self, row: Row, place: str) -> Row:
-        """The `label` or `labels` of a row, made strings."""
-        if row.get("labels") is not None:
-            return {"labels": [self.string(value, place) for value in _list(row["labels"])]}
-        return {"label": self.string(row["label"], place)} if "label" in row else {}
-
-    def string(self, value: object, place: str) -> str | None:
-        """A label as a string; None where there is none."""
-        if value is None or value == "" or (isinstance(value, float) and isnan(value)):
-            return None  # NaN is what pandas writes for "none"
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # and 1.0 what it writes for 1 beside a NaN
-        kind = type(value).__name__
-        if kind not in ("str", "int", "bool"):
-            raise InputError(
-                f"label {value!r} at {place} is of type {kind}: a label is a string or a whole number; a number to "
-                "predict is named score in [fields]"
-            )
-        self.first = self.first or (kind, place, value)
-        if kind != self.first[0]:
-            raise InputError(
-                f"label {value!r} at {place} is of type {kind}, but {self.first[2]!r} at {self.first[1]} of type "
-                f"{self.first[0]}: write them all as one type"
-            )
-        return str(value).strip()
-
-
-def _score(row: Row, place: str) -> Row:
-    """The `score` of a row, made a number; None where there is none."""
-    value = row.get("score")
-    if value is None or value == "":
-        return {"score": None} if "score" in row else {}
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("inf")
-    if isinstance(value, bool) or isinf(number):
-        raise InputError(f"score {value!r} at {place} is no number: correct it, or name the column as label")
-    return {"score": None if isnan(number) else number}
-
-
-def _group(row: Row, card: Card, place: str) -> Row:
-    """The `group` of a row by a name that other cards do not use; None where there is none."""
-    value = row.get("group")
-    if value is None or value == "":
-        return {"group": None} if "group" in row else {}
-    if not isinstance(value, str | int):
-        raise InputError(f"group {value!r} at {place} is neither a string nor a whole number: name another column")
-    return {"group": f"{card.name}/{value}"}
-
-
 def _needed(card: Card, split: str) -> tuple[str, ...]:
     """The roles a split must have: of unlabeled text the text, and the group where one is named."""
     roles = [role for role in card.fields if role != "keywords"]
@@ -138,16 +76,6 @@ def _fault(row: Row, needed: tuple[str, ...]) -> str | None:
         if len(row.get(role) or "") > LONGEST:
             return TOO_LONG
     return None
-
-
-def _with_lists(row: Row) -> Row:
-    return row | {role: _list(row[role]) for role in LIST_FIELDS if row.get(role) is not None}
-
-
-def _list(value: object) -> list:
-    if isinstance(value, str):
-        return [part for part in value.split(LIST_SEPARATOR) if part]
-    return list(value)
 
 
 def _records(card: Card, split: str, data: Path, rejected: Reject, watch: Watch) -> Records:
