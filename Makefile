@@ -99,11 +99,12 @@ $(RUN)/scores/manifest.json: $(S)/scores.json $(RUN)/$(SCORES_MODEL)/manifest.js
 $(RUN)/tagger/manifest.json: $(S)/tagger.json $(RUN)/base/manifest.json $(RUN)/scores/manifest.json
 	@$(TENSORS) stages.train_tagger $(ARGS) --init $(RUN)/base --scores $(RUN)/scores
 
-# Of the domain all is masked, or what is like the task.
-CHOSEN := $(if $(filter-out none,$(call setting,chosen,method,none)),$(RUN)/chosen)
+# Of the domain all is masked, or what is like the task: in its words, or in what the base makes of it.
+CHOSEN      := $(if $(filter-out none,$(call setting,chosen,method,none)),$(RUN)/chosen)
+CHOSEN_BASE := $(if $(filter encoder,$(call setting,chosen,vectors,words)),$(RUN)/base)
 
-$(RUN)/chosen/manifest.json: $(S)/chosen.json $(RUN)/corpus/manifest.json
-	@$(ROWS) stages.choose $(ARGS) --corpus $(RUN)/corpus
+$(RUN)/chosen/manifest.json: $(S)/chosen.json $(RUN)/corpus/manifest.json $(CHOSEN_BASE:%=%/manifest.json)
+	@$(ROWS) stages.choose $(ARGS) --corpus $(RUN)/corpus $(CHOSEN_BASE:%=--init %)
 
 # Only selective masking asks a scorer; with another policy nobody waits for one.
 MASKED_SCORER := $(if $(filter selective,$(call setting,masked,policy,selective)),$(call setting,masked,scorer,tagger))

@@ -1,6 +1,7 @@
 """Which documents of a domain are like the task, counted over hashed words and pairs of words.
 
-    knn          the nearest of every task document: cosine of TF-IDF, exact (kNN-TAPT, Gururangan et al. 2020)
+    knn          the nearest of every task document: cosine of TF-IDF, or of vectors that an encoder made, exact
+                 (kNN-TAPT, Gururangan et al. 2020)
     dsir         resampled by importance: log-ratio of the task's distribution and the domain's, plus Gumbel noise
                  (DSIR, Xie et al. 2023)
     moore_lewis  the highest mean log-ratio (Moore and Lewis 2010, with the hashed bag of words as language model)
@@ -28,6 +29,9 @@ BLOCK = 2048
 CHUNK = 1 << 22
 """Buckets that are counted at once."""
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
+
+Block = np.ndarray | csr_matrix
+"""Numbers of documents, one a row or one a column."""
 
 
 @dataclass(frozen=True)
@@ -126,18 +130,51 @@ def nearest(task: Bags, domain: Bags, neighbours: int) -> tuple[np.ndarray, np.n
         documents += np.diff(block.tocsc().indptr)
     idf = np.log((1 + len(domain)) / (1 + documents)) + 1
     asked = [_unit(block, idf) for _, block in task.blocks()]
-    best = [(np.full((rows.shape[0], 0), -1.0), np.zeros((rows.shape[0], 0), dtype=np.int64)) for rows in asked]
-    for first, block in domain.blocks():
-        columns = _unit(block, idf).T.tocsr()
+    blocks = ((first, _unit(block, idf).T.tocsr()) for first, block in domain.blocks())
+    scores, numbers = _best(asked, blocks, neighbours)
+    return _highest_of(scores[scores > 0], numbers[scores > 0], len(domain))
+
+
+def nearest_vectors(task: np.ndarray, domain: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of vectors, float32 [T, W] and [N, W], which may lie on disk.
+
+    The mean of the domain is taken from all of them before the cosine: what an encoder makes of any text points in
+    nearly one direction (Ethayarajh 2019), which tells nothing of the text.
+    """
+    starts = range(0, len(domain), BLOCK)
+    centre = sum(domain[i : i + BLOCK].sum(0, dtype=np.float64) for i in starts) / max(len(domain), 1)
+    asked = [_direction(task[i : i + BLOCK] - centre) for i in range(0, len(task), BLOCK)]
+    blocks = ((i, _direction(domain[i : i + BLOCK] - centre).T) for i in starts)
+    return _highest_of(*_best(asked, blocks, neighbours), len(domain))
+
+
+def _best(asked: list[Block], blocks: Iterable[tuple[int, Block]], neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [M], int64 [M]: how near the nearest of every row asked for are, and their numbers; row after row.
+
+    Blocks are columns, from a number on.
+    """
+    best = [(np.zeros((rows.shape[0], 0)), np.zeros((rows.shape[0], 0), dtype=np.int64)) for rows in asked]
+    for first, columns in blocks:
         for i, rows in enumerate(asked):
-            near = (rows @ columns).toarray()
+            near = rows @ columns
+            near = near if isinstance(near, np.ndarray) else near.toarray()
             numbers = np.broadcast_to(np.arange(first, first + near.shape[1]), near.shape)
             best[i] = _top(*(np.hstack(pair) for pair in zip(best[i], (near, numbers), strict=True)), neighbours)
     scores, numbers = (np.concatenate([part[i].ravel() for part in best]) for i in (0, 1))
-    chosen = np.unique(numbers[scores > 0])
-    highest = np.zeros(len(domain))
+    return scores, numbers
+
+
+def _highest_of(scores: np.ndarray, numbers: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [M] rising, float64 [M]: the documents met, of `count`, and the highest score of each."""
+    highest = np.full(count, -np.inf)
     np.maximum.at(highest, numbers, scores)
+    chosen = np.flatnonzero(highest > -np.inf)
     return chosen, highest[chosen]
+
+
+def _direction(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def _unit(block: csr_matrix, idf: np.ndarray) -> csr_matrix:

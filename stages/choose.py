@@ -1,30 +1,35 @@
 """Choose the documents of the domain that are most like the task, where less than all of it is to be learned from.
 
     make dapt SET="chosen.method=knn"
+    make dapt SET="chosen.method=knn chosen.vectors=encoder"
     make dapt SET="chosen.method=dsir chosen.documents=20000"
 
 reads   corpus/     domain and task text
+        base/       the encoder, for chosen.vectors = encoder
 writes  chosen/     domain/train with the score of every document, domain/dev as it was; preview.md, the best and the
                     worst of them
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from corpora.choosing import Bags, by_importance, by_mean_ratio, highest, nearest, places
+from corpora.choosing import Bags, by_importance, by_mean_ratio, highest, nearest, nearest_vectors, places
 from corpora.parquet import Row, count_rows, read_batches, write_corpus
 from corpora.previews import inert
 from corpora.schemas import CHOSEN
 from corpora.segment import Segmenter, WordsConfig
 from corpora.words import words_of
-from pipeline.run.artifact import SCRATCH
+from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
-from pipeline.run.processes import progress, say
+from pipeline.run.processes import Progress, progress, say
 from pipeline.run.stage import run
+
+if TYPE_CHECKING:
+    from pipeline.vectors import DocumentEncoder
 
 SHOWN = 5
 """Documents at either end of the preview."""
@@ -38,6 +43,10 @@ class ChosenConfig(WordsConfig):
     """none: all of it. Otherwise see corpora/choosing.py."""
     neighbours: int = 50
     """Of knn: so many, the nearest, are taken for every task document (50, 150, 500 in Gururangan et al. 2020)."""
+    vectors: Literal["words", "encoder"] = field(default="words", metadata=ADDED)
+    """Of knn: what is compared. words: those two documents share, by TF-IDF. encoder: what the base makes of them."""
+    max_length: int = field(default=128, metadata=ADDED)
+    """Of the encoder: tokens of a sequence. A longer document is read as several, and all of it counts."""
     documents: int = 0
     """Of the others: how many are taken."""
     control: bool = False
@@ -49,15 +58,17 @@ class ChosenConfig(WordsConfig):
         super().__post_init__()
         if self.neighbours < 1 or self.documents < 0:
             raise ValueError("neighbours must be at least 1, documents at least 0")
+        if self.vectors == "encoder" and self.method != "knn":
+            raise ValueError(f"vectors = encoder is for method = knn, and method is {self.method}")
         if self.method in ("dsir", "moore_lewis", "random") and not self.documents:
             raise ValueError(f"method = {self.method} takes as many documents as you say: set documents")
 
 
-def choose(config: ChosenConfig, corpus: Path, out: Path) -> dict[str, float]:
+def choose(config: ChosenConfig, corpus: Path, init: Path | None, out: Path) -> dict[str, float]:
     """Write the chosen documents; metrics with how many there were and are."""
     if config.method == "none":
         raise InputError("chosen.method = none takes all of the domain: name a method, or leave chosen/ out")
-    numbers, scores = _chosen(config, corpus, out)
+    numbers, scores = _chosen(config, corpus, init, out)
     if config.control:
         say(f"  {len(numbers):,} documents at random, as many as {config.method} takes")
         numbers, scores = _at_random(config, corpus, len(numbers))
@@ -70,10 +81,12 @@ def choose(config: ChosenConfig, corpus: Path, out: Path) -> dict[str, float]:
     return {"documents": count, "of": there, "share": count / max(there, 1)}
 
 
-def _chosen(config: ChosenConfig, corpus: Path, out: Path) -> tuple[np.ndarray, np.ndarray]:
+def _chosen(config: ChosenConfig, corpus: Path, init: Path | None, out: Path) -> tuple[np.ndarray, np.ndarray]:
     """int64 [M] rising, float64 [M]: the documents taken, and their scores."""
     if config.method == "random":
         return _at_random(config, corpus, config.documents)
+    if config.vectors == "encoder":
+        return nearest_vectors(*_vectors(config, corpus, init, out), config.neighbours)
     segmenter = Segmenter.of(config)
     bags = {}
     for kind in ("task", "domain"):
@@ -87,6 +100,35 @@ def _chosen(config: ChosenConfig, corpus: Path, out: Path) -> tuple[np.ndarray, 
         scores = by_importance(**bags, drawn=places(_ids(corpus), f"gumbel {config.seed}"))
     numbers = highest(scores, config.documents)
     return numbers, scores[numbers]
+
+
+def _vectors(config: ChosenConfig, corpus: Path, init: Path | None, out: Path) -> Iterator[np.ndarray]:
+    """float32 [N, width], on disk: those of the task's documents, and of the domain's."""
+    from pipeline.vectors import DocumentEncoder
+
+    if init is None:
+        raise InputError("chosen.vectors = encoder compares what the base makes of a text: give --init")
+    encoder = DocumentEncoder(init, config.max_length)
+    for kind in ("task", "domain"):
+        blocks = read_batches(corpus / kind / "train", ("text", "text_pair"))
+        count = count_rows(corpus / kind / "train")
+        path = out / SCRATCH / f"{kind}.vectors"
+        _write_vectors(path, encoder, blocks, Progress(count, f"vectors of {kind}"))
+        yield np.memmap(path, dtype=np.float32, mode="r", shape=(count, encoder.width))
+
+
+def _write_vectors(path: Path, encoder: "DocumentEncoder", blocks: Iterator[dict[str, list]], line: Progress) -> None:
+    """The vectors of all documents, block after block. What a run that was killed has written is not made again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    there, end = path.stat().st_size if path.exists() else 0, 0
+    with path.open("ab") as file:
+        for block in blocks:
+            start, end = end, end + 4 * encoder.width * len(block["text"])
+            if end > there:
+                file.truncate(start)
+                file.write(encoder.vectors(block).tobytes())
+            line.reach(line.done + len(block["text"]))
+    line.close()
 
 
 def _at_random(config: ChosenConfig, corpus: Path, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from corpora import choosing
 from corpora.choosing import (
     BUCKETS,
     Bags,
@@ -12,6 +13,7 @@ from corpora.choosing import (
     highest,
     log_ratios,
     nearest,
+    nearest_vectors,
     places,
 )
 
@@ -63,6 +65,26 @@ def test_the_nearest_are_those_of_all_pairs(bags, monkeypatch):
         numbers, scores = nearest(task, domain, 3)
         assert numbers.tolist() == sorted(wanted)
         np.testing.assert_allclose(scores, [wanted[i] for i in sorted(wanted)], atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [2048, 7])
+def test_the_nearest_vectors_are_those_of_all_pairs_away_from_their_mean(monkeypatch, size):
+    monkeypatch.setattr(choosing, "BLOCK", size)
+    task, domain = (DRAW.normal(5, 1, (count, 4)).astype(np.float32) for count in (9, 40))
+    domain[30] = domain[3]  # equally near: the earlier is taken first
+    one, other = (rows - domain.mean(0, dtype=np.float64) for rows in (task, domain))
+    cosine = one @ other.T / np.linalg.norm(one, axis=1)[:, None] / np.linalg.norm(other, axis=1)
+    cosine[:, 30] = cosine[:, 3]
+    taken = np.argsort(-cosine, axis=1, kind="stable")[:, :3]
+    numbers, scores = nearest_vectors(task, domain, 3)
+    assert numbers.tolist() == sorted(set(taken.ravel().tolist()))
+    np.testing.assert_allclose(scores, [cosine[(taken == i).any(1), i].max() for i in numbers], atol=1e-9)
+
+
+def test_fewer_documents_than_are_asked_for_are_all_taken():
+    vectors = np.eye(3, dtype=np.float32)
+    numbers, scores = nearest_vectors(vectors[:1], vectors, 9)
+    assert numbers.tolist() == [0, 1, 2] and scores == pytest.approx([1.0, -0.5, -0.5])
 
 
 def test_ratios_are_those_of_two_smoothed_distributions(bags):

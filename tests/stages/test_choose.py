@@ -2,9 +2,11 @@
 
 import pytest
 
+from corpora.choosing import nearest_vectors
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import DOCUMENTS
 from pipeline.run.errors import InputError
+from pipeline.vectors import DocumentEncoder
 from stages.choose import ChosenConfig, choose
 
 FILMS = [f"the film number {i} is a fine play with good actors" for i in range(30)]
@@ -24,9 +26,9 @@ def corpus(tmp_path):
     return tmp_path / "corpus"
 
 
-def chosen(corpus, out, **settings) -> list[dict]:
+def chosen(corpus, out, init=None, **settings) -> list[dict]:
     config = ChosenConfig(language="en", **settings)
-    metrics = choose(config, corpus, out)
+    metrics = choose(config, corpus, init, out)
     rows = list(read_rows(out / "domain" / "train"))
     assert metrics == {"documents": len(rows), "of": 60, "share": len(rows) / 60}
     numbers = [int(row["id"].split("-")[1]) for row in rows]
@@ -56,23 +58,48 @@ def test_the_control_takes_as_many_at_random(corpus, tmp_path):
     assert chosen(corpus, tmp_path / "c", method="random", documents=len(rows), seed=1) != rows
 
 
+def test_an_encoder_may_say_what_is_near_and_is_asked_once_for_each_document(
+    corpus, tmp_path, checkpoints, monkeypatch
+):
+    settings = {"method": "knn", "neighbours": 3, "vectors": "encoder", "max_length": 30}
+    rows = chosen(corpus, tmp_path / "a", checkpoints["bert"], **settings)
+    texts = {kind: [row["text"] for row in read_rows(corpus / kind / "train")] for kind in ("task", "domain")}
+    encoder = DocumentEncoder(checkpoints["bert"], 30)
+    vectors = [encoder.vectors({"text": found, "text_pair": [None] * len(found)}) for found in texts.values()]
+    numbers, scores = nearest_vectors(*vectors, 3)
+    assert [row["text"] for row in rows] == [texts["domain"][i] for i in numbers]
+    assert [row["weight"] for row in rows] == pytest.approx(scores, abs=1e-5)
+    for path, kept in (("task", 100), ("domain", 1000)):  # a run that was killed over a block leaves it torn
+        [whole] = (tmp_path / "a").rglob(f"{path}.vectors")
+        (tmp_path / "b" / "scratch").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "b" / "scratch" / whole.name).write_bytes(whole.read_bytes()[:kept])
+    assert chosen(corpus, tmp_path / "b", checkpoints["bert"], **settings) == rows
+    monkeypatch.setattr(DocumentEncoder, "vectors", None)
+    assert chosen(corpus, tmp_path / "b", checkpoints["bert"], **settings) == rows
+
+
 def test_settings_that_choose_nothing_are_refused(corpus, tmp_path):
     with pytest.raises(ValueError, match="takes as many documents as you say: set documents"):
         ChosenConfig(method="dsir")
     with pytest.raises(ValueError, match="neighbours must be at least 1"):
         ChosenConfig(neighbours=0)
+    with pytest.raises(ValueError, match="vectors = encoder is for method = knn, and method is dsir"):
+        ChosenConfig(method="dsir", documents=3, vectors="encoder")
+    with pytest.raises(InputError, match="compares what the base makes of a text: give --init"):
+        choose(ChosenConfig(method="knn", vectors="encoder"), corpus, None, tmp_path / "out")
     with pytest.raises(InputError, match="none takes all of the domain"):
-        choose(ChosenConfig(), corpus, tmp_path / "out")
+        choose(ChosenConfig(), corpus, None, tmp_path / "out")
 
 
 def test_masking_reads_what_was_chosen_and_all_of_the_task(kitchen, tmp_path):
     made, out = tmp_path / "chosen", tmp_path / "masked"
-    settings = ("--set", "chosen.method=random", "chosen.documents=40", "masked.policy=random")
-    assert kitchen.make("choose", made, *settings, corpus=kitchen["corpus"]) == 0
+    knn = ("chosen.method=knn", "chosen.neighbours=1", "chosen.vectors=encoder", "chosen.max_length=24")
+    settings = ("--set", *knn, "masked.policy=random")
     folders = {"init": kitchen["base"], "corpus": kitchen["corpus"]}
+    assert kitchen.make("choose", made, *settings, **folders) == 0
     assert kitchen.make("mask", out, *settings, chosen=made, **folders) == 0
     ids = lambda folder: {row["id"].partition("#")[0] for row in read_rows(folder, ("id",))}
-    assert (
-        ids(out / "domain" / "train") == ids(made / "domain" / "train") and len(ids(made / "domain" / "train")) == 40
-    )
+    chosen = ids(made / "domain" / "train")
+    assert ids(out / "domain" / "train") == chosen < ids(kitchen["corpus"] / "domain" / "train")
     assert ids(out / "task" / "train") == ids(kitchen["corpus"] / "task" / "train")
+    assert 0 < len(chosen) <= 100 and not (made / "scratch").exists()
