@@ -128,7 +128,9 @@ DAPT_REFERRED := $(if $(filter excess_loss,$(call setting,dapt.clm,select,all)),
 TAPT_REFERRED := $(if $(filter excess_loss,$(call setting,tapt.clm,select,all)),$(RUN)/referred)
 
 # What is forgotten is measured, and some of it read again, where general text is masked: masked.general_documents.
-ALSO_ON = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
+# What the encoder is worth is asked on the way where dapt.probe.rows says so.
+ALSO_ON = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general) \
+  $$(grep -qs '"rows": [1-9]' $(S)/$(if $(findstring tapt,$(notdir $(@D))),tapt,dapt).json && echo --task $(RUN)/corpus/task)
 
 $(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(DAPT_REFERRED:%=%/manifest.json)
 	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain) $(ALSO_ON)
@@ -150,7 +152,8 @@ $(RUN)/general/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/ma
 	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/general $(ALSO_ON)
 
 $(RUN)/interpolated/manifest.json: $(S)/interpolated.json $(RUN)/base/manifest.json $(RUN)/$(ADAPTED)/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) $(ALSO_ON)
+	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) \
+	  $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general)
 
 $(RUN)/static/manifest.json: $(S)/static.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
 	@$(ROWS) stages.export $(ARGS) --init $(RUN)/base --masked $(RUN)/masked

@@ -15,12 +15,13 @@ A card is a small TOML file, in `corpora/cards/` or anywhere:
     [fields]                       # role = column, or a path into nested ones; text is required
     text = ["{title}：{author}", "review.body"]     # it and text_pair may be several, or templates
     label = "label"
+    group = "author"               # optional: rows that have this in common go to one split
 
     [files]                        # split = path, glob, folder or a list of these, relative to DATA
     train = "imdb/train.parquet"
 
     [checksums]                    # optional: path = sha256, compared when the file is read
-    "imdb/train.parquet" = "9f2c…"
+    "imdb/train.parquet" = "9f2c…"         # required of a file that [files] names as a URL
 
 In place of [files], a data set of the Hugging Face hub has
 
@@ -56,8 +57,8 @@ SPLITS = ("train", "dev", "test", "unlabeled")
 TARGETS = ("label", "labels", "tags", "target", "score")
 """Roles a task can learn to predict, one of them a card."""
 
-FIELDS = ("text", "text_pair", "label", "labels", "tokens", "tags", "source", "target", "score", "keywords")
-"""Roles a column can have: the columns of DOCUMENTS that come from outside."""
+FIELDS = ("text", "text_pair", "label", "labels", "tokens", "tags", "source", "target", "score", "keywords", "group")
+"""Roles a column can have: the columns of DOCUMENTS that come from outside, and the group that stays in one split."""
 
 DOCUMENTS_ARE = ("lines", "blocks")
 """What a document is in a txt file: a line, or lines up to a blank one."""

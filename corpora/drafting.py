@@ -15,6 +15,7 @@ from corpora.cards import nearest
 from corpora.cleaning import in_silence
 from corpora.formats import is_readable, reader_of
 from corpora.parquet import Row
+from corpora.raw import Raw
 from corpora.schemas import InputError
 
 LOOKED_AT = 500
@@ -65,11 +66,10 @@ def look(written: str) -> Look:
         raise InputError(
             f"no file {written} that can be read: give txt, jsonl, csv, tsv or parquet, gz or zst of these"
         )
-    named, _ = reader_of(files[0])(files[0], written, card_of(files[0], {"text": "text"}), in_silence)
+    raw, read = Raw(files[0]), reader_of(files[0])
+    named, _ = read(raw, written, card_of(raw.path, {"text": "text"}), in_silence)
     columns = tuple(named)
-    _, records = reader_of(files[0])(
-        files[0], written, card_of(files[0], {name: name for name in columns}), in_silence
-    )
+    _, records = read(raw, written, card_of(raw.path, {name: name for name in columns}), in_silence)
     rows = [row for _, row in islice(records, LOOKED_AT)]
     if not rows:
         raise InputError(f"{files[0]} has no row that can be read: look into it")

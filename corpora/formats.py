@@ -1,6 +1,6 @@
 """A file -> its columns and its records: txt, jsonl, csv, tsv and Parquet, and gz or zst of the first four.
 
-    columns, records = reader_of(path)(path, shown, card, reject)
+    columns, records = reader_of(path)(Raw(path), shown, card, reject)
 
 A record has a place, `shown` and its line, and a value for each column. What cannot be read is told to `reject` and
 passed over.
@@ -13,12 +13,15 @@ from itertools import chain, islice
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from corpora.cards import Card
 from corpora.cleaning import Reject
 from corpora.columns import names_in
 from corpora.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines, reading
 from corpora.parquet import Row, open_shard
+from corpora.raw import Raw
+from corpora.remote import Remote
 from corpora.schemas import InputError
 
 Records = Iterator[tuple[str, Row]]
@@ -30,13 +33,13 @@ Table = tuple[Iterable[str], Records]
 ROWS_A_BATCH = 1024
 """Rows of a Parquet file in memory at a time."""
 
-Reader = Callable[[Path, str, Card, Reject], Table]
+Reader = Callable[[Raw, str, Card, Reject], Table]
 
 PEEK = 100
 """Rows of a jsonl file looked at to know its columns: a row may leave out what it has no value for."""
 
 
-def reader_of(path: Path) -> Reader:
+def reader_of(path: Path | Remote) -> Reader:
     """What reads a file of that name."""
     if reader := READERS.get(_format(path)):
         return reader
@@ -45,17 +48,17 @@ def reader_of(path: Path) -> Reader:
     )
 
 
-def is_readable(path: Path) -> bool:
+def is_readable(path: Path | Remote) -> bool:
     """Whether the name of a file tells a format that can be read."""
     return _format(path) in READERS
 
 
-def is_text(path: Path) -> bool:
+def is_text(path: Path | Remote) -> bool:
     """Whether it is a text file, which has an encoding."""
     return is_readable(path) and _format(path) != ".parquet"
 
 
-def _format(path: Path) -> str:
+def _format(path: Path | Remote) -> str:
     """`.jsonl` of data.jsonl and of data.jsonl.gz."""
     name = path.name.lower()
     for packing in (".gz", ".zst"):
@@ -63,15 +66,15 @@ def _format(path: Path) -> str:
     return Path(name).suffix
 
 
-def _read_txt(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
+def _read_txt(raw: Raw, shown: str, card: Card, rejected: Reject) -> Table:
     column = card.columns("text")[0]
-    found = lines(path, encoding_of(path, card))
+    found = lines(raw, encoding_of(raw, card))
     texts = _sound(blocks(found) if card.documents == "blocks" else found, shown, rejected)
     return [column], ((place, {column: text}) for place, text in texts)
 
 
-def _read_jsonl(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
-    records = _json_records(_sound(lines(path, encoding_of(path, card)), shown, rejected), rejected)
+def _read_jsonl(raw: Raw, shown: str, card: Card, rejected: Reject) -> Table:
+    records = _json_records(_sound(lines(raw, encoding_of(raw, card)), shown, rejected), rejected)
     head = list(islice(records, PEEK))
     columns = dict.fromkeys(chain.from_iterable(names_in(record) for _, record in head))
     return columns, chain(head, records)
@@ -101,15 +104,15 @@ def _sound(found: Iterable[Line], shown: str, rejected: Reject) -> Iterator[tupl
             yield place, line.text.rstrip("\r\n")
 
 
-def _read_csv(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
-    found = RowLines(lines(path, encoding_of(path, card)))
-    return _table(csv.reader(found), found, path, shown, rejected)
+def _read_csv(raw: Raw, shown: str, card: Card, rejected: Reject) -> Table:
+    found = RowLines(lines(raw, encoding_of(raw, card)))
+    return _table(csv.reader(found), found, raw.path, shown, rejected)
 
 
-def _read_tsv(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
+def _read_tsv(raw: Raw, shown: str, card: Card, rejected: Reject) -> Table:
     """Quotes are text in a tsv: most are written without escaping, and one open quote would swallow the rest."""
-    found = RowLines(lines(path, encoding_of(path, card)))
-    return _table(csv.reader(found, "excel-tab", quoting=csv.QUOTE_NONE), found, path, shown, rejected)
+    found = RowLines(lines(raw, encoding_of(raw, card)))
+    return _table(csv.reader(found, "excel-tab", quoting=csv.QUOTE_NONE), found, raw.path, shown, rejected)
 
 
 class RowLines:
@@ -165,11 +168,18 @@ def _table_records(rows: "csv._reader", found: RowLines, header: list[str], show
             yield place, dict(zip(header, row, strict=True))
 
 
-def _read_parquet(path: Path, shown: str, card: Card, rejected: Reject) -> Table:
-    with reading(path):
-        columns = list(names_in(_nested(open_shard(path).schema_arrow)))
+def _read_parquet(raw: Raw, shown: str, card: Card, rejected: Reject) -> Table:
+    with reading(raw.path):
+        columns = list(names_in(_nested(_parquet(raw).schema_arrow)))
     wanted = {column for role in card.fields for column in card.columns(role)}
-    return columns, _parquet_records(path, shown, [name for name in columns if name in wanted], rejected)
+    return columns, _parquet_records(raw, shown, [name for name in columns if name in wanted], rejected)
+
+
+def _parquet(raw: Raw) -> pq.ParquetFile:
+    """A Parquet file, here or elsewhere."""
+    if isinstance(raw.path, Path):
+        return open_shard(raw.path)
+    return pq.ParquetFile(raw.path.open(), page_checksum_verification=True)
 
 
 def _nested(fields: Iterable[pa.Field]) -> dict[str, object]:
@@ -177,11 +187,13 @@ def _nested(fields: Iterable[pa.Field]) -> dict[str, object]:
     return {field.name: _nested(field.type) if pa.types.is_struct(field.type) else None for field in fields}
 
 
-def _parquet_records(path: Path, shown: str, columns: list[str], rejected: Reject) -> Records:
+def _parquet_records(raw: Raw, shown: str, columns: list[str], rejected: Reject) -> Records:
     """Rows a few at a time: a file from elsewhere may be one row group, and 100 kB of it 900 MB of text."""
     number = 0
-    with reading(path):
-        for batch in open_shard(path).iter_batches(ROWS_A_BATCH, columns=columns or None):
+    with reading(raw.path):
+        file, size = _parquet(raw), raw.size
+        raw.reached = lambda: size * number // max(file.metadata.num_rows, 1)
+        for batch in file.iter_batches(ROWS_A_BATCH, columns=columns or None):
             for row in _rows(batch):
                 number += 1
                 if row is None:

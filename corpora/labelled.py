@@ -63,6 +63,10 @@ class Labelled:
         self.labels: dict[str, dict[str, str]] = {}
         """Split -> label -> the place where it first stood."""
 
+    def reads(self, split: str) -> int:
+        """How often the rows of a split of its card are read: those of train twice for each split cut from them."""
+        return 2 * len(self.shares) if split == "train" else 1
+
     def rows(self, split: str) -> Iterator[Row]:
         """Official dev and test as they are; else the rows of train that belong here, each text once."""
         return noting_labels(self._rows(split), self.labels.setdefault(split, {}))
@@ -91,9 +95,9 @@ class Labelled:
         return usable(self.documents(self.card, split, reject), self.card.target, reject, repaired)
 
     def _part(self, split: str, reject: Reject) -> Iterator[Row]:
-        """The rows of train whose first text is given to `split`: two pairs that share it stay together."""
+        """The rows of train whose group, or else first text, is given to `split`: what shares it stays together."""
         for row in self._usable("train", reject):
-            if len(self.shares) == 1 or split_of(f"{fingerprint(row['text']):016x}", self.shares) == split:
+            if len(self.shares) == 1 or split_of(_together(row), self.shares) == split:
                 yield row
 
     def _sampled(self, rows: Iterable[Row], texts: set[int]) -> Iterable[Row]:
@@ -116,6 +120,11 @@ class Labelled:
             raise InputError(f"only one class in {name} train of card {self.card.name} ({', '.join(known)}): {remedy}")
         for split in ("dev", "test"):
             refuse_unknown(self.labels[split], known, f"{name} {split}", name, remedy)
+
+
+def _together(row: Row) -> str:
+    """What rows of one split have in common."""
+    return row.get("group") or f"{fingerprint(row['text']):016x}"
 
 
 def usable(rows: Iterable[Row], target: str, reject: Reject, repaired: Counter[str]) -> Iterator[Row]:

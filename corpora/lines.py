@@ -1,27 +1,28 @@
 """Lines of a text file of any encoding, as it is or in gz or zst; none is held that is longer than a document can be.
 
-    for number, text, fault in lines(path, encoding_of(path, card)): ...
+    for number, text, fault in lines(raw, encoding_of(raw, card)): ...
 
 A line ends at \\n and nowhere else: U+2028 and form feeds are part of a text. What is packed is unpacked as it is
 read, so that a small file that holds a huge one costs time, never memory.
 """
 
 import codecs
-import gzip
 import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 import pyarrow as pa
 
 from corpora.cards import Card
 from corpora.cleaning import has_surrogate
 from corpora.encodings import CODECS, SAMPLE, Undecided, declared, detected, is_garbled
+from corpora.raw import Raw
+from corpora.remote import Remote, told
 from corpora.schemas import InputError
 
 LONGEST = 2**24
@@ -49,9 +50,9 @@ class Line(NamedTuple):
         return _ESCAPED_BYTE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", self.text)
 
 
-def encoding_of(path: Path, card: Card) -> str:
+def encoding_of(raw: Raw, card: Card) -> str:
     """The encoding of a text file: the one its card declares, or else the one that is beyond doubt."""
-    with reading(path), _opened(path) as file:
+    with reading(raw.path), raw.opened() as file:
         head = file.read(SAMPLE)
     if card.encoding:
         return declared(card.encoding, head)
@@ -60,13 +61,14 @@ def encoding_of(path: Path, card: Card) -> str:
     except Undecided as doubt:
         known = ", ".join(CODECS)
         raise InputError(
-            f"cannot tell the encoding of {path}: {doubt}; {card.remedy_of_encoding}, of {known}"
+            f"cannot tell the encoding of {raw.path}: {doubt}; {card.remedy_of_encoding}, of {known}"
         ) from doubt
 
 
-def lines(path: Path, encoding: str) -> Iterator[Line]:
+def lines(raw: Raw, encoding: str) -> Iterator[Line]:
     """The lines of a file, without its byte-order mark."""
-    with reading(path), io.TextIOWrapper(_opened(path), CODECS[encoding], _escaped.__name__, newline="\n") as file:
+    with reading(raw.path), raw.opened() as unpacked:
+        file = io.TextIOWrapper(unpacked, CODECS[encoding], _escaped.__name__, newline="\n")
         for number, text in enumerate(iter(lambda: file.readline(LONGEST + 1), ""), start=1):
             yield _line(number, text.removeprefix("\ufeff") if number == 1 else text, file, encoding)
 
@@ -99,23 +101,14 @@ def _joined(block: Iterator[Line]) -> Line:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path | Remote) -> Iterator[None]:
     """What fails while a file is read, told with its name."""
     try:
-        yield
+        with told(path.url) if isinstance(path, Remote) else nullcontext():
+            yield
     except (EOFError, OSError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
         fact = " ".join(str(error).split())
         raise InputError(f"cannot read {path} to its end ({fact}): get it again or take it away") from error
-
-
-def _opened(path: Path) -> BinaryIO:
-    """The bytes of a file, unpacked as they are read."""
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        return gzip.open(path, "rb")
-    if name.endswith(".zst"):
-        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
-    return open(path, "rb")
 
 
 def _escaped(error: UnicodeDecodeError) -> tuple[str, int]:

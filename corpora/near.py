@@ -42,7 +42,7 @@ class Met:
     """(hashes of bands rising, whose each is): few, each at least twice as long as the next."""
     signatures: np.ndarray = field(default_factory=lambda: np.zeros((1024, BANDS * ROWS), dtype=np.uint16))
     """Of each document, and room for as many: 16 bits are enough to compare by."""
-    fingerprints: list[int] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, language: str) -> "Met":
@@ -58,19 +58,19 @@ class Met:
             found[present, number] = np.minimum.reduceat((runs * times + plus) ^ (runs >> np.uint64(31)), starts)
         return found
 
-    def add(self, minima: np.ndarray, fingerprints: Sequence[int]) -> None:
+    def add(self, minima: np.ndarray, ids: Sequence[str]) -> None:
         """Remember documents with these signatures uint64 [N, .]."""
         hashes = bands(minima)
-        owners = np.repeat(np.arange(len(self.fingerprints), len(self.fingerprints) + len(minima)), BANDS)
+        owners = np.repeat(np.arange(len(self.ids), len(self.ids) + len(minima)), BANDS)
         flat, owners = hashes.ravel()[hashes.ravel() != 0], owners[hashes.ravel() != 0]
         while self.layers and len(self.layers[-1][0]) < 2 * len(flat):
             known, before = self.layers.pop()
             flat, owners = np.concatenate([known, flat]), np.concatenate([before, owners])
         order = np.argsort(flat, kind="stable")
         self.layers += [(flat[order], owners[order])] if len(flat) else []
-        first = len(self.fingerprints)
-        self.fingerprints += fingerprints
-        while len(self.signatures) < len(self.fingerprints):
+        first = len(self.ids)
+        self.ids += ids
+        while len(self.signatures) < len(self.ids):
             self.signatures = np.concatenate([self.signatures, np.zeros_like(self.signatures)])
         self.signatures[first : first + len(minima)] = minima.astype(np.uint16)
 
@@ -100,11 +100,11 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
     return bool((one == other).mean() >= ALIKE)
 
 
-def near(rows: Iterable[Row], met: Met, reject: Reject, pairs: list[tuple[str, int]] | None = None) -> Iterator[Row]:
+def near(rows: Iterable[Row], met: Met, reject: Reject, pairs: list[tuple[str, str]] | None = None) -> Iterator[Row]:
     """The rows that are no near-duplicate of one kept before; `pairs` is told of the first few that are."""
     for batch in batches(rows):
         minima = met.minima([f"{row['text']}\n{row.get('text_pair') or ''}" for row in batch])
-        before = [met.fingerprints[twin] if twin >= 0 else 0 for twin in met.twins(minima)]
+        before = [met.ids[twin] if twin >= 0 else "" for twin in met.twins(minima)]
         kept = []
         for i, twin in enumerate(_within(minima, before)):
             if twin < 0 and not before[i]:
@@ -113,8 +113,8 @@ def near(rows: Iterable[Row], met: Met, reject: Reject, pairs: list[tuple[str, i
                 continue
             reject(batch[i]["place"], "near_duplicate", batch[i]["text"])
             if pairs is not None and len(pairs) < SHOWN:
-                pairs.append((batch[i]["text"], before[i] or batch[twin]["fingerprint"]))
-        met.add(minima[kept], [batch[i]["fingerprint"] for i in kept])
+                pairs.append((batch[i]["text"], before[i] or batch[twin]["id"]))
+        met.add(minima[kept], [batch[i]["id"] for i in kept])
 
 
 def _within(minima: np.ndarray, before: Sequence[int]) -> list[int]:

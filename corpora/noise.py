@@ -1,6 +1,6 @@
 """Misspelt text of correct text, so that any corpus of a language teaches its correction.
 
-    rows = training_pairs(config, parts, data, held_out, reject_of)
+    rows = training_pairs(config, parts, data, held_out, reject_of, read)
 
 A character becomes one that sounds or looks like it. Which ones, and what they become, is a function of (seed, id of
 the sentence, position): the same in any order and on any machine.
@@ -19,7 +19,6 @@ from corpora.confusions import KINDS, Confusions, common_characters, read_confus
 from corpora.dedup import Seen, identified, unique, without_sides
 from corpora.parquet import Row
 from corpora.schemas import InputError
-from corpora.sources import documents
 from corpora.splits import place_of
 
 _SENTENCE = re.compile(r"[^。！？!?\n]+[。！？!?]*[”’」』）)]*")
@@ -77,8 +76,9 @@ def training_pairs(
     data: Path,
     held_out: set[int],
     reject_of: Callable[[str], Reject],
+    read: Callable[[Card, str, Reject], Iterator[Row]],
 ) -> Iterator[Row]:
-    """Pairs of the sentences of some cards' splits, none of which is, right, among `held_out`.
+    """Pairs of the sentences of some cards' splits, which `read` gives, none of which is, right, among `held_out`.
 
     `reject_of(origin)` is told of what is left out. Memory: fingerprints of all sentences, and the sample if there is
     one.
@@ -88,7 +88,7 @@ def training_pairs(
     def correct(card: Card, split: str) -> Iterator[Row]:
         origin = f"{card.name}:{split}"
         reject = reject_of(origin)
-        found = sentences(cleaned(documents(card, split, data, reject), 1, reject), config)
+        found = sentences(cleaned(read(card, split, reject), 1, reject), config)
         found = identified(found, card.name, f"{origin}:misspelt")
         return unique(without_sides(found, held_out, "in_dev_or_test", reject), seen, reject)
 
@@ -119,7 +119,7 @@ def sentences(rows: Iterable[Row], config: NoiseConfig) -> Iterator[Row]:
         for found in _SENTENCE.finditer(row["text"]):
             text = found[0].strip()
             if config.min_chars <= len(text) <= config.max_chars and _IDEOGRAPH.search(text):
-                yield {"text": text, "place": row["place"]}
+                yield {"text": text, "place": row["place"], "group": row.get("group")}
 
 
 def misspelt(rows: Iterable[Row], config: NoiseConfig, confusions: Confusions) -> Iterator[Row]:

@@ -1,12 +1,18 @@
 """Read and write a corpus: shards, batches, one schema, checked, atomic.
 
-A shard is written beside its final name, synced and renamed: a file that is there is whole. Reading streams one row
-group at a time, so memory does not grow with the corpus.
+A shard is written beside its final name, synced and renamed: a file that is there is whole. Every page and the footer
+have a checksum, which is verified when they are read: damage is named, never read. Reading streams one row group at a
+time, so memory does not grow with the corpus.
+
+Rows stand in the order in which they were read, which is that of their sources: sorted by id, a hash, a shard would be
+a shuffle of it. What a shard was made from is in the manifest of its artifact and not in its footer, where it would
+make text that did not change look changed to all that is made from it.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -15,11 +21,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpora.footer import BLANK, KEY, is_sound, sign
 from corpora.schemas import InputError
 
 Row = dict[str, object]
 ROWS_A_GROUP = 4096
 """Rows of a row group: small enough that one decoded group of 512-token sequences stays under 20 MB."""
+ITEMS_A_GROUP = 1 << 24
+"""Characters, or numbers of lists, from which on a row group is full before that: 16 to 64 MB of long rows."""
 
 
 def shard_name(number: int) -> str:
@@ -37,11 +46,22 @@ def shards(folder: Path) -> list[Path]:
 
 def open_shard(path: Path) -> pq.ParquetFile:
     """A Parquet file, page checksums verified while reading (a flipped bit is otherwise read as data)."""
-    try:
+    with _sound(path, "is not a whole Parquet file"):
+        if not is_sound(path):
+            raise pa.ArrowInvalid("its footer is not as it was written")
         return pq.ParquetFile(path, page_checksum_verification=True)
-    except pa.ArrowInvalid as error:
-        fact = " ".join(str(error).split())
-        raise InputError(f"{path} is not a whole Parquet file ({fact}): make it again or take it away") from error
+
+
+@contextmanager
+def _sound(path: Path, fact: str) -> Iterator[None]:
+    """What fails in a Parquet file, told with its name."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())
+        raise InputError(f"{path} {fact} ({why}): make it again or take it away") from error
 
 
 def write_shard(path: Path, schema: pa.Schema, rows: Iterable[Row], metadata: dict[str, str] | None = None) -> int:
@@ -56,7 +76,8 @@ def write_shard(path: Path, schema: pa.Schema, rows: Iterable[Row], metadata: di
         draft, schema, compression="zstd", write_page_checksum=True, use_dictionary=_repetitive(schema)
     ) as writer:
         count = _write_groups(writer, schema, rows)
-        writer.add_key_value_metadata(metadata or {})
+        writer.add_key_value_metadata({KEY: BLANK} | (metadata or {}))
+    sign(draft)
     _publish(draft, path)
     return count
 
@@ -68,7 +89,7 @@ def _write_groups(writer: pq.ParquetWriter, schema: pa.Schema, rows: Iterable[Ro
     """
     count, written = 0, None
     with ThreadPoolExecutor(1) as thread:
-        for group in _groups(rows, ROWS_A_GROUP):
+        for group in _groups(rows):
             table = pa.Table.from_pylist(group, schema)
             if written:
                 written.result()
@@ -115,7 +136,8 @@ def count_rows(path: Path) -> int:
 def metadata_of(path: Path) -> dict[str, str]:
     """The metadata in the footer of a shard, or of the first shard of a folder."""
     found = open_shard(_files(path)[0]).metadata.metadata or {}
-    return {key.decode(): value.decode() for key, value in found.items() if not key.startswith(b"ARROW")}
+    ours = {key.decode(): value.decode() for key, value in found.items() if not key.startswith(b"ARROW")}
+    return {key: value for key, value in ours.items() if key != KEY}
 
 
 def flat_columns(folder: Path, columns: Sequence[str], cache: Path) -> dict[str, np.ndarray]:
@@ -172,11 +194,12 @@ def _write_array(path: Path, dtype: object, size: int, blocks: Iterable[np.ndarr
 def _row_groups(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
     for shard in _files(path):
         file = open_shard(shard)
-        try:
-            for number in range(file.num_row_groups):
-                yield file.read_row_group(number, columns=list(columns) if columns else None)
-        except OSError as error:
-            raise InputError(f"{shard} is damaged ({error}): make it again or take it away") from error
+        if missing := set(columns or ()) - set(file.schema_arrow.names):
+            raise InputError(f"{shard} has no {', '.join(sorted(missing))}: it is of another version, make it again")
+        for number in range(file.num_row_groups):
+            with _sound(shard, "is damaged"):
+                table = file.read_row_group(number, columns=list(columns) if columns else None)
+            yield table
 
 
 def _files(path: Path) -> list[Path]:
@@ -189,9 +212,16 @@ def _repetitive(schema: pa.Schema) -> list[str]:
     return [name for name in ("label", "origin", "reason", "predicted") if name in schema.names]
 
 
-def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    rows = iter(rows)
-    while group := list(islice(rows, size)):
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows in groups of so many, or fewer that are long."""
+    group, items = [], 0
+    for row in rows:
+        group.append(row)
+        items += sum(len(value) for value in row.values() if hasattr(value, "__len__"))
+        if len(group) == ROWS_A_GROUP or items >= ITEMS_A_GROUP:
+            yield group
+            group, items = [], 0
+    if group:
         yield group
 
 

@@ -2,58 +2,69 @@
 
 import html
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from corpora.cleaning import Rejected
 from corpora.parquet import read_batches, read_rows
 
 
-def write_preview(
-    path: Path,
-    counts: dict[str, float],
-    rejected: Rejected,
-    taken: Sequence[str] = (),
-    pairs: Mapping[str, list[tuple[str, int]]] = MappingProxyType({}),
-    repeated: Mapping[str, Counter[str]] = MappingProxyType({}),
-    encodings: Sequence[str] = (),
-) -> None:
-    """A page to look at: how many documents, the first few of each, what was dropped and why, what was taken out.
+@dataclass(frozen=True)
+class Findings:
+    """What was found in raw text on the way, to be shown."""
 
-    `encodings` are lines about files that are not UTF-8.
-    """
+    encodings: list[str] = field(default_factory=list)
+    """Lines about files that are not UTF-8."""
+    templates: list[str] = field(default_factory=list)
+    """Sentences taken out of the task's text."""
+    lines: dict[str, Counter[str]] = field(default_factory=dict)
+    """Corpus -> the lines taken out, and how many documents had them."""
+    languages: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Corpus -> a few of the documents in another language, and which."""
+    pairs: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Corpus -> a few of the near-duplicates dropped, and the id of the document that was kept."""
+
+
+def write_preview(path: Path, counts: dict[str, float], rejected: Rejected, found: Findings) -> None:
+    """A page to look at: how many documents, the first few of each, what was dropped and why, what was taken out."""
     parts = [name for name in counts if name.endswith(("/train", "/dev", "/test"))]
     lines = ["# Corpus", "", "| documents | |", "|---|---:|", *(f"| {name} | {counts[name]:,} |" for name in parts)]
-    lines += ["", *(f"- {inert(one)}" for one in encodings)] if encodings else []
+    lines += ["", *(f"- {inert(one)}" for one in found.encodings)] if found.encodings else []
     lines += ["", "| dropped from | because | |", "|---|---|---:|"]
     lines += [f"| {corpus} | {reason} | {count:,} |" for (corpus, reason), count in sorted(rejected.counts.items())]
-    lines += (
-        ["", "Templates taken out of the task's text:", "", *(f"- {inert(one)}" for one in taken)] if taken else []
-    )
-    for corpus in filter(repeated.get, repeated):
-        lines += ["", f"Lines taken out of {corpus}, and how many documents had them:", ""]
-        lines += [f"- {inert(line)} ({count:,})" for line, count in _most(repeated[corpus])]
-    for corpus in filter(pairs.get, pairs):
-        lines += ["", f"Near-duplicates dropped from {corpus}, and what was kept:", ""]
-        lines += [
-            f"- {inert(dropped)} ‖ {inert(kept)}" for dropped, kept in _twins(path.parent / corpus, pairs[corpus])
-        ]
+    lines += _listed("Templates taken out of the task's text:", map(inert, found.templates))
+    for corpus, counted in found.lines.items():
+        title = f"Lines taken out of {corpus}, and how many documents had them:"
+        lines += _listed(title, (f"{inert(line)} ({count:,})" for line, count in _most(counted)))
+    for corpus, others in found.languages.items():
+        title = f"Documents in another language dropped from {corpus}:"
+        lines += _listed(title, (f"{language}: {inert(text)}" for language, text in others))
+    for corpus, pairs in found.pairs.items():
+        title = f"Near-duplicates dropped from {corpus}, and what was kept:"
+        twins = _twins(path.parent / corpus, pairs) if pairs else ()
+        lines += _listed(title, (f"{inert(dropped)} ‖ {inert(kept)}" for dropped, kept in twins))
     for name in parts:
         lines += ["", f"## {name}", "", *_preview_rows(path.parent / name)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _listed(title: str, found: Iterable[str]) -> list[str]:
+    """A title and what stands below it; nothing where there is nothing."""
+    lines = [f"- {one}" for one in found]
+    return ["", title, "", *lines] if lines else []
 
 
 def _most(counts: Counter[str], shown: int = 20) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:shown]
 
 
-def _twins(folder: Path, pairs: list[tuple[str, int]]) -> Iterator[tuple[str, str]]:
-    """Near-duplicates and the text of the documents that were kept, found by the fingerprint in its id."""
-    wanted = {f"{number:016x}" for _, number in pairs}
+def _twins(folder: Path, pairs: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Near-duplicates and the text of the documents that were kept."""
+    wanted = {name for _, name in pairs}
     rows = (row for part in ("train", "dev") for row in read_rows(folder / part, ("id", "text")))
-    kept = {row["id"][-16:]: row["text"] for row in rows if row["id"][-16:] in wanted}
-    return ((dropped, kept.get(f"{number:016x}", "")) for dropped, number in pairs)
+    kept = {row["id"]: row["text"] for row in rows if row["id"] in wanted}
+    return ((dropped, kept.get(name, "")) for dropped, name in pairs)
 
 
 def _preview_rows(folder: Path, rows: int = 3) -> Iterator[str]:

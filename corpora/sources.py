@@ -18,8 +18,10 @@ from corpora.cleaning import Reject
 from corpora.columns import value
 from corpora.formats import Records, is_readable, is_text, reader_of
 from corpora.hub import table
-from corpora.lines import LONGEST, TOO_LONG, encoding_of
+from corpora.lines import LONGEST, TOO_LONG, encoding_of, reading
 from corpora.parquet import Row
+from corpora.raw import Raw, Watch, unwatched
+from corpora.remote import Remote, found, is_remote
 from corpora.schemas import InputError
 
 LIST_FIELDS = ("labels", "tokens", "tags", "keywords")
@@ -31,19 +33,25 @@ LIST_SEPARATOR = "|"
 """Between the values of a list field in a format that has no lists."""
 
 
-def documents(card: Card, split: str, data: Path, rejected: Reject) -> Iterator[Row]:
-    """The rows of one split of a card, in the order of its files."""
+def documents(card: Card, split: str, data: Path, rejected: Reject, watch: Watch = unwatched) -> Iterator[Row]:
+    """The rows of one split of a card, in the order of its files; `watch` is told of bytes as they are read."""
     labels, needed = Labels(), _needed(card, split)
-    for place, record in _records(card, split, data, rejected):
+    for place, record in _records(card, split, data, rejected, watch):
         row = {role: value(record, card.parts(role)) for role in card.fields}
         if reason := _fault(row, needed):
             rejected(place, reason, row["text"])
         else:
-            yield _with_lists(row) | {"place": place} | labels.read(row, place) | _score(row, place)
+            yield (
+                _with_lists(row)
+                | {"place": place}
+                | labels.read(row, place)
+                | _score(row, place)
+                | _group(row, card, place)
+            )
 
 
-def files_of(card: Card, split: str, data: Path) -> list[Path]:
-    """The files of a split: under `data`, or beside a card that is not one of ours."""
+def files_of(card: Card, split: str, data: Path) -> list[Path | Remote]:
+    """The files of a split: under `data`, beside a card that is not one of ours, or elsewhere."""
     return [path for written in card.files.get(split, ()) for path in _resolve(card, written, data)]
 
 
@@ -51,7 +59,7 @@ def other_encodings(card: Card, splits: Iterable[str], data: Path) -> Iterator[s
     """A line for each encoding but UTF-8 that text files of these splits have; one that cannot be told is refused."""
     found: dict[str, list[str]] = {}
     for path in (path for split in splits for path in files_of(card, split, data) if is_text(path)):
-        found.setdefault(encoding_of(path, card), []).append(_shown(path, data))
+        found.setdefault(encoding_of(Raw(path), card), []).append(_shown(path, data))
     for encoding, (first, *more) in found.items():
         if encoding != "utf-8":
             yield f"{card.name}: {first}{f' and {len(more)} more' if more else ''} read as {encoding}"
@@ -104,9 +112,20 @@ def _score(row: Row, place: str) -> Row:
     return {"score": None if isnan(number) else number}
 
 
+def _group(row: Row, card: Card, place: str) -> Row:
+    """The `group` of a row by a name that other cards do not use; None where there is none."""
+    value = row.get("group")
+    if value is None or value == "":
+        return {"group": None} if "group" in row else {}
+    if not isinstance(value, str | int):
+        raise InputError(f"group {value!r} at {place} is neither a string nor a whole number: name another column")
+    return {"group": f"{card.name}/{value}"}
+
+
 def _needed(card: Card, split: str) -> tuple[str, ...]:
-    """The roles a split must have: of unlabeled text the text only."""
-    return ("text",) if split == "unlabeled" else tuple(role for role in card.fields if role != "keywords")
+    """The roles a split must have: of unlabeled text the text, and the group where one is named."""
+    roles = [role for role in card.fields if role != "keywords"]
+    return tuple(role for role in roles if role in ("text", "group") or split != "unlabeled")
 
 
 def _fault(row: Row, needed: tuple[str, ...]) -> str | None:
@@ -131,10 +150,10 @@ def _list(value: object) -> list:
     return list(value)
 
 
-def _records(card: Card, split: str, data: Path, rejected: Reject) -> Records:
+def _records(card: Card, split: str, data: Path, rejected: Reject, watch: Watch) -> Records:
     if card.generated:
         return _generated(card, split)
-    return _streamed(card, split) if card.hub else _filed(card, split, data, rejected)
+    return _streamed(card, split) if card.hub else _filed(card, split, data, rejected, watch)
 
 
 def _generated(card: Card, split: str) -> Records:
@@ -148,16 +167,30 @@ def _streamed(card: Card, split: str) -> Records:
     yield from records
 
 
-def _filed(card: Card, split: str, data: Path, rejected: Reject) -> Records:
+def _filed(card: Card, split: str, data: Path, rejected: Reject, watch: Watch) -> Records:
     for path in files_of(card, split, data):
         _verify(card, path, data)
-        columns, records = reader_of(path)(path, _shown(path, data), card, rejected)
+        raw = Raw(path)
+        columns, records = reader_of(path)(raw, _shown(path, data), card, rejected)
         _check_columns(columns, card, split, str(path))
-        yield from records
+        yield from _watched(records, raw, watch)
 
 
-def _resolve(card: Card, written: str, data: Path) -> list[Path]:
+def _watched(records: Records, raw: Raw, watch: Watch) -> Records:
+    """The records of a file, `watch` told of its bytes: in the end of all of them."""
+    before = 0
+    for record in records:
+        reached = raw.reached()
+        watch(reached - before)
+        before = reached
+        yield record
+    watch(raw.size - before)
+
+
+def _resolve(card: Card, written: str, data: Path) -> list[Path] | list[Remote]:
     """A path, folder or glob as written in a card -> files."""
+    if is_remote(written):
+        return _elsewhere(card, written)
     for base in (data, card.path.parent):
         if found := _expand(base, written):
             return found
@@ -166,6 +199,19 @@ def _resolve(card: Card, written: str, data: Path) -> list[Path]:
         f"no file {where}, which card {card.name} names: get it (origin: {card.origin or 'not stated'}), or set DATA= "
         "to the folder that holds it"
     )
+
+
+def _elsewhere(card: Card, written: str) -> list[Remote]:
+    """The files of a URL, whose content the card must name."""
+    files = [file for file in found(written) if is_readable(file)]
+    if not files:
+        raise InputError(f"no file {written} that can be read, which card {card.name} names: correct [files]")
+    if unknown := [file.url for file in files if file.url not in card.checksums]:
+        raise InputError(
+            f"card {card.name} has no checksum of {_listed(unknown)}: what lies elsewhere may change; write its "
+            f"sha256 into [checksums] of {card.path}"
+        )
+    return files
 
 
 def _expand(base: Path, written: str) -> list[Path]:
@@ -180,16 +226,17 @@ def _expand(base: Path, written: str) -> list[Path]:
     return sorted(found for found in base.glob(str(pattern)) if found.is_file()) if "*" in written else []
 
 
-def _shown(path: Path, data: Path) -> str:
-    return str(path.relative_to(data)) if path.is_relative_to(data) else str(path)
+def _shown(path: Path | Remote, data: Path) -> str:
+    return str(path.relative_to(data)) if isinstance(path, Path) and path.is_relative_to(data) else str(path)
 
 
-def _verify(card: Card, path: Path, data: Path) -> None:
+def _verify(card: Card, path: Path | Remote, data: Path) -> None:
     """Compare with the checksum in the card, where it has one."""
     expected = {base / name: digest for name, digest in card.checksums.items() for base in (data, card.path.parent)}
+    expected |= {Remote(name): digest for name, digest in card.checksums.items()}
     if path not in expected:
         return
-    with open(path, "rb") as file:
+    with reading(path), path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(2**20):
             digest.update(block)

@@ -1,7 +1,8 @@
 """Train, dev and test by the hash of the id, so that a row never moves.
 
-Every id has a place in [0, 1) that depends on nothing else. A split is an interval of places, a sample the rows with
-the smallest: adding data moves no document, and a larger sample holds the smaller one.
+Every id has a place in [0, 1) that depends on nothing else; rows of one group have that of the group. A split is an
+interval of places, a sample the rows with the smallest: adding data moves no document, and a larger sample holds the
+smaller one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,11 @@ def place_of(name: str, seed: int | str = "") -> float:
     """The place of an id in [0, 1), another one for each seed."""
     digest = blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53  # 53 bits: what a float holds
+
+
+def group_of(row: Row) -> str:
+    """What decides where a row goes: its group, or where it has none the id."""
+    return row.get("group") or row["id"]
 
 
 def split_of(name: str, shares: Mapping[str, float]) -> str:
@@ -36,21 +42,37 @@ def sample(names: Iterable[str], size: int, seed: int) -> list[str]:
 class HoldOut:
     """Keep back the rows with the smallest places while the others stream through.
 
-    Held back is a `share` of the rows, at most `most`, and at least one. Memory: the rows held back.
+    Rows of one `group` have its place, and stay together. Held back is a `share` of the groups, at most `most` rows,
+    and at least one group. Memory: the rows held back.
     """
 
     def __init__(self, share: float, most: int) -> None:
         self.share, self.most = share, most
-        self._heap: list[tuple[float, str, Row]] = []  # largest place first
+        self._groups: dict[float, list[Row]] = {}
+        self._places: list[float] = []  # a heap: the largest place, negated, first
+        self._count, self._end = 0, 1.0
 
     def rest(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows not held back. One may come late, when a row of a smaller place took its seat."""
         for row in rows:
-            heappush(self._heap, (-place_of(row["id"]), row["id"], row))
-            while len(self._heap) > 1 and (len(self._heap) > self.most or -self._heap[0][0] >= self.share):
-                yield heappop(self._heap)[2]
+            place = place_of(group_of(row))
+            if place >= self._end:
+                yield row
+                continue
+            self._add(place, row)
+            while len(self._places) > 1 and (self._count > self.most or -self._places[0] >= self.share):
+                self._end = -heappop(self._places)
+                given = self._groups.pop(self._end)
+                self._count -= len(given)
+                yield from given
+
+    def _add(self, place: float, row: Row) -> None:
+        if place not in self._groups:
+            heappush(self._places, -place)
+        self._groups.setdefault(place, []).append(row)
+        self._count += 1
 
     @property
     def held(self) -> list[Row]:
         """The rows held back, once `rest` is exhausted: smallest place first."""
-        return [row for _, _, row in sorted(self._heap, key=lambda item: (-item[0], item[1]))]
+        return [row for place in sorted(self._groups) for row in self._groups[place]]

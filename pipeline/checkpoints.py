@@ -29,6 +29,8 @@ from pipeline.run.processes import gathered, rank, say, wait_for_all, world
 from pipeline.sharding import whole_state
 
 MODEL, OPTIMIZER, STATE, LATEST = "model.safetensors", "optimizer.pt", "state.json", "LATEST"
+BEST = "best"
+"""Beside the moments in OPTIMIZER: the weights of the best measurement."""
 GIVE_UP_AFTER = 3
 """So many checkpoints in a row that could not be written end the training."""
 
@@ -51,6 +53,8 @@ class Checkpoints:
         """The step of the newest good checkpoint, 0 for none."""
         self.failures = 0
         """Checkpoints in a row that could not be written."""
+        self.best: dict[str, Tensor] = {}
+        """The best weights so far, of a training that keeps them: as loaded, and to be saved."""
 
     def load(self, model: nn.Module, optimizer: Optimizer) -> tuple[int, State]:
         """Restore the newest one that verifies; the step to go on with and what was saved with it, or (0, {})."""
@@ -58,6 +62,7 @@ class Checkpoints:
         self.last = gathered([read[0]["step"] if read else 0])[0]
         if self.last:
             state, weights, moments = read or _read(self._path(self.last))
+            self.best = moments.pop(BEST, {})
             model.load_state_dict(weights, strict=False)  # tied weights are stored once
             optimizer.load_state_dict(moments)
             say(f"  continuing at step {self.last}{_other_world(state)}")
@@ -68,7 +73,7 @@ class Checkpoints:
         """Write `step-<step>`; False, with a line that says why, where that was not possible."""
         if step == self.last:
             return True
-        moments = whole_state(optimizer.state_dict())
+        moments = whole_state(optimizer.state_dict()) | ({BEST: self.best} if self.best else {})
         problem = gathered([self._try(step, model, moments, state) if rank() == 0 else ""])[0]
         if not problem:
             self.last, self.failures = step, 0

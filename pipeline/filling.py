@@ -35,22 +35,26 @@ class Hole:
         return shown(max(first - AROUND, 0), first), shown(first, last), shown(last, last + AROUND)
 
 
-def holes(rows: Iterable[Mapping[str, object]], count: int) -> list[Hole]:
-    """The most important word of each of the first so many sequences of a masked corpus that a training would hide.
+def holes(rows: Iterable[Mapping[str, object]], tokenizer: PreTrainedTokenizerBase, count: int) -> list[Hole]:
+    """The most telling word of each of the first so many sequences of a masked corpus that a training would hide.
 
-    Of words alike the longest, of these the first. Sequences that hide nothing at visit 0 are passed over.
+    The most important one; of words alike one that is more than a character, of the fewest tokens, the longest.
+    Sequences that hide nothing at visit 0 are passed over.
     """
-    return list(islice(_holes(rows), count))
+    return list(islice(_holes(rows, tokenizer), count))
 
 
-def _holes(rows: Iterable[Mapping[str, object]]) -> Iterator[Hole]:
+def _holes(rows: Iterable[Mapping[str, object]], tokenizer: PreTrainedTokenizerBase) -> Iterator[Hole]:
     for row in rows:
-        words, importance, masked = (np.array(row[name]) for name in ("word_ids", "importance", "masked"))
+        ids, words, importance, masked = (
+            np.array(row[name]) for name in ("input_ids", "word_ids", "importance", "masked")
+        )
         found = [np.flatnonzero(words == word) for word in dict.fromkeys(words[masked & (words >= 0)].tolist())]
         found = [places for places in found if len(places) <= LONGEST and (np.diff(places) == 1).all()]
         if found:
-            best = max(found, key=lambda places: (importance[places[0]], len(places), -places[0]))
-            yield Hole(str(row["id"]), np.array(row["input_ids"]), best)
+            letters = [len(text_of(ids[places], tokenizer)) for places in found]
+            telling = lambda i: (importance[found[i][0]], letters[i] > 1, -len(found[i]), letters[i], -i)  # noqa: B023
+            yield Hole(str(row["id"]), ids, found[max(range(len(found)), key=telling)])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pipeline.masking.substitutes import Substitutes
 from pipeline.objectives.methods import MASKED_LM, Method
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.yardstick import FIXED_MASKS, unscored
+from pipeline.probing import PROBED, Probe
 from pipeline.replay import Replay, replayed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
@@ -67,11 +68,16 @@ def learn(
     replay: float = 0.0,
     optimizer: MakeOptimizer | None = None,
     warm_embeddings: float = 0.0,
+    probe: Probe | None = None,
+    choose: str = "",
+    patience: int = 0,
 ) -> dict[str, float]:
     """Train a model of `method` on sequences masked anew at every visit; metrics, those on dev before and after.
 
     On `general` text it is measured as well, what is forgotten; `replay` is the share of all sequences that are of
-    it. Over the share `warm_embeddings` of the training the embeddings of words learn alone.
+    it. Over the share `warm_embeddings` of the training the embeddings of words learn alone. What `probe` asks is
+    measured beside the losses. The weights of the best measurement of `choose` are kept, and `patience` waits for
+    better ones.
     """
     _check_room(model, [text, general] if general else [text], method)
     if method.reads == "chosen" and text.masking.replacement != "mask":
@@ -84,17 +90,19 @@ def learn(
     objective = method.objective(model.to(processes().device))
     masked = text.batches(tokenizer)
     read = Replay(masked, general.batches(tokenizer), replay) if replay else masked
-    measure = _measure(method, objective, text.fixed(tokenizer), general.fixed(tokenizer) if general else None)
+    asked = (lambda: probe(model)) if probe else None
+    fixed = text.fixed(tokenizer), general.fixed(tokenizer) if general else None
+    measure = _measure(method, objective, *fixed, asked)
     before = _before(objective, measure)
     companions = [embeddings_first(model, warm_embeddings)] if warm_embeddings else []
-    how = {"folder": folder, "optimizer": optimizer, "companions": companions}
+    how = {"folder": folder, "optimizer": optimizer, "companions": companions, "best": choose, "patience": patience}
     trained = train(objective, method.batches(read), trainer, label, measure, **how)
     return {
         "steps": trained.steps,
         "tokens": trained.tokens,
         "dev_loss_before": before.get("loss", float("nan")),
         "dev_loss": trained.evaluation.get("loss", float("nan")),
-        **({f"dev_{GENERAL}_before": before[GENERAL]} if GENERAL in before else {}),
+        **{f"dev_{name}_before": value for name, value in before.items() if name in (GENERAL, *PROBED)},
         **{f"dev_{name}": value for name, value in trained.evaluation.items() if name != "loss"},
         "sequences": len(text.train),
         **({"replayed": replayed(trained.steps * trainer.batch_size, replay)} if replay else {}),
@@ -104,13 +112,18 @@ def learn(
 
 
 def _measure(
-    method: Method, objective: Objective, own: MaskedBatches | None, general: MaskedBatches | None
+    method: Method,
+    objective: Objective,
+    own: MaskedBatches | None,
+    general: MaskedBatches | None,
+    asked: Evaluate | None,
 ) -> Evaluate | None:
-    """All that is said of a model on dev sequences of its own text, and its loss on general ones."""
-    if own is None and general is None:
+    """All that is said of a model on dev sequences of its own text, its loss on general ones, answers to a probe."""
+    if own is None and general is None and asked is None:
         return None
     of_own = lambda: method.measure(objective, own) if own else {}
-    return lambda: of_own() | ({GENERAL: method.measure(objective, general)["loss"]} if general else {})
+    of_general = lambda: {GENERAL: method.measure(objective, general)["loss"]} if general else {}
+    return lambda: of_own() | of_general() | (asked() if asked else {})
 
 
 def _check_room(model: nn.Module, texts: list[Text], method: Method) -> None:

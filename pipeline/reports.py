@@ -53,7 +53,7 @@ def dots_svg(series: dict[str, Sequence[float]], title: str) -> str:
         y, colour = TOP + 34 * row + 17, COLOURS[row % len(COLOURS)]
         mean = sum(values) / len(values)
         parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{_safe(name)}</text>')
-        parts += [f'<circle cx="{x(v):.1f}" cy="{y}" r="5" fill="{colour}" fill-opacity=".55"/>' for v in values]
+        parts += [f'<circle cx="{x(v):.1f}" cy="{y}" r="5" fill="{colour}" fill-opacity=".7"/>' for v in values]
         parts.append(f'<path d="M{x(mean):.1f} {y - 11}v22" stroke="{colour}" stroke-width="3"/>')
     return _svg(parts, title, TOP + 34 * len(series) + 30)
 

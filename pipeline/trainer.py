@@ -159,23 +159,21 @@ def train(
     optimiser averages weights (`optim.py`), the average is what is measured and what the training ends with.
 
     With `folder`, keep checkpoints and logs there, continue from what a stopped run left, and stop on a signal with a
-    checkpoint (Interrupted). The best weights are not in the checkpoints: `best` and `folder` exclude each other.
+    checkpoint (Interrupted).
     """
-    assert not (best and folder)
-    run = _Run(objective, batches, config, folder, optimizer, companions)
-    line = Progress(run.plan.steps, label, run.first)
-    best_of = _Best(objective, best)
+    run = _Run(objective, batches, config, folder, optimizer, companions, best)
+    line, best_of = Progress(run.plan.steps, label, run.first), run.best
     measured_at = evaluation_steps(run.plan.steps, config.evaluations if evaluate else 0)
     run.rehearse()
     with run.interruptible(), closing(in_background(run.plan.loads(run.first, run.tokens))) as loads:
         for load in loads:
+            if patience and gathered([best_of.stale])[0] >= patience:
+                break
             line.step(run.step(load))
             if load.step in measured_at:
                 with run.pause(), averaged(run.optimizer), whole(run.model, objective):
                     measured = best_of.see(_measure(objective, evaluate))
                 run.journal.write(load.step, {f"dev/{name}": value for name, value in measured.items()})
-                if patience and gathered([best_of.stale])[0] >= patience:
-                    break
             run.save_if_due(load.step)
     line.close()
     run.journal.close()
@@ -197,8 +195,9 @@ class _Run:
         folder: Path | None,
         make: MakeOptimizer | None,
         companions: Sequence[Companion],
+        best: str = "",
     ) -> None:
-        self.config, self.companions = config, companions
+        self.config, self.companions, self.best = config, companions, _Best(objective, best)
         steps = config.steps_for(len(batches))
         _check_share(config)
         held = config.per_device_batch_size or suggested(batches)
@@ -213,6 +212,8 @@ class _Run:
         optimizer = make(objective) if make else self._adamw()
         self.first, counters = self.checkpoints.load(objective, optimizer) if folder else (0, {})
         self.steps = self.first
+        if self.checkpoints and "best" in counters:
+            self.best.resume(counters["best"], self.checkpoints.best)
         self.tokens, self.skipped = int(counters.get("tokens", 0)), int(counters.get("skipped", 0))
         self.model, self.optimizer = prepared(objective, optimizer)
         trained = processes().unwrap_model(self.model)
@@ -399,6 +400,8 @@ class _Run:
             gather(self.model, self.objective)
             state = {"tokens": self.tokens, "skipped": self.skipped}
             state |= {"scaler": self.scaler.state_dict()} if self.scaler else {}
+            state |= {"best": self.best.state} if self.best.metric else {}
+            self.checkpoints.best = self.best.weights
             self.checkpoints.save(step, self.objective, self.optimizer.optimizer, state)
         self.saved = time.time()
 
@@ -424,6 +427,14 @@ class _Best:
         if better and self.metric:  # a true copy: detach() alone would go on changing
             self.weights = {name: t.detach().cpu().clone() for name, t in self.objective.state_dict().items()}
         return evaluation
+
+    @property
+    def state(self) -> dict[str, object]:
+        """What a checkpoint holds of it, beside the weights."""
+        return {"evaluation": self.evaluation, "stale": self.stale}
+
+    def resume(self, state: dict[str, object], weights: dict[str, Tensor]) -> None:
+        self.evaluation, self.stale, self.weights = state["evaluation"], state["stale"], weights
 
     def _score(self, evaluation: dict[str, float]) -> float:
         value = evaluation[self.metric]

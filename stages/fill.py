@@ -46,13 +46,13 @@ class FillConfig:
 def fill(config: FillConfig, init: Path, adapted: Path, masked: Path, out: Path) -> dict[str, float]:
     """Write what both fill in; metrics with the mean probability of what was written, before and after."""
     objectives = {path.name: _objective(path) for path in (init, adapted)}
-    some = holes(read_rows(masked / "dev", COLUMNS), config.sentences) if (masked / "dev").exists() else []
+    tokenizer, dev = load_tokenizer(init), masked / "dev"
+    some = holes(read_rows(dev, COLUMNS), tokenizer, config.sentences) if dev.exists() else []
     without = [f"{name} learned by {how}" for name, how in objectives.items() if how not in WITH_HEAD]
     if without or not some:
         say(f"  nothing to fill in: {'; '.join(without) or f'{masked} has no dev text'}")
         some = []
-    tokenizer = load_tokenizer(init)
-    if some and metadata_of(masked / "dev").get("tokenizer") != fingerprint(tokenizer):
+    if some and metadata_of(dev).get("tokenizer") != fingerprint(tokenizer):
         raise InputError(f"{masked} was made with another tokenizer than {init} has: run make masked with this base")
     said = {path.name: _asked(path, some, config.best) for path in (init, adapted)} if some else {}
     told = [_told(i, hole, hole.around(tokenizer), said) for i, hole in enumerate(some)]

@@ -10,6 +10,7 @@ reads   base/ or dapt/                the checkpoint to continue
         masked/domain/, masked/task/  sequences with word by word importance; corruption is drawn anew at every visit
         masked/general/               general text, to measure what is forgotten, and to read some of it again (replay)
         referred/domain/, …/task/     what a reference loses on their tokens (clm.select = excess_loss)
+        corpus/task/                  rows that the encoder is asked about on the way ([dapt.probe])
 writes  dapt/ tapt/ dapt-tapt/        model and tokenizer; logs/metrics.jsonl and TensorBoard
 
 What is learned is `objective` (docs/objectives.md). A killed run continues from its last checkpoint with the same
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from corpora.parquet import flat_columns, metadata_of
+from corpora.parquet import flat_columns, metadata_of, read_rows
 from pipeline.batches import Sequences
 from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.masking.config import MaskingConfig
@@ -33,6 +34,7 @@ from pipeline.models import load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.optimisers import RetentionConfig, retaining
 from pipeline.pretraining import Text, learn
+from pipeline.probing import Probe, ProbeConfig, probe
 from pipeline.run.artifact import ADDED, SCRATCH, keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
@@ -41,6 +43,7 @@ from pipeline.tokens import fingerprint
 from pipeline.trainer import TrainerConfig
 
 COLUMNS = ("id", "input_ids", "word_ids", "importance")
+PROBED_COLUMNS = ("id", "text", "text_pair", "label")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class PretrainConfig(ObjectiveConfig):
     """What holds the weights to those it began with, and which average of them is kept."""
     lora: LoraConfig = field(default_factory=LoraConfig, metadata=ADDED)
     """Low-rank adapters beside weights that stay; merged when the training has ended."""
+    probe: ProbeConfig = field(default_factory=ProbeConfig, metadata=ADDED)
+    """What is asked of the encoder on the way, and whether its answers choose the weights."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,6 +76,8 @@ class PretrainConfig(ObjectiveConfig):
         if self.lora.rank and (self.retention.prior_decay or self.warm_embeddings):
             told = "leave out retention.prior_decay and warm_embeddings"
             raise ValueError(f"lora.rank leaves the weights as they are: {told}")
+        if self.probe.rows and self.objective == "rtd":
+            raise ValueError("probe.rows asks one encoder, and objective = rtd trains two: leave it out")
         if not 0 <= self.replay < 1:
             raise ValueError(f"replay = {self.replay} must be at least 0 and below 1")
         if self.replay and self.clm.select == "excess_loss":
@@ -84,6 +91,7 @@ def pretrain(
     out: Path,
     general: Path | None = None,
     referred: Path | None = None,
+    task: Path | None = None,
 ) -> dict[str, float]:
     """Train `init` on masked/train; metrics with the loss on dev, fixed masks, before and after."""
     if config.replay and general is None:
@@ -100,6 +108,7 @@ def pretrain(
     if config.lora.rank:
         add_adapters(model.base_model, config.lora, config.trainer.seed)
     more = (again, config.replay, retaining(config.retention, config.trainer), config.warm_embeddings)
+    more += (_probe(config.probe, task, own, tokenizer), config.probe.choose, config.probe.patience)
     metrics = learn(model, tokenizer, own, config.trainer, out, masked.name, method, *more)
     if config.lora.rank:
         merge_adapters(model.base_model)
@@ -107,6 +116,15 @@ def pretrain(
         text = f"`{init.name}` continued on {masked.name} text by {method.called}, {own.masking.policy} masking."
         save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))
     return metrics
+
+
+def _probe(config: ProbeConfig, task: Path | None, own: Text, tokenizer: PreTrainedTokenizerBase) -> Probe | None:
+    """What is asked on the way, of the rows of the task; nothing where nothing is to be."""
+    if not config.rows:
+        return None
+    if task is None:
+        raise InputError("probe.rows asks about rows of the task: run make dapt, or give --task <corpus/task>")
+    return probe(config, lambda part: list(read_rows(task / part, PROBED_COLUMNS)), own.dev, tokenizer)
 
 
 def _text(masked: Path, tokenizer: PreTrainedTokenizerBase, init: Path, scratch: Path) -> Text:

@@ -45,13 +45,15 @@ from pipeline.tokens import replaceable_ids
 TITLE = Said("Did it help?", "有帮助吗？")
 SENTENCES, VISITS = 3, 2
 """Sequences that are shown with their masks, and draws of each policy."""
+READABLE = 40
+"""Ids of a sequence that is easily taken in: those nearest to it are shown."""
 OTHERS = {"whole_word": MaskingConfig(policy="whole_word"), "random": MaskingConfig(policy="random")}
 """Policies the recipe's own is put beside."""
 CHANGED = 5
 """Rows that are shown as fixed, and as broken."""
 LOOKED_AT = 20_000
 """Rows that are read to count words or to find examples, at most."""
-TEXT = ("corpus", "chosen", "scores", "tagger", "masked")
+TEXT = ("corpus", "chosen", "scores", "tagger", "masked", "masked-control")
 """Artifacts of a run that are shown beside its arms."""
 
 
@@ -172,7 +174,7 @@ def _about(runs: Sequence[Path], arms: Sequence[Arm]) -> Said:
 
 
 def _masks(folder: Path) -> Section:
-    """The first sequences of the domain, or of the task, under each policy."""
+    """Sequences of the domain, or of the task, under each policy."""
     masked = folder / "masked"
     there = [
         masked / kind / "train" for kind in ("domain", "task") if _there(masked / MANIFEST, masked / kind / "train")
@@ -183,7 +185,7 @@ def _masks(folder: Path) -> Section:
     recipe = MaskingConfig(**json.loads(metadata_of(there[0])["masking"]))
     vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
     policies = beside(recipe, OTHERS, vocabulary, there[0].parent)
-    rows = list(islice(read_rows(there[0]), SENTENCES))
+    rows = sorted(islice(read_rows(there[0]), 100), key=lambda row: abs(len(row["input_ids"]) - READABLE))[:SENTENCES]
     return text.masks(drawn(rows, policies, VISITS, tokenizer), recipe.policy)
 
 

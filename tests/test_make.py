@@ -313,6 +313,8 @@ def test_any_adapted_checkpoint_is_mixed_with_the_base_and_fine_tuned(project):
     assert [re.search(r"--adapted \S*/(\S+) --masked \S*/(\S+)", line).groups() for line in asked] == [
         ("dapt", "domain"), ("dapt-tapt", "task")
     ]  # fmt: skip
+    filled = [line for line in (project.folder / "commands").read_text().splitlines() if "stages.fill" in line]
+    assert ["--masked runs/demo/masked/task" in line for line in filled] == [False, True]
 
 
 def test_general_text_is_given_to_every_pretraining_where_it_is_masked(project):

@@ -46,4 +46,4 @@ def _cell(cell: Cell) -> str:
 
 def _plain(text: str) -> str:
     """Text that is no markup, in one line."""
-    return re.sub(r"([\\`*<]|\](?=\())", r"\\\1", visible(" ".join(text.split())))
+    return re.sub(r"([\\`*<]|\](?=\())", r"\\\1", visible(re.sub(r"\s+", " ", text)))

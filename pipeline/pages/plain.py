@@ -1,4 +1,4 @@
-"""Text of a corpus that is only read: what acts instead of being seen is spelled out."""
+"""Text of a corpus, to be looked at: what acts instead of being seen is spelled out, what is long is cut."""
 
 import unicodedata
 
@@ -6,6 +6,12 @@ import unicodedata
 def visible(text: str) -> str:
     """Text without characters that act: U+202E becomes ⟨202E⟩."""
     return "".join(f"⟨{ord(c):04X}⟩" if _acts(c) else c for c in text)
+
+
+def shortened(text: str, longest: int = 160) -> str:
+    """In one line, of so many characters."""
+    line = " ".join(text.split())
+    return line[:longest] + "…" * (len(line) > longest)
 
 
 def _acts(char: str) -> bool:

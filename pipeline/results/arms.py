@@ -13,6 +13,8 @@ from pipeline.run.errors import InputError
 
 ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]
 GENERAL = "dev_general_loss"
+WORDS_CONTROL, TEXT_CONTROL = "-control", "general"
+"""`dapt-control` learned as many words as `dapt`, at random; `general` as long, from general text."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,14 @@ def comparable(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
         raise InputError("no fine-tuned model in this run: run make dapt or make tapt")
     kept, lines, seen = [], [], set()
     for arm in arms:
-        if not _like(arm, arms[0]):
+        if (of := _controlled(arm, arms)) and not _as_long(arm, of):
+            lines.append(
+                Said(
+                    f"{arm.name} is left out: it was trained otherwise than {of.name}; run make controls.",
+                    f"{arm.name} 未列入：它的训练方式与 {of.name} 不同，请运行 make controls。",
+                )
+            )
+        elif not _like(arm, arms[0]):
             lines.append(
                 Said(
                     f"{arm.name} is left out: it is not up to date with this task and recipe; make it again.",
@@ -109,6 +118,26 @@ def comparable(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
             kept.append(arm)
         seen.add(arm.result["key"])
     return kept, lines
+
+
+def is_control(arm: Arm) -> bool:
+    """Whether an arm is there to be compared with."""
+    return arm.last == TEXT_CONTROL or arm.last.endswith(WORDS_CONTROL)
+
+
+def _controlled(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
+    """What an arm is the control of, where that is there."""
+    name = "dapt" if arm.last == TEXT_CONTROL else arm.last.removesuffix(WORDS_CONTROL)
+    return next((one for one in arms if is_control(arm) and one.folder == arm.folder and one.last == name), None)
+
+
+def _as_long(control: Arm, arm: Arm) -> bool:
+    """Whether both were trained alike, from one checkpoint, on text masked alike but for the choice of words."""
+    one, other = control.pretrained, arm.pretrained
+    masked = [arm.folder / f"masked{which}" for which in ("", WORDS_CONTROL)]
+    made = [read_manifest(path)["config"] | {"control": False} for path in masked if (path / MANIFEST).exists()]
+    same = control.last == TEXT_CONTROL or all(config == made[0] for config in made)
+    return same and one["config"] == other["config"] and one["inputs"].get("init") == other["inputs"].get("init")
 
 
 def _like(arm: Arm, first: Arm) -> bool:

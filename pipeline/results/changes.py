@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 
 from pipeline.finetuning.task import Row
 from pipeline.pages.parts import Cell, Part, Said, Section, Strong, Table
+from pipeline.pages.plain import shortened
 
 TRUTH = {"classes": "label", "ordered": "label", "labels": "labels", "tags": "tags", "spelling": "target"}
 """Kind of task -> where the truth stands in its predictions; a number is never quite right."""
-
-LONGEST = 160
-"""Characters of a text that are shown."""
 
 
 @dataclass
@@ -91,7 +89,7 @@ def _table(base: str, arm: str, seeds: int, rows: Sequence[tuple[Changed, str]])
     head = [Said("text", "文本"), Said("truth", "真值"), base, arm, Said("right", "答对")]
     most = lambda judged: judged.said.most_common(1)[0][0]
     cells: list[list[Cell]] = [
-        [_cut(text), shown(one.before.truth), _marked(most(one.before), one), _marked(most(one.after), one),
+        [shortened(text), shown(one.before.truth), _marked(most(one.before), one), _marked(most(one.after), one),
          f"{one.before.right} → {one.after.right} / {seeds}"]
         for one, text in rows
     ]  # fmt: skip
@@ -100,7 +98,3 @@ def _table(base: str, arm: str, seeds: int, rows: Sequence[tuple[Changed, str]])
 
 def _marked(said: str, row: Changed) -> Cell:
     return [Strong(said)] if said == shown(row.before.truth) else said
-
-
-def _cut(text: str) -> str:
-    return text[:LONGEST] + "…" * (len(text) > LONGEST)

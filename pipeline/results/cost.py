@@ -8,7 +8,12 @@ from pipeline.run.processes import clock
 
 
 def cost(made: Mapping[str, Manifest]) -> Section:
-    """A row an artifact, in the order they were finished, and their sum; made: name -> manifest."""
+    """A row an artifact, in the order they were finished, and their sum; made: name -> manifest.
+
+    What runs share, by an equal key, was made once and is counted once.
+    """
+    first = {one["key"]: name for name, one in reversed([*made.items()])}
+    made = {name: made[name] for name in first.values()}
     ordered = sorted(made.items(), key=lambda item: str(item[1]["provenance"]["finished"]))
     rows = [[name, *_spent(one)] for name, one in ordered]
     seconds = sum(one["provenance"]["seconds"] for one in made.values())

@@ -9,14 +9,11 @@ from itertools import islice
 from pipeline.comparison import Compared, Named, compared, p_shown
 from pipeline.finetuning.pages import title_of
 from pipeline.pages.parts import Said
-from pipeline.results.arms import Arm
+from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, is_control
 from pipeline.significance import ByRow, Sample
 
 Rows = Callable[[Arm], ByRow | None]
 """What an arm said of every test row; none where its measure is not one of counts."""
-
-CONTROL, GENERAL = "-control", "general"
-"""`dapt-control` learned as many words as `dapt`, at random; `general` as long, from general text."""
 
 
 def differences(tasks: Sequence[Sequence[Arm]], rows: Rows, confidence: float) -> list[list[Compared]]:
@@ -38,13 +35,8 @@ def _pairs(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def is_control(arm: Arm) -> bool:
-    """Whether an arm is there to be compared with."""
-    return arm.last == GENERAL or arm.last.endswith(CONTROL)
-
-
 def _controls(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
-    names = (f"{arm.last}{CONTROL}", *([GENERAL] if arm.last == "dapt" else []))
+    names = (f"{arm.last}{WORDS_CONTROL}", *([TEXT_CONTROL] if arm.last == "dapt" else []))
     return [other for other in arms if other.folder == arm.folder and other.last in names]
 
 

@@ -40,7 +40,8 @@ def _guesses(best: Sequence[tuple[str, float]], written: str) -> list[str | Stro
 
 
 def _percent(p: float) -> str:
-    return f"{100 * p:.0f}" if p >= 0.095 else f"{100 * p:.1f}"
+    """`54`, `3.9`, `0.02`."""
+    return f"{100 * p:.0f}" if p >= 0.095 else f"{100 * p:.1f}" if p >= 0.00095 else f"{100 * p:.2f}"
 
 
 def _sentence(before: str, word: str, after: str) -> list[str | Strong]:

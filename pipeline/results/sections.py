@@ -90,9 +90,7 @@ def every_seed(arms: Sequence[Arm]) -> Section:
 
 def curves(arms: Sequence[Arm]) -> Section:
     """What every continued pretraining measured on dev text on its way, a picture a measure."""
-    names = dict.fromkeys(
-        name for arm in arms for line in arm.journal for name in line if name.startswith(("dev/", "probe/"))
-    )
+    names = dict.fromkeys(name for arm in arms for line in arm.journal for name in line if name.startswith("dev/"))
     parts = []
     for name in sorted(names, key=lambda name: (list(CURVES).index(name) if name in CURVES else len(CURVES), name)):
         found = {arm.name: _curve(arm, name) for arm in arms}
@@ -109,6 +107,14 @@ CURVES = {
     "dev/general_loss": Said(
         "loss by step, on general text: what rises is forgotten", "各步的损失，通用文本：上升即为遗忘"
     ),
+    "dev/probe_accuracy": Said(
+        "linear probe by step, encoder frozen: accuracy on the task's dev rows",
+        "线性探针：冻结编码器，任务开发集准确率",
+    ),
+    "dev/probe_shots": Said(
+        "nearest class mean of a few rows by step: accuracy on dev", "少样本类均值最近邻：开发集准确率"
+    ),
+    "dev/retrieval": Said("halves of documents that find each other by step (R@1)", "文档两半互相检索（R@1）"),
 }
 """What is measured on the way, those first that say most; another's name is its title."""
 

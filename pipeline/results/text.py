@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.masking.pages import Drawn
 from pipeline.metrics import telling
 from pipeline.pages.parts import Masks, Part, Said, Section, Table
+from pipeline.pages.plain import shortened
 
 SPEAKING = 12
 """Words of a class that are shown."""
@@ -23,7 +24,7 @@ def cleaning(metrics: Mapping[str, float], examples: Sequence[tuple[str, str, st
         dropped = [[name.replace("_", " "), f"{count:,}"] for name, count in sorted(reasons.items(), key=_most)]
         parts.append(Table([Said("dropped because", "剔除原因"), Said("documents", "文档数")], dropped))
     if examples:
-        rows = [[text, reason.replace("_", " "), origin] for reason, origin, text in examples]
+        rows = [[shortened(text), reason.replace("_", " "), origin] for reason, origin, text in examples]
         parts.append(
             Table(
                 [Said("dropped, for example", "剔除的例子"), Said("because", "原因"), Said("from", "来源")],
@@ -60,9 +61,11 @@ def speaking(found: Mapping[str, Counter[str]], scorer: str) -> Section:
 
 def masks(sequences: Sequence[Drawn], policy: str) -> Section:
     """Importance, and what each policy hides."""
+    weighed = any(piece.importance > 1 for one in sequences for piece in one.heat)
+    what = Said(" with the importance of their words", "及其词的重要性") if weighed else Said("", "")
     told = Said(
-        f"Sentences of the corpus with the importance of their words, and what a training reads of them: under this "
-        f"recipe's policy, {policy}, and under others at the same rate.",
-        f"语料中的句子及其词的重要性，以及训练实际读到的内容：本配方的策略（{policy}），和相同比例下的其他策略。",
+        f"Sentences of the corpus{what.en}, and what a training reads of them: under this recipe's policy, {policy}, "
+        "and under others at the same rate.",
+        f"语料中的句子{what.zh}，以及训练实际读到的内容：本配方的策略（{policy}），和相同比例下的其他策略。",
     )
     return Section(Said("What is masked", "遮盖了什么"), [told, Masks(sequences)] if sequences else [])

@@ -47,19 +47,35 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def input_digest(path: Path) -> str:
-    """The digest of an artifact, or of one folder of it: runs/demo/corpus/task depends on the task alone."""
+    """The digest of an artifact, or of one folder of it: runs/demo/corpus/task depends on the task alone.
+
+    Files of it that are gone or cut short are refused: a corpus without one of its shards reads like a smaller one.
+    """
     folder = path
     while not (folder / MANIFEST).exists() and folder.parent != folder and folder.name:
         folder = folder.parent
     if folder == path or not (folder / MANIFEST).exists():
-        return str(read_manifest(path)["digest"])
+        manifest = read_manifest(path)
+        _refuse_broken(path, manifest["files"])
+        return str(manifest["digest"])
     prefix = f"{path.relative_to(folder).as_posix()}/"
     files = {name: entry for name, entry in read_manifest(folder)["files"].items() if name.startswith(prefix)}
     if not files:
         raise InputError(
             f"{folder} has no {path.relative_to(folder)}: add it to the recipe and run make {folder.name}"
         )
+    _refuse_broken(folder, files)
     return _digest({name.removeprefix(prefix): entry for name, entry in files.items()})
+
+
+def _refuse_broken(folder: Path, files: dict[str, dict[str, object]]) -> None:
+    """An InputError that names the first of these files that is not as long as when it was sealed; logs may go."""
+    for name, entry in files.items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != entry["size"] and not name.startswith(f"{LOGS}/"):
+            fact = "is gone" if found is None else f"has {found} bytes in place of {entry['size']}"
+            raise InputError(f"{path} {fact}: remove {folder} and make it again")
 
 
 def make_key(stage: str, version: int, config: Manifest, inputs: dict[str, str]) -> str:

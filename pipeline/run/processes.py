@@ -266,17 +266,26 @@ def progress(items: Iterable[Item], count: int | None, label: str) -> Iterator[I
 
 
 class Progress:
-    """`label  40 %  120/300  00:12 left  note`: rewritten in place on a terminal, a line now and then elsewhere."""
+    """`label  40 %  120/300  00:12 left  note`: rewritten in place on a terminal, a line now and then elsewhere.
 
-    def __init__(self, count: int | None, label: str, done: int = 0) -> None:
-        self.count, self.label, self.done = count, label, done
+    `written` says how numbers are shown: `size` of those that are bytes.
+    """
+
+    def __init__(self, count: int | None, label: str, done: int = 0, written: Callable[[int], str] = str) -> None:
+        self.count, self.label, self.done, self.written = count, label, done, written
         self.first, self.started = done, time.monotonic()
         self.shown = self.started
         self.terminal = sys.stderr.isatty()
 
-    def step(self, note: str = "") -> None:
-        """One more is done."""
-        self.reach(self.done + 1, note)
+    def step(self, note: str = "", more: int = 1) -> None:
+        """One more is done, or several."""
+        self.reach(self.done + more, note)
+
+    def noting(self, items: Iterable[Item], label: str) -> Iterator[Item]:
+        """The items, their number the note of a line about what they are made of."""
+        for number, item in enumerate(items, start=1):
+            yield item
+            self.reach(self.done, f"{label} {number:,}")
 
     def reach(self, done: int, note: str = "") -> None:
         """So many are done."""
@@ -293,9 +302,9 @@ class Progress:
 
     def _text(self, now: float, note: str) -> str:
         if not self.count:
-            return f"  {self.label}  {self.done}  {note}"
+            return f"  {self.label}  {self.written(self.done) if self.done else ''}  {note}"
         left = (now - self.started) / max(self.done - self.first, 1) * (self.count - self.done)
-        share_done = f"{self.done / self.count:4.0%}  {self.done}/{self.count}"
+        share_done = f"{self.done / self.count:4.0%}  {self.written(self.done)}/{self.written(self.count)}"
         return f"  {self.label}  {share_done}  {clock(left)} left  {note}"
 
     def _write(self, text: str) -> None:
@@ -305,6 +314,12 @@ class Progress:
 def _print(text: str, end: str = "\n") -> None:
     with suppress(OSError):
         print(text, end=end, file=sys.stderr, flush=True)
+
+
+def size(count: int) -> str:
+    """1234567 -> 1.2 MB."""
+    power = max(0, (len(str(count)) - 1) // 3)
+    return f"{count / 1000**power:.{power > 0:d}f} {('B', 'kB', 'MB', 'GB', 'TB', 'PB')[power]}"
 
 
 def clock(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """Measurements of speed and memory beside transformers, on one thread, written to docs/benchmarks.md.
 
     make bench                  # all, some ten minutes
-    make bench ONLY=training    # one of: training objectives segmentation scoring collator resume memory gpu
+    make bench ONLY=training    # one of: training objectives segmentation scoring collator resume memory significance
+                                # gpu
 
 Every benchmark is a file: its docstring says what is measured, `measure(quick)` returns paragraphs and tables, and
 both go into a section of the page. A section that was not asked for stays as it was, with the commit it was measured
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from tests.benchmarks.timing import Found, table
 
-NAMES = ("training", "objectives", "segmentation", "scoring", "collator", "resume", "memory", "gpu")
+NAMES = ("training", "objectives", "segmentation", "scoring", "collator", "resume", "memory", "significance", "gpu")
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 INTRODUCTION = """# Benchmarks

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from corpora import lines as module
 from corpora.encodings import CODECS
 from corpora.lines import Line, blocks, lines
+from corpora.raw import Raw
 
 TEXT = "好\u2028的\n中\x0c文\r\n最后\u0a0a"
 """Line ends and what looks like some: the bytes of \\n are in U+0A0A."""
@@ -19,7 +20,7 @@ TEXT = "好\u2028的\n中\x0c文\r\n最后\u0a0a"
 
 def read(folder, content: bytes, encoding="utf-8", name="a.txt") -> list[Line]:
     (folder / name).write_bytes(content)
-    return list(lines(folder / name, encoding))
+    return list(lines(Raw(folder / name), encoding))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16-le", "utf-16-be"])
@@ -78,7 +79,7 @@ def test_a_tiny_file_that_holds_a_huge_line_is_read_in_little_memory(tmp_path, m
             file.write(b"x" * 2**20)
         file.write(b"\nend")
     tracemalloc.start()
-    found = list(lines(path, "utf-8"))
+    found = list(lines(Raw(path), "utf-8"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [(line.fault, line.text[:3]) for line in found] == [("too_long", "xxx"), ("", "end")]

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from corpora.dedup import fingerprint
 from corpora.near import BANDS, ROWS, Met, bands, near
 
 ALPHABET = [chr(code) for code in range(0x4E00, 0x4E00 + 400)]
@@ -20,8 +19,8 @@ def changed(draw: np.random.Generator, text: str, places: int) -> str:
     return "".join(chars)
 
 
-def kept(texts: list[str], language: str = "zh") -> tuple[list[str], list[tuple[str, int]]]:
-    rows, pairs = [{"text": text, "fingerprint": fingerprint(text), "place": ""} for text in texts], []
+def kept(texts: list[str], language: str = "zh") -> tuple[list[str], list[tuple[str, str]]]:
+    rows, pairs = [{"text": text, "id": f"id of {text}", "place": ""} for text in texts], []
     return [row["text"] for row in near(rows, Met.of(language), lambda *_: None, pairs)], pairs
 
 
@@ -56,7 +55,7 @@ def test_the_first_is_kept_and_the_pair_is_told_whatever_the_batch():
     copy = changed(draw, first, 1)
     for texts in ([first, copy, *others], [first, *others, copy]):
         found, pairs = kept(texts)
-        assert found == [first, *others] and pairs == [(copy, fingerprint(first))]
+        assert found == [first, *others] and pairs == [(copy, f"id of {first}")]
 
 
 def test_short_texts_are_nobody_s_duplicates_and_words_count_in_english():
@@ -70,7 +69,11 @@ def test_the_layers_hold_everything_and_are_few():
     draw, met = np.random.default_rng(3), Met.of("zh")
     minima = met.minima([document(draw, 40) for _ in range(2500)])
     for i in range(0, 2500, 25):
-        met.add(minima[i : i + 25], list(range(i, i + 25)))
-    assert met.twins(minima).tolist() == met.fingerprints == list(range(2500)) and len(met.layers) <= 10
+        met.add(minima[i : i + 25], [str(j) for j in range(i, i + 25)])
+    assert (
+        met.twins(minima).tolist() == list(range(2500))
+        and met.ids == [str(i) for i in range(2500)]
+        and len(met.layers) <= 10
+    )
     assert (met.twins(met.minima([document(draw, 40) for _ in range(50)])) == -1).all()
     assert not bands(np.zeros((2, BANDS * ROWS), dtype=np.uint64)).any()

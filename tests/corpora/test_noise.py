@@ -13,6 +13,7 @@ from corpora.cleaning import in_silence
 from corpora.confusions import Confusions, read_confusions
 from corpora.dedup import fingerprint
 from corpora.noise import NoiseConfig, misspelt, sentences, training_pairs
+from corpora.sources import documents
 
 RECIPES = Path(__file__).parents[2] / "stages" / "recipes"
 CONFUSIONS = Confusions(sound={"门": ("们", "闷"), "未": ("为",)}, shape={"未": ("末",)}, any=("一", "门", "未"))
@@ -25,8 +26,12 @@ def made(text: str, count: int, **settings) -> list[dict]:
     return list(misspelt(rows, replace(CONFIG, **settings), CONFUSIONS))
 
 
+def read(card, split, reject):
+    return documents(card, split, Path(), reject)
+
+
 def pairs(held_out=(), told=lambda origin: in_silence, **settings) -> list[dict]:
-    return list(training_pairs(replace(CONFIG, **settings), DOMAIN, Path(), set(held_out), told))
+    return list(training_pairs(replace(CONFIG, **settings), DOMAIN, Path(), set(held_out), told, read))
 
 
 def test_a_document_is_cut_after_the_ends_of_its_sentences():

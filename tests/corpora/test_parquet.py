@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from corpora import parquet
-from corpora.parquet import flat_columns, read_rows, write_corpus, write_shard
-from corpora.schemas import MASKED
+from corpora.parquet import flat_columns, metadata_of, read_rows, write_corpus, write_shard
+from corpora.schemas import DOCUMENTS, MASKED, InputError
 
 COLUMNS = ("id", "input_ids", "word_ids", "importance")
 
@@ -47,6 +49,61 @@ def test_flat_columns_are_written_once_and_mapped(tmp_path):
     again = flat_columns(tmp_path / "corpus", COLUMNS, tmp_path / "flat")
     assert isinstance(first["input_ids"], np.memmap) and again["input_ids"].tolist() == [2, 3]
     assert (tmp_path / "flat" / "input_ids.npy").stat().st_mtime_ns == written
+
+
+DOCUMENT = [
+    {"id": f"toy-{i}", "text": f"text {i} 好的", "label": str(i % 2), "origin": "toy:train"} for i in range(40)
+]
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shard") / "part-00000.parquet"
+    write_shard(path, DOCUMENTS, DOCUMENT, {"counts": "40"})
+    return path, path.read_bytes(), list(read_rows(path))
+
+
+@given(place=st.integers(0), bit=st.integers(0, 7), cut=st.booleans())
+@settings(max_examples=300)
+def test_a_shard_with_a_flipped_bit_or_cut_short_is_named_or_read_as_it_was(shard, place, bit, cut):
+    path, whole, rows = shard
+    damaged = bytearray(whole)
+    damaged[place % len(whole)] ^= 1 << bit
+    path.write_bytes(whole[: place % len(whole)] if cut else damaged)
+    try:
+        assert list(read_rows(path)) == rows
+    except InputError as refused:
+        assert str(path) in str(refused) and "\n" not in str(refused)
+
+
+@pytest.mark.parametrize("place", [b"label", b"id", b"toy:train"])
+def test_a_footer_with_a_flipped_bit_is_never_read(shard, place):
+    """Without a checksum of its own a column would have another name, and its rows none of its values."""
+    path, whole, _ = shard
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    damaged = bytearray(whole)
+    damaged[whole.index(place, footer)] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"is not a whole Parquet file \(its footer is not as it was written\): make"):
+        list(read_rows(path))
+    path.write_bytes(whole)
+    assert metadata_of(path) == {"counts": "40"}
+
+
+def test_a_column_that_a_shard_does_not_have_is_refused(tmp_path):
+    write_corpus(tmp_path, NUMBERS, [{"number": 1}])
+    with pytest.raises(InputError, match="has no weight: it is of another version, make it again"):
+        list(read_rows(tmp_path, ("number", "weight")))
+
+
+def test_a_row_group_is_full_after_so_many_rows_or_so_many_characters(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "ROWS_A_GROUP", 4)
+    monkeypatch.setattr(parquet, "ITEMS_A_GROUP", 100)
+    texts = ["x" * size for size in (1, 1, 1, 1, 1, 60, 60, 200, 1)]
+    write_corpus(tmp_path, pa.schema([("text", pa.string())]), ({"text": text} for text in texts))
+    file = parquet.open_shard(tmp_path / "part-00000.parquet")
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [4, 3, 1, 1]
+    assert [row["text"] for row in read_rows(tmp_path)] == texts
 
 
 NUMBERS = pa.schema([("number", pa.int64())])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from corpora.markup import without_markup
 from corpora.privacy import without_private
 from corpora.rewriting import rewrites, rewritten
+from corpora.simplified import simplified, simplified_each
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,35 @@ def test_other_numbers_stay(text):
 def test_rows_that_change_are_counted_by_what_changed_them():
     rows = [{"text": "<b>好</b>", "text_pair": "13812345678"}, {"text": "好", "text_pair": None}, {"text": None}]
     changed: Counter[str] = Counter()
-    found = list(rewritten(rows, rewrites(markup=True, private=True), changed))
+    found = list(rewritten(rows, rewrites(markup=True, private=True, simplify=False), changed))
     assert found == [{"text": "好", "text_pair": "00000000000"}, {"text": "好", "text_pair": None}, {"text": None}]
     assert changed == {"markup": 1, "private": 1}
-    assert not rewrites(markup=False, private=False)
+    pair = {"text": "打13812345678", "source": "打13812345678", "target": "拨13812345678"}
+    [found] = rewritten([pair], rewrites(markup=False, private=True, simplify=False), changed)
+    assert found == {"text": "打00000000000", "source": "打00000000000", "target": "拨00000000000"}
+    assert not rewrites(markup=False, private=False, simplify=False)
+
+
+def test_traditional_characters_are_simplified_by_their_words():
+    assert simplified("乾淨的乾坤，著名的頭髮") == "干净的乾坤，著名的头发"
+    assert simplified(kept := "头发发展，𠮷 é\0 plain") == kept and simplified("漢\ud800") == "漢\ud800"
+
+
+@given(st.text(alphabet="乾坤淨著名發頭髮後裡門a1。 \u0301\ud800", max_size=12))
+def test_what_is_simplified_character_by_character_stays_as_long(text):
+    found = simplified_each(text)
+    assert len(found) == len(text) and found == "".join(map(simplified_each, text))
+
+
+def test_what_stands_beside_a_text_is_simplified_with_it_and_stays_aligned():
+    tagged = {"text": "乾坤門", "tokens": ["乾坤", "門"], "tags": ["B-門", "O"], "label": "門"}
+    pair = {"text": "乾坤門", "source": "乾坤門", "target": "乾坤们"}
+    plain = {"text": "乾坤門", "keywords": ["乾坤", "門"], "target": None}
+    changed: Counter[str] = Counter()
+    found = list(rewritten([tagged, pair, plain], rewrites(markup=False, private=False, simplify=True), changed))
+    assert found == [
+        {"text": "干坤门", "tokens": ["干坤", "门"], "tags": ["B-門", "O"], "label": "門"},
+        {"text": "干坤门", "source": "干坤门", "target": "干坤们"},
+        {"text": "乾坤门", "keywords": ["乾坤", "门"], "target": None},
+    ]
+    assert changed == {"simplified": 3}

@@ -4,9 +4,11 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -52,6 +54,27 @@ def test_each_format_gives_the_same_rows(tmp_path):
     for name in ("a.parquet", "a.csv", "a.tsv", "a.jsonl"):
         rows, told = read(tmp_path, name)
         assert [(row["text"], row["label"]) for row in rows] == [("good film", "1"), ("bad", "0")] and not told
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.zst", "a.jsonl", "a.csv", "a.parquet", "empty.txt"])
+def test_bytes_are_told_as_they_are_read_and_in_the_end_all(tmp_path, name):
+    texts = [f"text {number} {'x' * 1000}" for number in range(3000)]
+    plain = "\n".join(texts).encode()
+    {
+        "a.txt": lambda path: path.write_bytes(plain),
+        "a.txt.gz": lambda path: path.write_bytes(gzip.compress(plain)),
+        "a.txt.zst": lambda path: path.write_bytes(pa.compress(plain, "zstd", asbytes=True)),
+        "a.jsonl": lambda path: path.write_text("\n".join(json.dumps({"text": text}) for text in texts)),
+        "a.csv": lambda path: path.write_text("\n".join(["text", *texts])),
+        "a.parquet": lambda path: pq.write_table(pa.table({"text": texts}), path),
+        "empty.txt": Path.touch,
+    }[name](tmp_path / name)
+    told, at = [], []
+    for _ in documents(card(name, fields=TEXT_ONLY), "train", tmp_path, print, told.append):
+        at.append(sum(told))
+    size = (tmp_path / name).stat().st_size
+    assert sum(told) == size and min(told) >= 0
+    assert not at or at[0] < at[len(at) // 2] < size or size < 2**16  # of a small file all is read at once
 
 
 def test_a_line_of_a_txt_file_is_a_document(tmp_path):
@@ -196,6 +219,15 @@ def test_a_column_with_a_dot_in_its_name_is_read_from_parquet(tmp_path):
     assert [row["text"] for row in read(tmp_path, "a.parquet", fields={"text": "a.text"})[0]] == ["this"]
 
 
+def test_rows_of_one_group_are_known_by_a_name_that_other_cards_do_not_use(tmp_path):
+    fields = {"text": "text", "group": "by"}
+    rows, _ = read(tmp_path, "a.jsonl", '{"text": "a", "by": "Li"}\n{"text": "b", "by": 3}\n{"text": "c"}', fields)
+    assert [row["group"] for row in rows] == ["toy/Li", "toy/3", None]
+    assert "no column 'by' for group" in refusal(tmp_path, "a.csv", "text\ngood\n", fields, split="unlabeled")
+    said = refusal(tmp_path, "a.jsonl", '{"text": "a", "by": ["Li"]}', fields)
+    assert "group ['Li'] at a.jsonl:1 is neither a string nor a whole number: name another column" in said
+
+
 def test_a_labelled_split_needs_its_label_and_an_unlabeled_one_does_not(tmp_path):
     assert "no column 'label' for label" in refusal(tmp_path, "a.csv", "text\ngood\n")
     assert read(tmp_path, "a.csv", "text\ngood\n", split="unlabeled")[0][0]["label"] is None
@@ -290,6 +322,63 @@ def test_a_table_of_countless_columns_is_refused_in_a_short_line(tmp_path):
 def test_a_gz_file_cut_short_is_refused_by_name(tmp_path):
     packed = gzip.compress("".join(f"line {number}\n" for number in range(1000)).encode())
     assert "cannot read" in (said := refusal(tmp_path, "a.txt.gz", packed[:-100], TEXT_ONLY)) and "a.txt.gz" in said
+
+
+@pytest.fixture
+def elsewhere():
+    """Puts a file into memory; its URL and checksum."""
+    system = fsspec.filesystem("memory")
+    yield lambda name, content: (
+        system.pipe(f"/texts/{name}", content),
+        (f"memory:///texts/{name}", hashlib.sha256(content).hexdigest()),
+    )[1]
+    system.rm("/texts", recursive=True)
+
+
+def test_files_elsewhere_are_read_by_their_urls_in_every_format(tmp_path, elsewhere):
+    pq.write_table(pa.table({"text": ["d"]}), file := io.BytesIO())
+    contents = {"a.txt.gz": gzip.compress(b"a"), "b.jsonl": b'{"text": "b"}', "c.csv": b"text\nc", "notes.md": b"x"}
+    sums = dict(elsewhere(name, content) for name, content in (contents | {"d.parquet": file.getvalue()}).items())
+    told = []
+    for written in ("memory:///texts/*", "memory:///texts"):
+        mine = card(written, fields=TEXT_ONLY, checksums=sums)
+        rows = list(documents(mine, "train", tmp_path, print, told.append))
+        assert [(row["text"], row["place"]) for row in rows] == [
+            ("a", "memory:///texts/a.txt.gz:1"),
+            ("b", "memory:///texts/b.jsonl:1"),
+            ("c", "memory:///texts/c.csv:2"),
+            ("d", "memory:///texts/d.parquet:1"),
+        ]
+    assert sum(told) == 2 * sum(map(len, [*contents.values(), file.getvalue()])) - 2 * len(contents["notes.md"])
+
+
+def test_a_file_elsewhere_is_read_only_where_the_card_names_its_content(tmp_path, elsewhere):
+    url, digest = elsewhere("a.txt", b"one")
+
+    def read_it(written, sums):
+        mine = card(written, fields=TEXT_ONLY, checksums=sums)
+        return list(documents(mine, "train", tmp_path, print))
+
+    assert len(read_it(url, {url: digest})) == 1
+    for written, sums, said in (
+        (
+            url,
+            {},
+            "card toy has no checksum of memory:///texts/a.txt: what lies elsewhere may change; write",
+        ),
+        (url, {url: "0" * 64}, "memory:///texts/a.txt is not the file card toy describes"),
+        ("memory://texts/gone.txt", {}, "no file memory://texts/gone.txt that can be read"),
+        ("nowhere://texts/a.txt", {}, "cannot read nowhere://texts/a.txt .Protocol not known: nowhere"),
+    ):
+        with pytest.raises(InputError, match=said) as caught:
+            read_it(written, sums)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_protocol_whose_package_is_missing_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(InputError, match=r"cannot read s3://texts/a.txt \(.*s3fs.*\): .* package of its protocol"):
+        files_of(card("s3://texts/a.txt"), "train", tmp_path)
 
 
 def test_an_empty_file_gives_no_rows(tmp_path):

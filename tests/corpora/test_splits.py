@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpora.splits import HoldOut, place_of, sample, split_of
+from corpora.splits import HoldOut, group_of, place_of, sample, split_of
 
 IDS = [f"toy-{number}" for number in range(2000)]
 SHARES = {"test": 0.2, "dev": 0.1, "train": 0.7}
@@ -57,3 +57,36 @@ def test_no_more_than_the_share_is_held_back():
 
 def test_of_few_documents_one_is_held_back():
     assert len(held(IDS[:3], 0.001, 1000)[0]) == 1
+
+
+ROWS = st.lists(st.tuples(st.sampled_from(["", "", "Li", "Wu", "Yu"]), st.integers(0, 99)), unique=True)
+
+
+def grouped(rows) -> list[dict[str, str]]:
+    return [{"id": f"toy-{number}-{group}", "group": group or None} for group, number in rows]
+
+
+@given(ROWS, st.integers(0, 5), st.floats(0, 1), st.randoms())
+def test_a_group_is_held_back_whole_or_not_at_all_whatever_the_order(rows, most, share, shuffle):
+    rows = grouped(rows)
+    back = HoldOut(share, most)
+    rest = [row["id"] for row in back.rest(rows)]
+    held_ids = {row["id"] for row in back.held}
+    assert sorted([*rest, *held_ids]) == sorted(row["id"] for row in rows)
+    assert not {group_of(row) for row in rows if row["id"] in held_ids} & {
+        group_of(row) for row in rows if row["id"] not in held_ids
+    }
+    other = HoldOut(share, most)
+    list(other.rest(shuffle.sample(rows, len(rows))))
+    assert {row["id"] for row in other.held} == held_ids
+
+
+@given(ROWS, ROWS, st.floats(0, 1))
+def test_no_document_moves_when_others_are_added(rows, more, share):
+    """But for the one that is held back in any case, where all places are above the share."""
+    sides = []
+    for found in (grouped(rows), grouped({*rows, *more})):
+        back = HoldOut(share, 10**6)
+        list(back.rest(found))
+        sides.append({row["id"] for row in back.held if place_of(group_of(row)) < share})
+    assert sides[0] == {name for name in sides[1] if name in {row["id"] for row in grouped(rows)}}

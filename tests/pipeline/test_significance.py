@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_matrix
 from scipy.stats import ttest_rel
+from worlds import percentile, simulated
 
 from pipeline import significance
 from pipeline.finetuning.by_row import accuracy, by_row, macro_f1, micro_f1
 from pipeline.metrics import mean_f1
-from pipeline.significance import ByRow, Sample, difference, holm
+from pipeline.significance import Sample, difference, holm
 
 SCORES = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=10)
 
@@ -94,19 +94,6 @@ def test_spans_are_counted_row_by_row():
     assert by_row("tags", "accuracy", rows) is None and by_row("spelling", "f1", rows) is None
 
 
-def simulated(rng, seeds=5, rows=250, of_seed=0.02, of_row=0.3, gain=0.0) -> list[Sample]:
-    """Two arms on the same rows: rows differ in how hard they are, also for the arm; runs in how good they are."""
-    hard, found = rng.normal(0, of_row, rows), []
-    for more in (gain, 0.0):
-        own = rng.normal(0, of_row / 3, rows)
-        runs = rng.normal(0, of_seed, seeds)
-        chance = np.clip(0.8 + more + hard + own + runs[:, None], 0, 1)
-        right = rng.random((seeds, rows)) < chance
-        counts = {s: csr_matrix(np.stack([one, one, np.ones(rows)], 1)) for s, one in enumerate(right.astype(float))}
-        found.append(Sample({s: 100 * right[s].mean() for s in range(seeds)}, ByRow(counts, accuracy)))
-    return found
-
-
 @pytest.fixture(scope="module")
 def worlds():
     """p with rows, p over seeds alone, and whether a percentile bootstrap over seeds excludes 0: without a gain."""
@@ -115,10 +102,7 @@ def worlds():
     for _ in range(240):
         arm, control = simulated(rng)
         with_rows, alone = difference(arm, control), difference(Sample(arm.scores), Sample(control.scores))
-        d = np.array([arm.scores[s] - control.scores[s] for s in arm.scores])
-        drawn = d[rng.integers(5, size=(400, 5))].mean(1)
-        naive = np.quantile(drawn, 0.025) > 0 or np.quantile(drawn, 0.975) < 0
-        found.append((with_rows.p, alone.p, naive))
+        found.append((with_rows.p, alone.p, percentile(rng, arm, control)))
     significance.REPLICATES = replicates
     return np.array(found)
 

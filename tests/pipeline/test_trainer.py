@@ -1,6 +1,8 @@
 """Numbers that must not move: however a batch is split, whenever a run is killed, the same is learned."""
 
+import contextlib
 import json
+import math
 import signal
 from dataclasses import replace
 from itertools import pairwise
@@ -259,6 +261,25 @@ def test_the_weights_of_the_best_measurement_are_kept(new_model, masked_batches)
     found, result = learn(model, masked_batches, replace(CONFIG, evaluations=4), evaluate=evaluate, best="f1")
     assert result.evaluation == {"f1": 5.0, "number": 2}
     assert all(torch.equal(found[name], seen[1][name]) for name in found)
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize("died_at", [3, 5, 7])
+def test_a_resumed_run_ends_with_the_same_best_weights(new_model, masked_batches, tmp_path, died_at, patience):
+    """Measured by a number that has no trend: the best is somewhere, and patience ends the training anywhere."""
+    config = replace(CONFIG, save_steps=2, evaluations=8, learning_rate=1e-2)
+
+    def run(batches, folder):
+        model = new_model()
+        measured = lambda: {"f1": math.sin(1e4 * float(model.get_input_embeddings().weight.sum()))}
+        return learn(model, batches, config, folder=folder, evaluate=measured, best="f1", patience=patience)
+
+    wanted, unbroken = run(masked_batches, tmp_path / "a")
+    with contextlib.suppress(Killed):
+        run(DyingBatches(masked_batches, died_at), tmp_path / "b")
+    found, resumed = run(masked_batches, tmp_path / "b")
+    assert (resumed.evaluation, resumed.steps) == (unbroken.evaluation, unbroken.steps)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_the_model_is_measured_without_dropout_and_trained_with_it(new_model, masked_batches):

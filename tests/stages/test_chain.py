@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from datasets import load_dataset
+from datasets import get_dataset_config_names, load_dataset
 from kitchen import ARTIFACTS, metrics, rows
 from transformers import (
     AutoModelForMaskedLM,
@@ -120,6 +120,13 @@ def test_words_are_hidden_in_held_out_sentences_and_both_checkpoints_are_asked(k
     assert found["written"] > found["written_before"]  # it has learned on text like this
 
 
+def test_a_checkpoint_that_has_no_head_for_masked_words_is_asked_nothing(kitchen, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"config": {"objective": "rtd"}}')
+    folders = {"init": kitchen["base"], "adapted": tmp_path, "masked": kitchen["masked"] / "domain"}
+    assert fill(FillConfig(), **folders, out=tmp_path) == {"sentences": 0}
+    assert (tmp_path / "fills.json").read_text() == "[]"
+
+
 def test_the_report_says_how_far_the_tagger_can_be_believed(kitchen):
     found, page = metrics(kitchen, "tagger"), (kitchen["report"] / "report.md").read_text()
     assert f"| toy | {found['precision']:.1f} | {found['recall']:.1f} | {found['f1']:.1f} |" in page
@@ -198,6 +205,14 @@ def test_every_corpus_opens_with_datasets(kitchen, name, schema, tmp_path):
     found = load_dataset("parquet", data_dir=str(kitchen[name]), cache_dir=str(tmp_path))
     assert sum(split.num_rows for split in found.values()) == count_rows(kitchen[name])
     assert all(split.column_names == schema.names for split in found.values())
+
+
+def test_a_corpus_opens_by_its_dataset_card_with_datasets(kitchen, tmp_path):
+    found = load_dataset(str(kitchen["corpus"]), "task", cache_dir=str(tmp_path))
+    assert {split: len(rows) for split, rows in found.items()} == {
+        split: count_rows(kitchen["corpus"] / "task" / split) for split in ("train", "dev", "test")
+    }
+    assert get_dataset_config_names(str(kitchen["corpus"])) == ["task", "domain", "general"]
 
 
 @pytest.mark.parametrize(

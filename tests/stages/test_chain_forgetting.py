@@ -66,6 +66,18 @@ def test_a_training_says_what_it_forgot_and_replay_lessens_it(kitchen, masked, t
     assert "replayed" not in plain and replayed["replayed"] == 80 and replayed["steps"] == plain["steps"] == 20
 
 
+def test_an_encoder_is_asked_on_the_way_and_its_best_answer_chooses_the_weights(kitchen, masked, tmp_path):
+    settings = ("dapt.probe.rows=40", "dapt.probe.choose=probe_shots", "dapt.trainer.evaluations=4")
+    folders = {"init": kitchen["base"], "masked": masked / "domain", "task": kitchen["corpus"] / "task"}
+    out = tmp_path / "toy" / "dapt"
+    assert kitchen.make("pretrain", out, "--set", *SHORT, *settings, **folders) == 0
+    found = read_manifest(out)["metrics"]
+    log = [json.loads(line) for line in (out / "logs" / "metrics.jsonl").read_text().splitlines()]
+    seen = [line["dev/probe_shots"] for line in log if "dev/probe_shots" in line]
+    assert len(seen) == 4 and found["dev_probe_shots"] == max(seen)
+    assert {"dev_probe_accuracy", "dev_probe_accuracy_before"} <= found.keys()
+
+
 def test_the_keys_of_what_was_made_before_are_as_they_were(kitchen):
     for artifact, stage, kind in (("masked", "mask", MaskConfig), ("dapt", "pretrain", PretrainConfig)):
         manifest, settings = read_manifest(kitchen[artifact]), keyed(kitchen.config(kind, artifact))

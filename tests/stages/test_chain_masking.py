@@ -108,6 +108,7 @@ def test_a_recipes_own_substitutes_are_shown(kitchen, tmp_path):
     (kitchen.recipe.parent / "alike.tsv").write_text("菜\t汤\t面\n", encoding="utf-8")
     own = ("policy=whole_word", "replacement=confusion", "substitutes=alike.tsv", "mask_share=1.0", "random_share=0.0")
     mask_with(kitchen, tmp_path, *own)
+    (tmp_path / "manifest.json").write_text('{"config": {"language": "zh"}}')
     folders = {"init": kitchen["base"], "masked": tmp_path, "corpus": tmp_path}
     show_stage.show(show_stage.ShowConfig(sequences=60), **folders, out=tmp_path)
     lines = re.findall(r"<th>whole_word \d</th><td>(.*?)</td>", (tmp_path / "index.html").read_text(encoding="utf-8"))

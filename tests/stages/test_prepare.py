@@ -1,16 +1,19 @@
 """`prepare` as a user meets it: a few files in, clean and separate documents out."""
 
+import hashlib
 import json
 import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from corpora.noise import NoiseConfig
 from corpora.parquet import read_rows
 from corpora.schemas import DOCUMENTS, InputError
+from pipeline.run.processes import Progress
 from stages.prepare import CorpusConfig, prepare, sources, write_dependencies
 
 TASK = """
@@ -170,6 +173,18 @@ def test_preparing_again_writes_the_same_bytes(shop, tmp_path):
     )
 
 
+def test_as_many_bytes_are_read_as_were_announced_however_often_a_file_is_read(shop, monkeypatch):
+    lines = []
+    monkeypatch.setattr("stages.prepare.Progress", lambda *a, **more: lines.append(Progress(*a, **more)) or lines[-1])
+    task = shop.task(train=[(f"Hello. line {number}", str(number % 2)) for number in range(50)], test=TEST)
+    away, other = shop.card("away", test=TEST), shop.card("other", train=TRAIN, dev=DEV, test=TEST)
+    text, noise = shop.text("one", "two", "three"), {"repeated_lines": 2, "task_templates": 0.5}
+    shop.prepare(task=task, beside=(other,), elsewhere=(away,), domain=text, general=text, **noise)
+    shop.prepare(noise=noisy(shop, 200))
+    shop.prepare(task=spelt(shop, test=OF_TEST), noise=noisy(shop, 200))
+    assert len(lines) == 3 and all(line.done == line.count > 0 for line in lines)
+
+
 def test_a_corpus_the_recipe_leaves_out_is_not_there(shop):
     shop.prepare(domain=shop.text("one", "two"))
     assert not (shop.out / "task").exists() and not (shop.out / "general").exists()
@@ -239,6 +254,17 @@ def test_the_sources_are_the_cards_and_the_files_that_are_read(shop):
     config = CorpusConfig(domain=shop.text("one"), task=shop.task(train=TRAIN, dev=DEV), language="en")
     names = ["text.toml", "task.toml", "text.txt", "train.jsonl", "dev.jsonl"]
     assert sources(config, shop.data) == [shop.data / name for name in names]
+
+
+def test_a_file_elsewhere_is_read_and_its_card_alone_is_watched(shop):
+    system = fsspec.filesystem("memory")
+    system.pipe("/toy/text.txt", content := b"one\ntwo")
+    url, digest = "memory://toy/text.txt", hashlib.sha256(content).hexdigest()
+    shop.text()
+    (shop.data / "text.toml").write_text(f'{TEXT.replace("text.txt", url)}[checksums]\n"{url}" = "{digest}"\n')
+    assert shop.prepare(domain=("text.toml",))["domain/train"] == 1 and shop.texts("domain") == {"one", "two"}
+    config = CorpusConfig(domain=("text.toml",), language="en")
+    assert sources(config, shop.data) == [shop.data / "text.toml"]
 
 
 MAKEFILE = """
@@ -395,7 +421,9 @@ def test_templates_are_found_in_train_and_taken_out_of_all_splits(shop):
     assert "task/templates" not in shop.prepare(task=task)
 
 
-def test_templates_of_tagged_text_are_refused(shop):
+def test_templates_of_tagged_text_are_refused_and_so_is_what_would_rewrite_it(shop):
+    with pytest.raises(InputError, match=r"mask_private would part text from tags in card toy_tags: leave it out"):
+        shop.prepare(task=tagged(shop, train=["B-X O"], dev=["B-X O"], test=["B-X O"]), mask_private=True)
     with pytest.raises(InputError, match="task_templates would part text from tags"):
         shop.prepare(task=tagged(shop, train=["B-X O"], dev=["B-X O"], test=["B-X O"]), task_templates=0.1)
 
@@ -458,6 +486,51 @@ def test_text_that_repeats_itself_is_dropped_where_that_is_asked_for(shop):
     counts = shop.prepare(domain=shop.text(*lines), quality_rules=True)
     assert counts["rejected/repeats_itself"] == 1 and shop.texts("domain") == set(lines[1:])
     assert "rejected/repeats_itself" not in shop.prepare(domain=shop.text(*lines))
+
+
+def test_documents_in_another_language_are_dropped_where_that_is_asked_for_and_shown(shop):
+    german = "Das Zimmer war sauber und die Angestellten waren freundlich, aber das Frühstück gab es zu spät."
+    lines = (german, "the room was clean and the staff were friendly", "Gute Nacht")
+    counts = shop.prepare(domain=shop.text(*lines), drop_other_languages=True)
+    assert counts["rejected/other_language"] == 1 and shop.texts("domain") == set(lines[1:])
+    page = (shop.out / "preview.md").read_text(encoding="utf-8")
+    assert f"Documents in another language dropped from domain:\n\n- de: {german}" in page
+    assert "rejected/other_language" not in shop.prepare(domain=shop.text(*lines))
+
+
+def test_documents_that_are_too_long_are_cut_and_their_pieces_stay_in_one_split(shop):
+    books = [" ".join(f"Sentence {i} of book {book}." for i in range(40)) for book in range(30)]
+    counts = shop.prepare(domain=shop.text(*books, "short"), max_chars=200, dev_share=0.3)
+    assert counts["repaired/documents_cut"] == 30
+    assert counts["domain/train"] + counts["domain/dev"] == counts["repaired/pieces_of_these"] + 1
+    rows = {part: list(read_rows(shop.out / "domain" / part, ("id", "text"))) for part in ("train", "dev")}
+    whole = {part: {row["id"].partition("@")[0] for row in found} for part, found in rows.items()}
+    assert not whole["train"] & whole["dev"] and len(whole["dev"]) > 2
+    first = sorted((row for row in rows["dev"] if "@" in row["id"]), key=lambda row: row["id"])
+    assert all(len(row["text"]) <= 200 for found in rows.values() for row in found)
+    assert first[0]["id"].endswith("@0") and first[0]["text"].startswith("Sentence 0 of")
+    with pytest.raises(ValueError, match="max_chars = 5: 0 for no limit"):
+        CorpusConfig(max_chars=5)
+
+
+def test_rows_of_one_group_go_to_one_split_and_stay_there_when_others_come(shop):
+    card = TASK.replace('label = "label"', 'label = "label"\ngroup = "by"')
+    (shop.data / "task.toml").write_text(card + 'train = "train.jsonl"\n')
+
+    def splits(authors: int) -> dict[str, str]:
+        """Text -> its split."""
+        lines = [
+            {"text": f"{by} writes {i}", "by": by, "label": str(i % 2)} for by in range(authors) for i in range(4)
+        ]
+        (shop.data / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        shop.prepare(task="task.toml")
+        return {text: split for split in ("train", "dev", "test") for text in shop.texts(f"task/{split}")}
+
+    few, many = splits(40), splits(80)
+    assert len({(text.split()[0], split) for text, split in many.items()}) == 80 and set(few.values()) == {
+        *many.values()
+    }
+    assert few == {text: split for text, split in many.items() if text in few}
 
 
 def test_markup_and_what_leads_to_a_person_are_rewritten_in_any_text(shop):
@@ -542,6 +615,15 @@ def test_misspelt_text_alone_is_a_task_and_a_set_to_test_on_lacks_nothing_but_tr
     assert not right[0] & right[1] and not right[0] & right[2] and not right[1] & right[2]
     test_only = shop.prepare(task=spelt(shop, test=OF_TEST), noise=noisy(shop, 200))
     assert pairs(shop, "test") == OF_TEST and test_only["task/train"] + test_only["task/dev"] == 200
+
+
+def test_all_text_is_simplified_where_that_is_asked_for(shop):
+    noise = NoiseConfig(text=shop.text("這是我們的文章之一。", "这是他们的文章之二。"), rate=0.0)
+    task = spelt(shop, train=OF_DEV, dev=OF_DEV, test=[("他門來", "他們來")])
+    counts = shop.prepare(task=task, noise=noise, domain=noise.text, simplify=True)
+    assert pairs(shop, "test") == [("他门来", "他们来")] and counts["repaired/simplified"] == 3
+    right = {"这是我们的文章之一。", "这是他们的文章之二。"}
+    assert {target for _, target in pairs(shop, "train")} == right == shop.texts("domain")
 
 
 def test_confusions_under_data_are_read_and_count_as_sources(shop):

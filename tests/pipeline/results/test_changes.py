@@ -52,11 +52,18 @@ def test_a_number_is_neither_right_nor_wrong():
 def made(seconds: float, memory: float, finished: str, **config: object) -> dict[str, object]:
     provenance = {"seconds": seconds, "peak_memory_mb": memory, "finished": finished, "machine": "m", "processes": 1}
     files = {"model": {"size": 2_000_000}}
-    return {"metrics": {"steps": 5, "tokens": 1e6}, "provenance": provenance, "files": files, "config": config}
+    return {
+        "key": finished,
+        "metrics": {"steps": 5, "tokens": 1e6},
+        "provenance": provenance,
+        "files": files,
+        "config": config,
+    }
 
 
-def test_costs_add_up_but_the_peak_is_the_highest():
-    rows = cost({"b": made(60, 500, "2"), "a": made(30, 1500, "1")}).parts[0].rows
+def test_costs_add_up_but_the_peak_is_the_highest_and_what_runs_share_counts_once():
+    shared = made(30, 1500, "1")
+    rows = cost({"b": made(60, 500, "2"), "a": shared, "other/a": shared}).parts[0].rows
     assert [row[0] for row in rows[:2]] == ["a", "b"] and rows[0][1:] == ["5", "1.0 M", "00:30", "1.5 GB", "2.0 MB"]
     assert rows[2][3:] == ["01:30", "1.5 GB", "4.0 MB"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.results.arms import Arm, arms_of, by_task
+from pipeline.results.arms import Arm, arms_of, by_task, comparable
 from pipeline.results.differences import differences, verdicts
 from pipeline.run.artifact import MANIFEST
 
@@ -19,9 +19,15 @@ def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
             f"accuracy_seed_{seed}": score + seed * len(name[1:]) % 3 + seed * (name == "dapt") % 2
             for seed in range(5)
         } | {"degenerate": 0}
-        for folder, told in ((f"finetuned-{name}", {"inputs": {"task": task}}), (name, {})):
+        told = {"config": {}, "version": 1, "key": name}
+        for folder, more in (
+            (f"finetuned-{name}", {"inputs": {"task": task, "init": ""}}),
+            (name, {"inputs": {"init": "a"}}),
+        ):
             (run / folder).mkdir(parents=True)
-            (run / folder / MANIFEST).write_text(json.dumps({"digest": "", "files": {}, "metrics": metrics, **told}))
+            (run / folder / MANIFEST).write_text(
+                json.dumps({"digest": "", "files": {}, "metrics": metrics, **told, **more})
+            )
         evidence = {"metric": "accuracy", "metrics": ["accuracy", "macro_f1"], "kind": "classes", "seeds": []}
         (run / f"finetuned-{name}" / "evidence.json").write_text(json.dumps(evidence))
     return run
@@ -52,6 +58,15 @@ def test_recipes_of_other_tasks_are_groups_of_their_own_and_corrected_together(t
     together = differences(groups, lambda _: None, 0.95)
     alone = differences(groups[:1], lambda _: None, 0.95)[0][0]
     assert [len(some) for some in together] == [1, 1, 1] and 0 < together[0][0].p == pytest.approx(3 * alone.p)
+
+
+def test_a_control_that_was_trained_otherwise_is_left_out(tmp_path):
+    run = made(tmp_path / "demo", SCORES)
+    manifest = json.loads((run / "dapt-control" / MANIFEST).read_text())
+    (run / "dapt-control" / MANIFEST).write_text(json.dumps(manifest | {"config": {"steps": 7}}))
+    kept, [line] = comparable(arms_of(run, prefix=False))
+    assert [arm.name for arm in kept] == ["base", "dapt", "general", "tapt"]
+    assert line.en == "dapt-control is left out: it was trained otherwise than dapt; run make controls."
 
 
 @pytest.mark.parametrize(("arms", "said"), [(["base", "dapt"], True), (["base", "dapt", "dapt-control"], False)])

@@ -267,6 +267,21 @@ def test_a_folder_the_artifact_does_not_have_is_told(tmp_path):
         input_digest(folder / "domain")
 
 
+def test_an_artifact_with_a_file_gone_or_cut_short_is_no_input(tmp_path):
+    folder = made(tmp_path / "corpus", task__train="12", domain__train="34", logs__time="5")
+    shutil.rmtree(folder / "logs")
+    whole = input_digest(folder)
+    (folder / "domain" / "train").write_text("3")
+    with pytest.raises(InputError, match=r"train has 1 bytes in place of 2: remove .*/corpus and make it again"):
+        input_digest(folder)
+    (folder / "domain" / "train").unlink()
+    assert [line.partition(":")[0] for line in missing_inputs([folder, folder / "domain", folder / "task"])] == [
+        f"{folder / 'domain' / 'train'} is gone"
+    ] * 2
+    (folder / "domain" / "train").write_text("34")
+    assert input_digest(folder) == whole
+
+
 def test_every_missing_input_is_named(tmp_path):
     told = missing_inputs([tmp_path / "tagger", made(tmp_path / "base"), tmp_path / "corpus" / "task"])
     assert [line.split(":")[-1] for line in told] == [" run make tagger", " run make task"]

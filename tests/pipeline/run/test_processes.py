@@ -26,6 +26,7 @@ from pipeline.run.processes import (
     rank,
     say,
     share,
+    size,
     total,
     wait_for_all,
 )
@@ -111,6 +112,11 @@ def test_processes_that_did_not_find_each_other_are_refused_with_the_right_comma
 
 def test_progress_hands_on_every_item():
     assert list(progress(iter("abc"), 3, "letters")) == list("abc")
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_345_678_901, "2.3 GB")])
+def test_bytes_are_shown_in_three_places(count, shown):
+    assert size(count) == shown
 
 
 def test_a_progress_line_knows_how_long_is_left(monkeypatch, capsys):
