@@ -1,6 +1,6 @@
 """A model's probabilities for many sequences, in batches of like length."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
 
 from pipeline.batches import LabelledBatches, by_length
 from pipeline.run.processes import processes
@@ -41,19 +40,11 @@ def predicted_batches(model: nn.Module, batches: LabelledBatches) -> Iterator[tu
         yield indices, logits.softmax(-1).cpu().numpy()
 
 
+@torch.inference_mode()
 def predicted_tokens(
     model: PreTrainedModel, batches: LabelledBatches, rows: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(indices [B], probabilities float32 [T, classes] of their tokens end to end) of all sequences, longest first."""
-    for indices, found in read_tokens(model, batches, rows, lambda out: out.logits.float().softmax(-1)):
-        yield indices, found.cpu().numpy()
-
-
-@torch.inference_mode()
-def read_tokens(
-    model: PreTrainedModel, batches: LabelledBatches, rows: bool, said: Callable[[ModelOutput], Tensor]
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """(indices [B], [T, ...]: what is `said` [B, L, ...] of their tokens, end to end) of all sequences, longest first.
+    """(indices [B], probabilities float32 [T, classes] of their tokens end to end) of all sequences, longest first.
 
     For whole corpora: in half precision on a GPU that has it, and as `rows` without padding (see `takes_rows`).
     """
@@ -61,12 +52,12 @@ def read_tokens(
     with evaluating(model), unpadded_attention(model) if rows else nullcontext():
         for indices in by_length(lengths, ROW) if rows else by_length(lengths, TOKEN_BUDGET, PADDING):
             inputs = {name: x for name, x in batches.batch(indices).items() if name != "labels"}
-            inside = inputs["attention_mask"].bool()
+            inside = inputs["attention_mask"].bool().numpy()
             with _half_precision():
                 there = batch_on_device(unpad(inputs, start, device) if rows else inputs, device)
-                out = model(**there)
-            found = said(out)
-            yield indices, found[0] if rows else found[inside.to(device)]
+                logits = model(**there).logits
+            found = logits.float().softmax(-1).cpu().numpy()
+            yield indices, found[0] if rows else found[inside]
 
 
 def takes_rows(model: PreTrainedModel) -> bool:

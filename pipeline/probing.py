@@ -21,8 +21,8 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.batches import Sequences
 from pipeline.draws import document_keys
+from pipeline.encoding import mean_pooled
 from pipeline.run.errors import InputError
-from pipeline.vectors import mean_pooled
 
 LONGEST = 128
 """Ids of a text that are read."""

@@ -29,7 +29,7 @@ from pipeline.run.processes import Progress, progress, say
 from pipeline.run.stage import run
 
 if TYPE_CHECKING:
-    from pipeline.vectors import DocumentEncoder
+    from pipeline.encoding import DocumentEncoder
 
 SHOWN = 5
 """Documents at either end of the preview."""
@@ -104,7 +104,7 @@ def _chosen(config: ChosenConfig, corpus: Path, init: Path | None, out: Path) ->
 
 def _vectors(config: ChosenConfig, corpus: Path, init: Path | None, out: Path) -> Iterator[np.ndarray]:
     """float32 [N, width], on disk: those of the task's documents, and of the domain's."""
-    from pipeline.vectors import DocumentEncoder
+    from pipeline.encoding import DocumentEncoder
 
     if init is None:
         raise InputError("chosen.vectors = encoder compares what the base makes of a text: give --init")

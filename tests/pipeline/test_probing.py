@@ -6,9 +6,9 @@ import torch
 from conftest import TEXTS
 
 from pipeline.batches import Sequences
+from pipeline.encoding import mean_pooled
 from pipeline.probing import Labelled, Probe, ProbeConfig, _found_again, _linear, _nearest, probe
 from pipeline.run.errors import InputError
-from pipeline.vectors import mean_pooled
 
 RNG = np.random.default_rng(3)
 

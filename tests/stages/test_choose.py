@@ -5,8 +5,8 @@ import pytest
 from corpora.choosing import nearest_vectors
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import DOCUMENTS
+from pipeline.encoding import DocumentEncoder
 from pipeline.run.errors import InputError
-from pipeline.vectors import DocumentEncoder
 from stages.choose import ChosenConfig, choose
 
 FILMS = [f"the film number {i} is a fine play with good actors" for i in range(30)]

@@ -1,4 +1,4 @@
-"""A document as one vector: the mean of what an encoder makes of its tokens (Reimers and Gurevych 2019)."""
+"""Texts as vectors: the mean of an encoder's last hidden states over its tokens (Reimers and Gurevych 2019)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +7,28 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import LabelledBatches
+from pipeline.batches import by_length, padded
 from pipeline.models import load_encoder, load_tokenizer
-from pipeline.prediction import read_tokens, takes_rows
+from pipeline.prediction import PADDING, TOKEN_BUDGET, evaluating
 from pipeline.run.processes import processes
 from pipeline.tokens import Frame, Tokens, cut_points, encode, framed
 
 NO_WORDS = np.zeros((0, 2), dtype=np.int64)
+
+
+@torch.inference_mode()
+def mean_pooled(encoder: PreTrainedModel, sequences: Sequence[np.ndarray], pad_id: int) -> np.ndarray:
+    """float32 [N, width] of N sequences of ids, special ones included; in batches of like length."""
+    found = np.zeros((len(sequences), encoder.config.hidden_size), dtype=np.float32)
+    lengths = np.array([len(one) for one in sequences])
+    with evaluating(encoder):
+        for indices in by_length(lengths, TOKEN_BUDGET, PADDING):
+            ids = torch.from_numpy(padded([sequences[i] for i in indices], pad_id)).to(processes().device)
+            counts = torch.from_numpy(lengths[indices]).to(ids.device)[:, None]
+            inside = torch.arange(ids.shape[1], device=ids.device) < counts
+            hidden = encoder(input_ids=ids, attention_mask=inside.long()).last_hidden_state.float()
+            found[indices] = ((hidden * inside[..., None]).sum(1) / counts).cpu().numpy()
+    return found
 
 
 class DocumentEncoder:
@@ -22,7 +37,6 @@ class DocumentEncoder:
     def __init__(self, init: Path, max_length: int) -> None:
         self.tokenizer, self.max_length = load_tokenizer(init, max_length), max_length
         self.model = load_encoder(init).to(processes().device)
-        self.rows = takes_rows(self.model)
 
     @property
     def width(self) -> int:
@@ -36,9 +50,9 @@ class DocumentEncoder:
         all their tokens. Special tokens count as others do.
         """
         pieces, owners = self._pieces(documents)
-        lengths, sums = np.bincount(owners, [len(piece) for piece in pieces]), np.zeros((owners[-1] + 1, self.width))
-        np.add.at(sums, owners, summed(self.model, pieces, self.tokenizer.pad_token_id, self.rows))
-        return (sums / lengths[:, None]).astype(np.float32)
+        lengths, sums = np.array([[len(piece)] for piece in pieces]), np.zeros((owners[-1] + 1, self.width))
+        np.add.at(sums, owners, lengths * mean_pooled(self.model, pieces, self.tokenizer.pad_token_id))
+        return (sums / np.bincount(owners, lengths[:, 0])[:, None]).astype(np.float32)
 
     def _pieces(self, documents: dict[str, list]) -> tuple[list[np.ndarray], list[int]]:
         """Ids of sequences between special tokens, and the document of each."""
@@ -51,19 +65,3 @@ class DocumentEncoder:
                 pieces.append(framed(frame, [part]).input_ids)
                 owners.append(number)
         return pieces, owners
-
-
-def mean_pooled(model: PreTrainedModel, sequences: Sequence[np.ndarray], pad_id: int) -> np.ndarray:
-    """float32 [N, width]: of every sequence of ids, the mean of its last hidden states, special tokens included."""
-    lengths = np.array([len(one) for one in sequences])
-    return (summed(model, sequences, pad_id, rows=False) / lengths[:, None]).astype(np.float32)
-
-
-def summed(model: PreTrainedModel, sequences: Sequence[np.ndarray], pad_id: int, rows: bool) -> np.ndarray:
-    """float64 [N, width]: of every sequence, the states of its tokens added up; as `rows` without padding."""
-    batches = LabelledBatches(list(sequences), [0] * len(sequences), pad_id)
-    found = np.empty((len(sequences), model.config.hidden_size))
-    for indices, states in read_tokens(model, batches, rows, lambda out: out.last_hidden_state):
-        sums = [part.float().sum(0) for part in states.split([len(sequences[i]) for i in indices])]
-        found[indices] = torch.stack(sums).cpu().numpy()
-    return found

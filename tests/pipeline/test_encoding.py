@@ -5,19 +5,16 @@ import pytest
 import torch
 from conftest import TEXTS
 
+from pipeline.encoding import DocumentEncoder
 from pipeline.models import load_encoder, load_tokenizer
-from pipeline.vectors import DocumentEncoder
 
 LONG = " ".join(["the film is good and a bad play"] * 4)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
-@pytest.mark.parametrize("rows", [False, True])
-def test_a_vector_is_the_mean_of_a_text_read_alone(checkpoints, kind, rows):
+def test_a_vector_is_the_mean_of_a_text_read_alone(checkpoints, kind):
     documents = {"text": [*TEXTS, ""], "text_pair": [*[None] * 5, "味道太差", None]}
-    encoder = DocumentEncoder(checkpoints[kind], 30)
-    encoder.rows = rows  # without padding, as on a GPU
-    found = encoder.vectors(documents)
+    found = DocumentEncoder(checkpoints[kind], 30).vectors(documents)
     tokenizer, model = load_tokenizer(checkpoints[kind]), load_encoder(checkpoints[kind]).eval()
     for text, pair, vector in zip(*documents.values(), found, strict=True):
         inputs = tokenizer(text if pair is None else f"{text}\n{pair}", return_tensors="pt")
