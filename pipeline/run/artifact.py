@@ -69,11 +69,14 @@ def input_digest(path: Path) -> str:
 
 
 def _refuse_broken(folder: Path, files: dict[str, dict[str, object]]) -> None:
-    """An InputError that names the first of these files that is not as long as when it was sealed; logs may go."""
+    """An InputError that names the first of these files that is not as long as when it was sealed.
+
+    Logs and pages for people may go.
+    """
     for name, entry in files.items():
         path = folder / name
         found = path.stat().st_size if path.is_file() else None
-        if found != entry["size"] and not name.startswith(f"{LOGS}/"):
+        if found != entry["size"] and not name.startswith(f"{LOGS}/") and path.suffix != ".md":
             fact = "is gone" if found is None else f"has {found} bytes in place of {entry['size']}"
             raise InputError(f"{path} {fact}: remove {folder} and make it again")
 
@@ -129,7 +132,7 @@ def file_digest(path: Path) -> str:
 def is_finished(folder: Path, key: str) -> bool:
     """An artifact of this key stands here; one whose manifest is damaged does not."""
     with suppress(InputError):
-        return read_manifest(folder)["key"] == key
+        return read_manifest(folder).get("key") == key
     return False
 
 

@@ -94,8 +94,11 @@ def test_replay_without_general_text_is_one_line_with_the_remedy(kitchen, tmp_pa
 
 def test_general_documents_of_a_corpus_without_general_text_are_one_line(kitchen, tmp_path, capsys):
     (tmp_path / "corpus").mkdir()
-    for name in ("domain", "task", "manifest.json"):
+    for name in ("domain", "task"):
         (tmp_path / "corpus" / name).symlink_to(kitchen["corpus"] / name)
+    made = read_manifest(kitchen["corpus"])
+    files = {name: entry for name, entry in made["files"].items() if not name.startswith("general/")}
+    (tmp_path / "corpus" / "manifest.json").write_text(json.dumps(made | {"files": files}))
     folders = {"init": kitchen["base"], "corpus": tmp_path / "corpus", "tagger": kitchen["tagger"]}
     assert kitchen.make("mask", tmp_path / "masked", "--set", "masked.general_documents=5", **folders) == 2
     assert "has no general text: name some in [corpus] general" in capsys.readouterr().err.splitlines()[-1]
