@@ -156,7 +156,8 @@ def _error(differences: np.ndarray, drawn: np.ndarray, rows: int) -> tuple[float
     variance = of_seeds + of_rows
     if not variance:
         return 0.0, seeds - 1.0
-    return float(np.sqrt(variance)), float(variance**2 / (of_seeds**2 / (seeds - 1) + of_rows**2 / max(rows - 1, 1)))
+    share = of_seeds / variance
+    return float(np.sqrt(variance)), float(1 / (share**2 / (seeds - 1) + (1 - share) ** 2 / max(rows - 1, 1)))
 
 
 def _effect(values: np.ndarray, others: np.ndarray) -> float:

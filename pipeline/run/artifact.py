@@ -49,7 +49,7 @@ def read_manifest(folder: Path) -> Manifest:
 def input_digest(path: Path) -> str:
     """The digest of an artifact, or of one folder of it: runs/demo/corpus/task depends on the task alone.
 
-    Files of it that are gone or cut short are refused: a corpus without one of its shards reads like a smaller one.
+    Shards of it that are gone or cut short are refused: a corpus without one of them reads like a smaller one.
     """
     folder = path
     while not (folder / MANIFEST).exists() and folder.parent != folder and folder.name:
@@ -69,14 +69,11 @@ def input_digest(path: Path) -> str:
 
 
 def _refuse_broken(folder: Path, files: dict[str, dict[str, object]]) -> None:
-    """An InputError that names the first of these files that is not as long as when it was sealed.
-
-    Logs and pages for people may go.
-    """
+    """An InputError that names the first shard of rows that is not as long as when it was sealed."""
     for name, entry in files.items():
         path = folder / name
         found = path.stat().st_size if path.is_file() else None
-        if found != entry["size"] and not name.startswith(f"{LOGS}/") and path.suffix != ".md":
+        if found != entry["size"] and path.suffix == ".parquet":
             fact = "is gone" if found is None else f"has {found} bytes in place of {entry['size']}"
             raise InputError(f"{path} {fact}: remove {folder} and make it again")
 

@@ -14,7 +14,8 @@ from pipeline.finetuning.by_row import accuracy, by_row, macro_f1, micro_f1
 from pipeline.metrics import mean_f1
 from pipeline.significance import Sample, difference, holm
 
-SCORES = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=10)
+SCORE = st.integers(0, 10_000).map(lambda hundredths: hundredths / 100)
+SCORES = st.lists(st.tuples(SCORE, SCORE), min_size=2, max_size=10)
 
 
 def samples(pairs) -> list[Sample]:

@@ -267,18 +267,20 @@ def test_a_folder_the_artifact_does_not_have_is_told(tmp_path):
         input_digest(folder / "domain")
 
 
-def test_an_artifact_with_a_file_gone_or_cut_short_is_no_input(tmp_path):
-    folder = made(tmp_path / "corpus", task__train="12", domain__train="34", logs__time="5")
+def test_an_artifact_with_a_shard_gone_or_cut_short_is_no_input(tmp_path):
+    shards = {"task__a.parquet": "12", "domain__a.parquet": "34"}
+    folder = made(tmp_path / "corpus", logs__time="5", page="6", **shards)
     shutil.rmtree(folder / "logs")
+    (folder / "page").unlink()
     whole = input_digest(folder)
-    (folder / "domain" / "train").write_text("3")
-    with pytest.raises(InputError, match=r"train has 1 bytes in place of 2: remove .*/corpus and make it again"):
+    (folder / "domain" / "a.parquet").write_text("3")
+    with pytest.raises(InputError, match=r"parquet has 1 bytes in place of 2: remove .*/corpus and make it again"):
         input_digest(folder)
-    (folder / "domain" / "train").unlink()
+    (folder / "domain" / "a.parquet").unlink()
     assert [line.partition(":")[0] for line in missing_inputs([folder, folder / "domain", folder / "task"])] == [
-        f"{folder / 'domain' / 'train'} is gone"
+        f"{folder / 'domain' / 'a.parquet'} is gone"
     ] * 2
-    (folder / "domain" / "train").write_text("34")
+    (folder / "domain" / "a.parquet").write_text("34")
     assert input_digest(folder) == whole
 
 
