@@ -12,9 +12,9 @@ from pipeline.reports import markdown_table
 
 def write_markdown(path: Path, title: Said, sections: Sequence[Section]) -> None:
     """The page, and `<picture>.svg` beside it."""
-    parts = [f"# {title.en}"]
+    parts, several = [f"# {title.en}"], sum(section.leads for section in sections) > 1
     for number, section in enumerate(sections):
-        heading = [f"## {section.title.en}"] if number else []  # what comes first stands under the title
+        heading = [f"## {section.title.en}"] if number or several else []  # one that leads stands under the title
         parts += [*heading, *(_part(part, path.parent) for part in section.parts)]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 

@@ -95,6 +95,15 @@ def test_both_languages_are_there_and_it_begins_in_that_of_the_corpus(page):
     assert "<em>better</em>" in page and "<code>x</code>" in page
 
 
+def test_of_several_verdicts_each_has_its_heading_and_one_stands_under_the_title(tmp_path):
+    found = []
+    for count in (1, 2):
+        leads = [Section(Said(f"Verdict {i}", f"结论 {i}"), [Said("so", "是")], leads=True) for i in range(count)]
+        write_markdown(tmp_path / "report.md", Said("Did it help?", "有帮助吗？"), leads)
+        found.append((tmp_path / "report.md").read_text().count("## Verdict"))
+    assert found == [0, 2]
+
+
 def test_markdown_tells_the_same_and_keeps_text_from_being_markup(tmp_path):
     write_markdown(tmp_path / "report.md", Said("Did it help?", "有帮助吗？"), SECTIONS)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
