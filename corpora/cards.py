@@ -41,8 +41,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from corpora.columns import TEMPLATE, columns_of
-from corpora.encodings import CODECS
+from corpora.reading.columns import TEMPLATE, columns_of
+from corpora.reading.encodings import CODECS
 from corpora.schemas import InputError
 
 if sys.version_info >= (3, 11):
@@ -102,7 +102,7 @@ class Card:
     """Split -> paths as written in the card; empty for a corpus that is generated or on the hub."""
     checksums: dict[str, str] = field(default_factory=dict)
     generated: str = ""
-    """Name of the corpus in `corpora.demo`, when no file holds it."""
+    """Name of the corpus in `corpora.demo.planted`, when no file holds it."""
     generated_splits: tuple[str, ...] = ()
     hub: Hub | None = None
     """Where it is, when no file holds it."""

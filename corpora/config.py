@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from corpora.noise import NoiseConfig
+from corpora.spelling.noise import NoiseConfig
 
 ADDED = {"added": True}
 """Marks a setting that came later: at its default nothing changes, and what is there stays fresh (the same of

@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import Path
 from statistics import mean
 
-from corpora.answers import card_of
 from corpora.cards import nearest
-from corpora.cleaning import in_silence
-from corpora.formats import is_readable, reader_of
+from corpora.keeping import in_silence
 from corpora.parquet import Row
-from corpora.raw import Raw
+from corpora.reading.answers import card_of
+from corpora.reading.formats import is_readable, reader_of
+from corpora.reading.raw import Raw
 from corpora.schemas import InputError
 
 LOOKED_AT = 500

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from corpora.cards import Card
-from corpora.cleaning import Reject, Rejected, in_silence, with_target
-from corpora.dedup import Seen, document_id, fingerprint, numbered, survey, unique, without, without_sides
-from corpora.pairs import with_pairs
+from corpora.cleaning.dedup import Seen, document_id, fingerprint, numbered, survey, unique, without, without_sides
+from corpora.keeping import Reject, Rejected, in_silence, with_target
 from corpora.parquet import Row
 from corpora.schemas import InputError
+from corpora.spelling.pairs import with_pairs
 from corpora.splits import sample, split_of
 
 CUT = {"test": 0.2, "dev": 0.1, "train": 0.7}

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from corpora.cards import TARGETS, Card, parse_source
+from corpora.cleaning.languages import Tongue
 from corpora.config import CorpusConfig
-from corpora.languages import Tongue
-from corpora.raw import Raw
+from corpora.reading.raw import Raw
+from corpora.reading.sources import files_of
 from corpora.schemas import InputError
-from corpora.sources import files_of
 
 CORPORA = ("general", "domain", "task", "beside", "elsewhere", "noise")
 """What a recipe can make of cards."""

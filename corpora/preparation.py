@@ -13,25 +13,25 @@ from itertools import chain
 from pathlib import Path
 
 from corpora.cards import Card
-from corpora.cleaning import Reject, Rejected, cleaned, in_silence
+from corpora.cleaning.contamination import Grams, clear, noted
+from corpora.cleaning.dedup import Seen, identified, remembered, unique, without_sides
+from corpora.cleaning.furniture import repeated_lines, without_lines
+from corpora.cleaning.languages import Tongue, of_language
+from corpora.cleaning.near import Met, near
+from corpora.cleaning.pieces import pieced
+from corpora.cleaning.quality import of_quality
+from corpora.cleaning.rewriting import rewrites, rewritten
+from corpora.cleaning.templates import templates, without_templates
 from corpora.config import CorpusConfig
-from corpora.contamination import Grams, clear, noted
-from corpora.dedup import Seen, identified, remembered, unique, without_sides
-from corpora.furniture import repeated_lines, without_lines
+from corpora.keeping import Reject, Rejected, cleaned, in_silence
 from corpora.labelled import CUT, Kept, Labelled, none, usable
-from corpora.languages import Tongue, of_language
-from corpora.near import Met, near
-from corpora.noise import training_pairs
 from corpora.parquet import Row
 from corpora.parts import Part, bytes_of, parts
-from corpora.pieces import pieced
 from corpora.previews import Findings
-from corpora.quality import of_quality
-from corpora.raw import Watch, unwatched
-from corpora.rewriting import rewrites, rewritten
-from corpora.sources import documents
+from corpora.reading.raw import Watch, unwatched
+from corpora.reading.sources import documents
+from corpora.spelling.noise import training_pairs
 from corpora.splits import group_of, split_of
-from corpora.templates import templates, without_templates
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from corpora.cleaning import Rejected
+from corpora.keeping import Rejected
 from corpora.parquet import read_batches, read_rows
 
 

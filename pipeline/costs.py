@@ -19,7 +19,7 @@ from pipeline.masking.replacement import Vocabulary
 from pipeline.models import ModelSize, new_bert
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.processes import processes
-from pipeline.trainer import TrainerConfig, train
+from pipeline.training.trainer import TrainerConfig, train
 
 IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
 PIECES = 1.3

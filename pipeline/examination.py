@@ -19,11 +19,11 @@ from transformers import MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel, PreTraine
 
 from pipeline.diagnosis import masked_losses, mean_and_error, sequences_from
 from pipeline.models import ModelSize, load_causal_lm, load_config, load_masked_lm, load_tokenizer, new_bert
-from pipeline.optim import adamw
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import Frame, Spans, sequence_rows, unknown_rate
-from pipeline.unpadding import can_unpad, first_position
+from pipeline.training.optim import adamw
+from pipeline.training.unpadding import can_unpad, first_position
 
 ENOUGH_DISK = 10e9
 """Bytes free without a note: a base, its checkpoints and a corpus."""

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import LabelledBatches, by_length
 from pipeline.run.processes import processes
-from pipeline.unpadding import batch_on_device, can_unpad, first_position, unpad, unpadded_attention
+from pipeline.training.unpadding import batch_on_device, can_unpad, first_position, unpad, unpadded_attention
 
 TOKEN_BUDGET = 8192
 """Padded tokens of a batch: bounds the memory, whatever the lengths."""

@@ -17,12 +17,12 @@ from pipeline.objectives.methods import MASKED_LM, Method
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.yardstick import FIXED_MASKS, unscored
 from pipeline.probing import PROBED, Probe
-from pipeline.replay import Replay, replayed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
-from pipeline.thawing import embeddings_first
 from pipeline.tokens import replaceable_ids
-from pipeline.trainer import Evaluate, MakeOptimizer, TrainerConfig, train
+from pipeline.training.replay import Replay, replayed
+from pipeline.training.thawing import embeddings_first
+from pipeline.training.trainer import Evaluate, MakeOptimizer, TrainerConfig, train
 
 MEASURED_SEQUENCES = 512
 """Training sequences whose masks are counted for the metrics."""

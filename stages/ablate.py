@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpora.parquet import read_rows
-from pipeline.comparison import Compared, Named, compared, p_shown
 from pipeline.finetuning import evidence
 from pipeline.finetuning.by_row import by_row
 from pipeline.metrics import mean_sd
 from pipeline.reports import dots_svg, markdown_table, plus_minus, terminal_table
+from pipeline.results.comparison import Compared, Named, compared, p_shown
+from pipeline.results.significance import Sample
 from pipeline.run.artifact import MANIFEST, changes, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
 from pipeline.run.stage import run
-from pipeline.significance import Sample
 
 HEAD = ["setting", "dev", "test", "against baseline", "p", "min", "max", "failed", "time"]
 """Of the table; before the time come a column for every other source, and one for what is lost there."""

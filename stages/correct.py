@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from corpora.answers import AnswersConfig, card_of, in_chunks, readable, summed_up, write_answers
 from corpora.cards import Card
-from corpora.cleaning import Rejected, in_silence
+from corpora.keeping import Rejected, in_silence
+from corpora.reading.answers import AnswersConfig, card_of, in_chunks, readable, summed_up, write_answers
+from corpora.reading.sources import files_of, other_encodings
 from corpora.schemas import CORRECTED
-from corpora.sources import files_of, other_encodings
 from pipeline.finetuning.characters import Characters
 from pipeline.finetuning.classifier import open_model, open_task
 from pipeline.finetuning.inputs import Reader

@@ -13,7 +13,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from corpora import demo
+from corpora.demo import planted as demo
 from corpora.segment import Segmenter
 from pipeline.examination import Finding, machine, opened
 from pipeline.run.errors import InputError

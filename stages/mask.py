@@ -38,7 +38,6 @@ from corpora.stop_words import stop_words
 from corpora.words import training_words
 from pipeline.batches import padded
 from pipeline.draws import document_keys
-from pipeline.loading import in_background
 from pipeline.masking.config import IMPORTANT, MaskingConfig
 from pipeline.masking.exclusion import admitted, excluded_words
 from pipeline.masking.pages import in_markdown, pieces_as_written
@@ -56,6 +55,7 @@ from pipeline.scoring.importance import Scale
 from pipeline.scoring.scorers import Score, Scorer, make_scorer
 from pipeline.scoring.weighing import Weigh, Words, alike, by_scorer, by_tagger, documents_of, of
 from pipeline.tokens import Frame, Spans, fingerprint, planted_words, sequence_rows
+from pipeline.training.loading import in_background
 
 COLUMNS = ("id", "text", "text_pair", "keywords")
 

@@ -21,17 +21,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from corpora.cleaning import Rejected
+from corpora.cleaning.dedup import numbered
 from corpora.config import CorpusConfig
 from corpora.dataset_card import write_dataset_card
-from corpora.dedup import numbered
+from corpora.keeping import Rejected
 from corpora.labelled import CUT, noting_labels, refuse_unknown
 from corpora.parquet import Row, write_corpus
 from corpora.parts import all_parts, check, parts, sources
 from corpora.preparation import Preparation
 from corpora.previews import write_preview
+from corpora.reading.sources import other_encodings
 from corpora.schemas import DOCUMENTS, InputError
-from corpora.sources import other_encodings
 from corpora.splits import HoldOut
 from pipeline.run.processes import Progress, say, size
 from pipeline.run.stage import run

@@ -26,13 +26,11 @@ from transformers import PreTrainedTokenizerBase
 
 from corpora.parquet import flat_columns, metadata_of, read_rows
 from pipeline.batches import Sequences
-from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.substitutes import FILE as SUBSTITUTES
 from pipeline.masking.substitutes import Substitutes
 from pipeline.models import load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
-from pipeline.optimisers import RetentionConfig, retaining
 from pipeline.pretraining import Text, learn
 from pipeline.probing import Probe, ProbeConfig, probe
 from pipeline.run.artifact import ADDED, SCRATCH, keyed
@@ -40,7 +38,9 @@ from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
 from pipeline.run.stage import run
 from pipeline.tokens import fingerprint
-from pipeline.trainer import TrainerConfig
+from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters
+from pipeline.training.optimisers import RetentionConfig, retaining
+from pipeline.training.trainer import TrainerConfig
 
 COLUMNS = ("id", "input_ids", "word_ids", "importance")
 PROBED_COLUMNS = ("id", "text", "text_pair", "label")

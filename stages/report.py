@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from corpora.parquet import metadata_of, read_rows
-from pipeline.comparison import Compared
 from pipeline.finetuning.by_row import by_row
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.drawing import beside, drawn
@@ -34,12 +33,13 @@ from pipeline.reports import terminal_table
 from pipeline.results import sections, text
 from pipeline.results.arms import Arm, by_task, comparable
 from pipeline.results.changes import TRUTH, changed, changes, judged
+from pipeline.results.comparison import Compared
 from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts
 from pipeline.results.fills import fills
+from pipeline.results.significance import ByRow
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.stage import run
-from pipeline.significance import ByRow
 from pipeline.tokens import replaceable_ids
 
 TITLE = Said("Did it help?", "有帮助吗？")

@@ -27,7 +27,7 @@ from pipeline.run.artifact import keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank, say
 from pipeline.run.stage import run
-from pipeline.trainer import TrainerConfig, train
+from pipeline.training.trainer import TrainerConfig, train
 
 PARTS = ("train", "dev")
 

@@ -39,7 +39,7 @@ from pipeline.tagging import (
     tagger_labels,
     tagger_metrics,
 )
-from pipeline.trainer import TrainerConfig, train
+from pipeline.training.trainer import TrainerConfig, train
 
 COLUMNS = ("input_ids", "word_ids", "importance", "keyword")
 

@@ -32,7 +32,7 @@ from transformers import (
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
-from pipeline.replay import Replay
+from pipeline.training.replay import Replay
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")

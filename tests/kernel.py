@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pipeline import flash
+from pipeline.training import flash
 
 
 def shares(q: torch.Tensor, k: torch.Tensor, scale: float, left: int, right: int) -> torch.Tensor:

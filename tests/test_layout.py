@@ -9,7 +9,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("corpora", "pipeline", "stages")
 WALLS = (
+    "corpora/reading",
+    "corpora/cleaning",
+    "corpora/spelling",
+    "corpora/demo",
     "pipeline/run",
+    "pipeline/training",
     "pipeline/masking",
     "pipeline/scoring",
     "pipeline/finetuning",

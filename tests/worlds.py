@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from pipeline.finetuning.by_row import accuracy
-from pipeline.significance import ByRow, Sample
+from pipeline.results.significance import ByRow, Sample
 
 
 def simulated(

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from pipeline.finetuning.spans import count_spans
-from pipeline.significance import ByRow, Measure
+from pipeline.results.significance import ByRow, Measure
 
 Added = dict[str, tuple[int, int, int]]
 """Of one row, class -> found rightly, found, there to be found."""

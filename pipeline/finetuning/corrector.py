@@ -29,7 +29,7 @@ from pipeline.objectives.objective import head_modules
 from pipeline.prediction import PADDING, TOKEN_BUDGET, evaluating
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
-from pipeline.unpadding import batch_on_device
+from pipeline.training.unpadding import batch_on_device
 
 
 class Corrector(nn.Module):

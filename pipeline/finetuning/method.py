@@ -29,7 +29,6 @@ from pipeline.finetuning.optimisation import OptimisationConfig, freeze_encoder,
 from pipeline.finetuning.spelling import SpellingConfig
 from pipeline.finetuning.stabilisers import Mixout, StabiliserConfig, reinitialise_top, set_dropout
 from pipeline.finetuning.task import Task
-from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.objectives.labelling import Loss
@@ -37,7 +36,8 @@ from pipeline.objectives.objective import Objective
 from pipeline.run.artifact import ADDED
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
-from pipeline.trainer import Companion, Evaluate, Trained, TrainerConfig, train
+from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters
+from pipeline.training.trainer import Companion, Evaluate, Trained, TrainerConfig, train
 
 DIVERGENCES: dict[str, Divergence] = {
     "classes": categorical_divergence,

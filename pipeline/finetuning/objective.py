@@ -7,11 +7,11 @@ Each returns a loss summed over the targets of the task, so that the trainer div
 from torch import Tensor, nn
 
 from pipeline.draws import DROPOUT, bits
-from pipeline.dropout import TokenKeys
 from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.losses import Divergence
 from pipeline.objectives.labelling import Loss
 from pipeline.objectives.objective import Objective
+from pipeline.training.dropout import TokenKeys
 
 SECOND = int(bits(0, DROPOUT, 1 << 40).view("i8"))
 """What makes of the keys of tokens those of their second time."""

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.finetuning.classifier import encoder_of, head_of
-from pipeline.layers import layers_of
 from pipeline.objectives.objective import Objective
-from pipeline.optimisers import Group, RetentionConfig, SteadyAdamW, SteadyBertAdam
-from pipeline.thawing import Thawing
-from pipeline.trainer import MakeOptimizer, TrainerConfig
+from pipeline.training.layers import layers_of
+from pipeline.training.optimisers import Group, RetentionConfig, SteadyAdamW, SteadyBertAdam
+from pipeline.training.thawing import Thawing
+from pipeline.training.trainer import MakeOptimizer, TrainerConfig
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from torch.nn.utils import parametrize
 
 from pipeline.draws import MIX, bits, uniform
 from pipeline.finetuning.classifier import encoder_of, head_of
-from pipeline.layers import layers_of
 from pipeline.models import reinitialise
 from pipeline.run.errors import InputError
+from pipeline.training.layers import layers_of
 
 
 @dataclass(frozen=True)

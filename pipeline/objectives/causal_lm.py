@@ -24,7 +24,7 @@ from pipeline.objectives.yardstick import EVALUATION_TOKENS, over_dev
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import SPECIAL_TOKENS
-from pipeline.unpadding import batch_on_device, taken
+from pipeline.training.unpadding import batch_on_device, taken
 
 Select = Literal["all", "chosen", "loss", "excess_loss"]
 

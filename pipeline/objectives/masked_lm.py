@@ -12,7 +12,7 @@ from pipeline.batches import IGNORE
 from pipeline.objectives.cross_entropy import linear_cross_entropy
 from pipeline.objectives.objective import Objective, head_modules
 from pipeline.run.processes import processes
-from pipeline.unpadding import batch_on_device, can_unpad, first_position, taken, unpad, unpadded_attention
+from pipeline.training.unpadding import batch_on_device, can_unpad, first_position, taken, unpad, unpadded_attention
 
 
 class MaskedLM(Objective):

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.batches import targets_in
-from pipeline.dropout import key_dropout
-from pipeline.ordered import order_embeddings
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
-from pipeline.unpadding import batch_on_device
+from pipeline.training.dropout import key_dropout
+from pipeline.training.ordered import order_embeddings
+from pipeline.training.unpadding import batch_on_device
 
 
 def head_modules(model: PreTrainedModel) -> list[nn.Module]:

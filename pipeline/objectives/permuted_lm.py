@@ -25,7 +25,7 @@ from pipeline.objectives.yardstick import over_dev
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import check_tokenizer
-from pipeline.unpadding import batch_on_device
+from pipeline.training.unpadding import batch_on_device
 
 SEEN = -1
 """Rank of a token that all others see."""

@@ -17,16 +17,16 @@ from torch.nn.functional import linear
 
 from pipeline.batches import MaskedBatches, targets_in
 from pipeline.draws import SAMPLE, bits, uniform
-from pipeline.dropout import TAPE, key_dropout
-from pipeline.dropout import places as on_tape
 from pipeline.metrics import precision_recall_f1
 from pipeline.objectives.cross_entropy import LOGITS_AT_ONCE
 from pipeline.objectives.electra import Electra, RtdConfig
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.yardstick import over_dev
-from pipeline.ordered import order_embeddings
-from pipeline.unpadding import can_unpad, unpadded_attention
+from pipeline.training.dropout import TAPE, key_dropout
+from pipeline.training.dropout import places as on_tape
+from pipeline.training.ordered import order_embeddings
+from pipeline.training.unpadding import can_unpad, unpadded_attention
 
 DRAWN, DETECTION = (int(bits(0, SAMPLE, number).view(np.int64)) for number in range(2))
 """What makes of the keys of tokens those of what is drawn for them, and those of the discriminator's dropout."""

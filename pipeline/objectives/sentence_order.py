@@ -19,7 +19,7 @@ from pipeline.objectives.cross_entropy import summed_cross_entropy
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.objective import head_modules
 from pipeline.objectives.yardstick import fixed_mask_loss, over_dev
-from pipeline.unpadding import on_device, taken
+from pipeline.training.unpadding import on_device, taken
 
 ADDED = 1
 """Ids put into a sequence: the separator between its segments."""

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from pipeline.batches import Batches, MaskedBatches, Sequences, by_length, targets_in
 from pipeline.draws import document_keys
-from pipeline.dropout import token_keys
 from pipeline.masking.config import MaskingConfig
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.processes import share, total
+from pipeline.training.dropout import token_keys
 
 FIXED_MASKS = MaskingConfig(policy="whole_word", mask_share=1.0, random_share=0.0)
 """The yardstick of every dev loss: words at random, always the same ones, whatever the training masks."""

@@ -6,11 +6,11 @@ A gain is told beside its control: what as much training brings without what is 
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from pipeline.comparison import Compared, Named, compared, p_shown
 from pipeline.finetuning.pages import title_of
 from pipeline.pages.parts import Said
 from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, is_control
-from pipeline.significance import ByRow, Sample
+from pipeline.results.comparison import Compared, Named, compared, p_shown
+from pipeline.results.significance import ByRow, Sample
 
 Rows = Callable[[Arm], ByRow | None]
 """What an arm said of every test row; none where its measure is not one of counts."""

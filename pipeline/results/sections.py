@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.comparison import Compared, p_shown
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
 from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
 from pipeline.reports import dots_svg, lines_svg, plus_minus, reliability_svg
 from pipeline.results.arms import GENERAL, Arm
+from pipeline.results.comparison import Compared, p_shown
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.processes import clock
 from pipeline.vocabulary.pages import vocabulary_line

@@ -19,7 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from pipeline.trainer import TrainerConfig
+from pipeline.training.trainer import TrainerConfig
 from tests.benchmarks.text import Text
 from tests.benchmarks.timing import clock
 

@@ -35,7 +35,7 @@ from pipeline.scoring.classifier import Classifier
 from pipeline.scoring.documents import Document
 from pipeline.scoring.perturbation import occlusion, prefix
 from pipeline.tagging import Tagger
-from pipeline.unpadding import unpadded_attention
+from pipeline.training.unpadding import unpadded_attention
 from tests.benchmarks.text import VOCABULARY, Text, text
 from tests.benchmarks.timing import Found, Rows, clock, cpu_seconds, in_turns, rates
 

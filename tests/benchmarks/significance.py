@@ -5,7 +5,7 @@ difficulty, also for the arm, and runs are of different luck. In one kind of wor
 tell should find one in 5 % of them, at most. In the other there is one, of 4 points, and the more often it is found
 the better (by a way that is honest in the first). 400 worlds a line: a rate of 5 % is good to ± 2.
 
-- *Keymask*: the error over seeds and rows together (`pipeline/significance.py`), p below 0.05.
+- *Keymask*: the error over seeds and rows together (`pipeline/results/significance.py`), p below 0.05.
 - *t-test over seeds*: of the paired differences. Knows nothing of the rows: another test set would say otherwise.
 - *Bootstrap over seeds*: whether its 95 % percentile interval leaves out 0.
 - *Rows exchanged*: the randomisation test of paired outputs (Noreen 1989), all seeds together. Knows nothing of seeds.
@@ -13,8 +13,8 @@ the better (by a way that is honest in the first). 400 worlds a line: a rate of 
 
 import numpy as np
 
-from pipeline import significance
-from pipeline.significance import Sample, difference
+from pipeline.results import significance
+from pipeline.results.significance import Sample, difference
 from tests.benchmarks.timing import Found, Rows
 from tests.worlds import exchanged, percentile, simulated
 

@@ -6,7 +6,7 @@ lengths, at most 128 tokens. The arms are what a user would run, in their own tr
 - *transformers, chunks*: `Trainer` and `DataCollatorForLanguageModeling` as the example `run_mlm.py` sets them up by
   default: documents joined and cut every 128 tokens, so that nothing is padded and documents see each other. The peer.
 - *transformers, lines*: the same with `--line_by_line --pad_to_max_length`: a document a sequence.
-- *Keymask*: `pipeline.trainer.train` on whole-word masked sequences, a document a sequence, logs written.
+- *Keymask*: `pipeline.training.trainer.train` on whole-word masked sequences, a document a sequence, logs written.
 
 All take the same tokens a step (in micro-batches of about 1,024), AdamW with the same settings, a learning rate of
 5e-4, and clip the gradient. Counted are real tokens, special ones included and padding not, from the end of the first
@@ -32,7 +32,7 @@ from transformers import PreTrainedModel
 from pipeline.draws import visits
 from pipeline.models import ModelSize, new_bert
 from pipeline.objectives.methods import MASKED_LM, Method
-from pipeline.trainer import TrainerConfig, train
+from pipeline.training.trainer import TrainerConfig, train
 from tests.benchmarks.peers import Meter, chunks, lines, of_its_own, trainer
 from tests.benchmarks.text import VOCABULARY, Text, text
 from tests.benchmarks.timing import Found, clock, in_turns, matmul_limit, rates

@@ -5,9 +5,9 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpora.cleaning import Rejected
+from corpora.cleaning.dedup import identified
 from corpora.config import CorpusConfig
-from corpora.dedup import identified
+from corpora.keeping import Rejected
 from corpora.preparation import Preparation
 
 CARD = 'name = "toy"\nlanguage = "zh"\n[fields]\ntext = "text"\ngroup = "by"\n[files]\nunlabeled = "text.jsonl"\n'

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from corpora.cards import load_card
-from corpora.cleaning import in_silence
+from corpora.keeping import in_silence
+from corpora.reading.sources import documents
 from corpora.schemas import InputError
-from corpora.sources import documents
 from stages.check import check
 from stages.draft import draft
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from corpora.noise import NoiseConfig
 from corpora.parquet import read_rows
 from corpora.schemas import DOCUMENTS, InputError
+from corpora.spelling.noise import NoiseConfig
 from pipeline.run.processes import Progress
 from stages.prepare import CorpusConfig, prepare, sources, write_dependencies
 

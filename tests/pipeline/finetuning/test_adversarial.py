@@ -5,10 +5,10 @@ import pytest
 import torch
 from technique_toys import toy_batches, toy_classifier
 
-from pipeline.dropout import token_keys
 from pipeline.finetuning.adversarial import Adversarial, RobustnessConfig, cube, norms, robust, uniform
 from pipeline.finetuning.classifier import Learning
 from pipeline.objectives.cross_entropy import summed_cross_entropy as cross_entropy
+from pipeline.training.dropout import token_keys
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from technique_toys import CONFIG, toy_batches, toy_classifier
 
 from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.finder import HIGHEST, LOWEST, STEPS, Curve, Ramp
-from pipeline.trainer import train
+from pipeline.training.trainer import train
 
 RATES = LOWEST * (HIGHEST / LOWEST) ** ((np.arange(STEPS) + 0.5) / STEPS)
 

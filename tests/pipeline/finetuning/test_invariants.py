@@ -16,7 +16,7 @@ from pipeline.finetuning.objective import RDrop
 from pipeline.finetuning.optimisation import OptimisationConfig, optimizer_of, thawing_from_top
 from pipeline.finetuning.stabilisers import Mixout, reinitialise_top
 from pipeline.objectives.cross_entropy import summed_cross_entropy
-from pipeline.thawing import embeddings_first
+from pipeline.training.thawing import embeddings_first
 
 LOSS = summed_cross_entropy
 

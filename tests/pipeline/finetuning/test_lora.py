@@ -7,9 +7,9 @@ from technique_toys import CONFIG, Technique, toy_batches, toy_classifier
 
 from pipeline.finetuning.classifier import Learning, encoder_of, head_of
 from pipeline.finetuning.optimisation import OptimisationConfig, parameter_groups
-from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.objectives.cross_entropy import summed_cross_entropy
-from pipeline.trainer import train
+from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters
+from pipeline.training.trainer import train
 
 KINDS = ["bert", "modernbert"]
 

@@ -21,10 +21,10 @@ from pipeline.finetuning.stabilisers import StabiliserConfig
 from pipeline.finetuning.tags import Tags
 from pipeline.finetuning.task import Task
 from pipeline.finetuning.values import Value
-from pipeline.lora import LoraConfig
 from pipeline.models import load_masked_lm, load_tokenizer, save
 from pipeline.run.errors import InputError
-from pipeline.trainer import TrainerConfig, train
+from pipeline.training.lora import LoraConfig
+from pipeline.training.trainer import TrainerConfig, train
 
 GOOD, BAD = "good", "bad"
 TASKS = {

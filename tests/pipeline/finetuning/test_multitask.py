@@ -12,7 +12,7 @@ from pipeline.batches import LabelledBatches
 from pipeline.finetuning.classes import Classes
 from pipeline.finetuning.multitask import Mixture, OneHead, SharedModel, Together
 from pipeline.finetuning.tags import Tags
-from pipeline.loading import Plan
+from pipeline.training.loading import Plan
 
 TASKS = (Classes(tuple("abc")), Tags(("B-X", "O")))
 

@@ -18,8 +18,8 @@ from pipeline.finetuning.optimisation import (
 )
 from pipeline.finetuning.stabilisers import reinitialise_top
 from pipeline.objectives.cross_entropy import summed_cross_entropy as cross_entropy
-from pipeline.optim import averaged
-from pipeline.trainer import train
+from pipeline.training.optim import averaged
+from pipeline.training.trainer import train
 
 
 @pytest.fixture

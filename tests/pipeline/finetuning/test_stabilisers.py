@@ -11,7 +11,7 @@ from pipeline.draws import MIX, uniform
 from pipeline.finetuning.classifier import Learning
 from pipeline.finetuning.stabilisers import Mixout, StabiliserConfig, reinitialise_top, set_dropout
 from pipeline.objectives.cross_entropy import summed_cross_entropy as cross_entropy
-from pipeline.trainer import train
+from pipeline.training.trainer import train
 
 KINDS = ["bert", "modernbert"]
 

@@ -36,7 +36,7 @@ from pipeline.finetuning.values import Value
 from pipeline.models import load_classifier, load_token_classifier, load_tokenizer, save
 from pipeline.run.errors import InputError
 from pipeline.run.processes import rank
-from pipeline.trainer import TrainerConfig, train
+from pipeline.training.trainer import TrainerConfig, train
 
 KINDS = ["bert", "roberta", "modernbert"]
 GOOD, BAD = "good", "bad"

@@ -17,7 +17,7 @@ from pipeline.objectives.masked_next import (
     new_both_sides,
     opened,
 )
-from pipeline.trainer import TrainerConfig, train
+from pipeline.training.trainer import TrainerConfig, train
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma2"])

@@ -19,7 +19,6 @@ from transformers import (
 )
 
 from pipeline.batches import IGNORE
-from pipeline.dropout import places, token_keys
 from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_classifier, save
 from pipeline.objectives.electra import Electra, RtdConfig, new_electra, open_electra
@@ -27,7 +26,8 @@ from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.objectives.replaced_tokens import DRAWN, ReplacedTokens, _noise, area, measure
 from pipeline.pretraining import Text, learn
 from pipeline.run.errors import InputError
-from pipeline.trainer import TrainerConfig, train
+from pipeline.training.dropout import places, token_keys
+from pipeline.training.trainer import TrainerConfig, train
 
 SIZE = ModelSize(hidden_size=16, layers=2, heads=2, max_length=32, dropout=0.0)
 HALF = RtdConfig(generator_width=0.5)

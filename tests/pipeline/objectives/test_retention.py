@@ -10,11 +10,11 @@ from test_promises import CONFIG, Dying, Killed, apart, weights
 from torch import nn
 
 from pipeline.batches import MaskedBatches
-from pipeline.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.objectives.masked_lm import MaskedLM
-from pipeline.optimisers import RetentionConfig, retaining
 from pipeline.run.processes import rank
-from pipeline.trainer import train
+from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters
+from pipeline.training.optimisers import RetentionConfig, retaining
+from pipeline.training.trainer import train
 
 WAYS = {
     "plain": (RetentionConfig(), 0),

@@ -1,0 +1,61 @@
+"""What a recipe asks to be done to every text that is read, before anything is decided about it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from corpora.cleaning.markup import without_markup
+from corpora.cleaning.privacy import without_private
+from corpora.cleaning.simplified import simplified, simplified_each
+from corpora.parquet import Row
+
+TEXTS = ("text", "text_pair", "source", "target")
+WORDS = ("tokens", "keywords")
+"""Words of a text, each by itself."""
+
+
+class Rewrite(NamedTuple):
+    """Text in, text out."""
+
+    whole: Callable[[str], str]
+    each: Callable[[str], str] | None = None
+    """The same character for character, where tags or another text stand beside it. Without one words stay as they
+    are, and tagged text is not to be rewritten."""
+
+
+Rewrites = Mapping[str, Rewrite]
+"""Name -> what is done."""
+
+
+def rewrites(markup: bool, private: bool, simplify: bool) -> Rewrites:
+    """Those that are asked for, in their order."""
+    asked = {
+        "markup": (markup, Rewrite(without_markup)),
+        "private": (private, Rewrite(without_private)),
+        "simplified": (simplify, Rewrite(simplified, simplified_each)),
+    }
+    return {name: rewrite for name, (wanted, rewrite) in asked.items() if wanted}
+
+
+def rewritten(rows: Iterable[Row], asked: Rewrites, changed: Counter[str]) -> Iterator[Row]:
+    """The rows, their texts rewritten; `changed` counts the rows whose text another one became, by name."""
+    for row in rows:
+        now = row
+        for name, rewrite in asked.items():
+            before, now = now, now | _texts(now, rewrite)
+            changed[name] += now != before
+        yield now
+
+
+def _texts(row: Row, rewrite: Rewrite) -> Row:
+    """The columns with text, rewritten."""
+    roles = TEXTS if rewrite.each is None else (*TEXTS, *WORDS)
+    aligned = rewrite.each is not None and (row.get("tokens") or row.get("target"))
+    change = rewrite.each if aligned else rewrite.whole
+    return {role: _changed(row[role], change) for role in roles if row.get(role) is not None}
+
+
+def _changed(value: object, change: Callable[[str], str]) -> object:
+    if isinstance(value, list):
+        return [_changed(one, change) for one in value]
+    return change(value) if isinstance(value, str) else value

@@ -1,0 +1,48 @@
+"""Arms beside their controls: all comparisons of a page corrected for being many."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.results.significance import Difference, Sample, difference, holm
+
+
+@dataclass(frozen=True)
+class Named:
+    """An arm by the name people see."""
+
+    name: str
+    sample: Sample
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An arm to its control; `p` is corrected for all comparisons of the page."""
+
+    arm: str
+    control: str
+    found: Difference
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse` or `same`: the last where no difference was found, which is not that there is none."""
+        if self.p >= 1 - self.found.confidence:
+            return "same"
+        return "better" if self.found.mean > 0 else "worse"
+
+    @property
+    def shown(self) -> str:
+        """`+1.3 [+0.5, +2.1]`."""
+        return f"{self.found.mean:+.1f} [{self.found.low:+.1f}, {self.found.high:+.1f}]"
+
+
+def compared(pairs: Sequence[tuple[Named, Named]], confidence: float = 0.95) -> list[Compared]:
+    """Every (arm, control), p values corrected together (Holm 1979)."""
+    found = [difference(arm.sample, control.sample, confidence) for arm, control in pairs]
+    ps = holm([one.p for one in found])
+    return [Compared(arm.name, control.name, one, p) for (arm, control), one, p in zip(pairs, found, ps, strict=True)]
+
+
+def p_shown(p: float) -> str:
+    """`0.032`, `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

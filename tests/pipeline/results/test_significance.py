@@ -1,0 +1,137 @@
+"""Statistics against closed forms, brute force, and simulations whose truth is known."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_rel
+from worlds import percentile, simulated
+
+from pipeline.finetuning.by_row import accuracy, by_row, macro_f1, micro_f1
+from pipeline.metrics import mean_f1
+from pipeline.results import significance
+from pipeline.results.significance import Sample, difference, holm
+
+SCORE = st.integers(0, 10_000).map(lambda hundredths: hundredths / 100)
+SCORES = st.lists(st.tuples(SCORE, SCORE), min_size=2, max_size=10)
+
+
+def samples(pairs) -> list[Sample]:
+    return [Sample(dict(enumerate(map(float, column)))) for column in zip(*pairs, strict=True)]
+
+
+@given(SCORES, st.sampled_from([0.8, 0.95, 0.99]))
+def test_without_rows_interval_and_p_are_those_of_the_paired_t_test(pairs, confidence):
+    found, wanted = difference(*samples(pairs), confidence), ttest_rel(*zip(*pairs, strict=True))
+    differences = np.subtract(*zip(*pairs, strict=True))
+    assert found.mean == pytest.approx(differences.mean())
+    if np.ptp(differences) > 1e-6 * np.abs(differences).max():
+        interval = wanted.confidence_interval(confidence)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-6)
+        assert found.p == pytest.approx(wanted.pvalue, abs=1e-9)
+
+
+def test_only_seeds_that_both_have_are_compared():
+    found = difference(Sample({1: 5, 2: 7, 9: 0}), Sample({2: 6, 1: 4, 3: 100}))
+    assert (found.mean, found.seeds, found.p) == (1, 2, 0)
+
+
+def test_a_single_seed_says_nothing_about_noise():
+    found = difference(Sample({1: 5}), Sample({1: 4}))
+    assert (found.mean, found.low, found.high, found.p, found.detectable) == (1, -np.inf, np.inf, 1, np.inf)
+
+
+def test_an_arm_beside_itself_is_no_difference():
+    found = difference(*samples([(3, 3), (5, 5)]))
+    assert (found.mean, found.low, found.high, found.p, found.effect, found.flips) == (0, 0, 0, 1, 0, 1)
+
+
+def test_flips_are_all_flips_of_signs():
+    differences = np.array([1.0, 2.0, -0.5, 3.0, 0.25])
+    all_ = [abs(np.dot(signs, differences)) for signs in product((1, -1), repeat=5)]
+    wanted = np.mean([one >= abs(differences.sum()) - 1e-9 for one in all_])
+    assert difference(*samples([(d, 0) for d in differences])).flips == wanted
+    assert difference(*samples([(d, 0) for d in (1, 2, 3, 4, 5)])).flips == 2 / 32
+    many = difference(*samples([(d, 0) for d in np.linspace(0.5, 1.5, 20)])).flips
+    assert many == 1 / significance.FLIPS  # as written is one of the flips
+
+
+def test_the_effect_is_in_deviations_of_a_run():
+    found = difference(*samples([(10, 4), (12, 6), (14, 8)]))
+    assert found.effect == pytest.approx(3.0)
+
+
+def test_many_p_values_are_corrected_by_holm():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == []
+
+
+def said(truth, answers) -> list[dict[str, object]]:
+    """Predictions as they stand in an artifact; answers [S][N]."""
+    column = "label" if isinstance(truth[0], str) else "labels"
+    return [
+        {"id": f"{i:04}", "seed": seed, column: true, "predicted": given}
+        for seed, row in enumerate(answers)
+        for i, (true, given) in enumerate(zip(truth, row, strict=True))
+    ]
+
+
+def test_sums_over_rows_measure_what_is_measured_of_the_whole():
+    truth, answers = ["a", "b", "a", "c"], [["a", "b", "b", "b"], ["a", "a", "a", "c"]]
+    found = by_row("classes", "accuracy", said(truth, answers))
+    whole = [found.counts[seed].sum(0).A1.reshape(-1, 3) for seed in (0, 1)]
+    assert [accuracy(one) for one in whole] == [50, 75]
+    assert macro_f1(whole[0]) == pytest.approx(mean_f1([(1, 1, 2), (1, 3, 1), (0, 0, 1)])["macro_f1"])
+    labels = by_row("labels", "micro_f1", said([["a", "b"], []], [[["a"], ["b"]]]))
+    assert micro_f1(labels.counts[0].sum(0).A1.reshape(-1, 3)) == pytest.approx(100 * 2 / (2 + 2))
+
+
+def test_spans_are_counted_row_by_row():
+    rows = [{"id": "1", "seed": 3, "tags": ["B-X", "I-X", "O"], "predicted": ["B-X", "I-X", "B-Y"]}]
+    found = by_row("tags", "f1", rows)
+    assert found.counts[3].toarray().tolist() == [[1, 1, 1, 0, 1, 0]]
+    assert by_row("tags", "accuracy", rows) is None and by_row("spelling", "f1", rows) is None
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    """p with rows, p over seeds alone, and whether a percentile bootstrap over seeds excludes 0: without a gain."""
+    rng, found = np.random.default_rng(5), []
+    replicates, significance.REPLICATES = significance.REPLICATES, 100
+    for _ in range(240):
+        arm, control = simulated(rng)
+        with_rows, alone = difference(arm, control), difference(Sample(arm.scores), Sample(control.scores))
+        found.append((with_rows.p, alone.p, percentile(rng, arm, control)))
+    significance.REPLICATES = replicates
+    return np.array(found)
+
+
+def test_where_there_is_no_difference_one_is_found_in_a_twentieth(worlds):
+    """240 worlds: 12 expected, 23 is the 0.999 quantile; a bootstrap over five seeds alone is far beyond."""
+    with_rows, alone = (worlds[:, :2] < 0.05).sum(0)
+    assert 2 <= with_rows <= 23
+    assert worlds[:, 2].sum() > 30 and alone > with_rows  # other rows would say otherwise: seeds alone cannot know
+
+
+def test_a_detectable_difference_is_found_in_four_of_five(monkeypatch):
+    monkeypatch.setattr(significance, "REPLICATES", 100)
+    rng = np.random.default_rng(7)
+    sizes = [difference(*simulated(rng)).detectable for _ in range(20)]
+    gain = float(np.mean(sizes)) / 100
+    found = [difference(*simulated(rng, gain=gain)) for _ in range(120)]
+    reached = np.mean([one.mean for one in found]) / 100 / gain  # where all is right, nothing more can be gained
+    power = np.mean([one.p < 0.05 for one in found])
+    assert 0.6 < reached <= 1.1 and 0.5 < power < 0.95
+    assert {one.rows for one in found} == {250}
+
+
+def test_rows_drawn_again_are_drawn_as_a_bootstrap_draws():
+    """The deviation of an accuracy over samples of rows is that of a share: sqrt(p q / N)."""
+    right = np.arange(400) % 4 > 0
+    found = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]))
+    drawn = found.of_samples([0])
+    assert drawn.shape == (significance.REPLICATES, 1)
+    assert drawn.std() == pytest.approx(100 * np.sqrt(0.75 * 0.25 / 400), rel=0.1)
+    assert np.array_equal(drawn, found.of_samples([0]))
