@@ -28,6 +28,7 @@ NAMES = (
     "training",
     "objectives",
     "preparation",
+    "dedup",
     "segmentation",
     "scoring",
     "collator",
