@@ -21,7 +21,7 @@ from corpora.reading.hub import table
 from corpora.reading.lines import LONGEST, TOO_LONG, encoding_of, reading
 from corpora.reading.raw import Raw, Watch, unwatched
 from corpora.reading.remote import Remote, found, is_remote
-from corpora.reading.values import Labels, group, score, with_lists
+from corpora.reading.values import Labels, fault_of, group, score, with_lists
 from corpora.schemas import InputError
 
 SHOWN = 30
@@ -75,7 +75,7 @@ def _fault(row: Row, needed: tuple[str, ...]) -> str | None:
             return f"{role}_not_a_string"
         if len(row.get(role) or "") > LONGEST:
             return TOO_LONG
-    return None
+    return fault_of(row)
 
 
 def _records(card: Card, split: str, data: Path, rejected: Reject, watch: Watch) -> Records:
