@@ -160,5 +160,8 @@ FOUND: tuple[bytes, ...] = (
     b'\x01\x00{"text": "a", "tokens": ["b", 2008], "tags": ["O", "O"]}',
     b'\x01\x00{"text": "a", "group": "\\ud800"}',
     b'\x01\x00{"text": "a", "source": 3}',
+    b'\x02\x00"b""\nc\x01,1\n\xe5\xbd,0\n"\n',
+    b'\x02\x00"a\nb","a\nb"\n',
 )
-"""What once failed: text and what stands beside it of types and characters that nobody expects."""
+"""What once failed: what stands beside a text, of types and characters that nobody expects; names of columns that are
+several lines."""
