@@ -29,6 +29,7 @@ NAMES = (
     "objectives",
     "preparation",
     "dedup",
+    "chinese",
     "segmentation",
     "scoring",
     "collator",
