@@ -36,6 +36,7 @@ NAMES = (
     "resume",
     "memory",
     "footprint",
+    "footer",
     "significance",
     "gpu",
 )
