@@ -20,10 +20,11 @@ from pipeline.probing import PROBED, Probe
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import replaceable_ids
+from pipeline.training.config import TrainerConfig
 from pipeline.training.mixture import Mixture
 from pipeline.training.replay import Replay, replayed
 from pipeline.training.thawing import embeddings_first
-from pipeline.training.trainer import Evaluate, MakeOptimizer, TrainerConfig, train
+from pipeline.training.trainer import Evaluate, MakeOptimizer, train
 
 MEASURED_SEQUENCES = 512
 """Training sequences whose masks are counted for the metrics."""

@@ -38,10 +38,10 @@ from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
 from pipeline.run.stage import run
 from pipeline.tokens import fingerprint
+from pipeline.training.config import TrainerConfig
 from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.training.mixture import weights_of
 from pipeline.training.optimisers import RetentionConfig, retaining
-from pipeline.training.trainer import TrainerConfig
 
 COLUMNS = ("id", "input_ids", "word_ids", "importance")
 PROBED_COLUMNS = ("id", "text", "text_pair", "label")
