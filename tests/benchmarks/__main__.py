@@ -34,6 +34,7 @@ NAMES = (
     "collator",
     "resume",
     "memory",
+    "footprint",
     "significance",
     "gpu",
 )
