@@ -17,6 +17,8 @@ DATA   ?= data
 RUNS   ?= runs
 INPUT  ?=
 FROM   ?= $(if $(wildcard $(RUN)/finetuned-dapt/manifest.json),finetuned-dapt,finetuned-base)
+PUSH   ?=
+UPLOAD ?=
 LAUNCH ?=
 REFERENCE ?=
 INIT   ?= base
@@ -186,17 +188,18 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct publish controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z -]*:.*## / {split($$1, t, " "); printf "  make %-15s %s\n", t[1], $$2}' Makefile
-	@printf '\n  %-28s %s\n' "RECIPE=$(RECIPE)" "experiment: $(basename $(notdir $(wildcard stages/recipes/*.toml)))" \
+	@echo; printf '  %-28s %s\n' "RECIPE=$(RECIPE)" "experiment: $(basename $(notdir $(wildcard stages/recipes/*.toml)))" \
 	  'VARIANT=$(VARIANT)' 'name of what SET changes, to have it beside the recipe as it is: runs/reviews@tfidf' \
-  'SET="$(SET)"' 'settings over the recipe: SET="dapt.trainer.steps=200 masked.mask_rate=0.3"' \
+	  'SET="$(SET)"' 'settings over the recipe: SET="dapt.trainer.steps=200 masked.mask_rate=0.3"' \
 	  'BASE=$(BASE)' 'start from a local folder or hub name: BASE=hfl/chinese-macbert-base' \
 	  'INPUT=$(INPUT)' 'a file of texts, for predict and correct: txt, jsonl, csv, tsv, parquet' \
-	  'FROM=$(FROM)' 'the model that predicts, or corrects' \
+	  'FROM=$(FROM)' 'the model that predicts, corrects, is published' \
+	  'PUSH=$(PUSH)' 'repository on the Hugging Face hub; publish uploads to it only with UPLOAD=private or UPLOAD=public' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
 	  'INIT=$(INIT)' 'checkpoint that lr-find, ablate and multitask start from: INIT=dapt' \
 	  'ADAPTED=$(ADAPTED)' 'checkpoint that interpolated mixes with the base: ADAPTED=dapt-tapt' \
@@ -277,6 +280,13 @@ correct: | $(VENV)/.stamp  ## correct the spelling of any file, by a finished mo
 	$(TENSORS) stages.correct --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' --texts '$(INPUT)' --out "$$out" && \
 	  echo "corrected: $$out"
 
+publish: $(S)/published.json $(RUN)/$(FROM)/manifest.json  ## a model, or the corpus, with a card for strangers: FROM=dapt; PUSH=me/name shows the upload
+	@test -n '$(PUSH)' -o -z '$(UPLOAD)' || { echo 'publish: name a repository of the hub: PUSH=owner/name' >&2; exit 2; }
+	@out='$(RUN)'/published-$(FROM); $(ROWS) stages.publish --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' \
+	  --runs '$(RUN)' --data '$(DATA)' --defaults $(S)/defaults.json --out "$$out" && \
+	if [ -n '$(PUSH)' ]; then $(PY) -m stages.push --folder "$$out" --repository '$(PUSH)' --upload '$(UPLOAD)'; \
+	else echo "published: $$out"; fi
+
 # Recipes, each as it is and in every variant: "knn:chosen.method=knn tfidf:masked.policy=selective,masked.scorer=tfidf".
 # $(call each,goals): makes them one by one; a comma joins two settings.
 COMPARED = $(foreach r,$(or $(RECIPES),$(RECIPE)),$(foreach v,: $(VARIANTS),$(RUNS)/$(basename $(notdir $r))$(patsubst %,@%,$(firstword $(subst :, ,$v)))))
@@ -333,7 +343,7 @@ clean:  ## remove what RECIPE made
 $(S)/%.json: $(S)/checked
 	@:
 
-$(S)/checked: $(S)/variables $(wildcard stages/recipes/*.toml $(RECIPE)) | $(VENV)/.stamp
+$(S)/checked: $(S)/variables stages/check.py $(wildcard stages/recipes/*.toml $(RECIPE)) | $(VENV)/.stamp
 	@$(PY) -m stages.check --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D) && touch $@
 
 $(S)/variables: TYPED = RECIPE=$(RECIPE) SET=$(SET) BASE=$(BASE)

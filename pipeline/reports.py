@@ -164,8 +164,40 @@ def rates_text(points: Sequence[tuple[float, float, float]], marks: dict[str, fl
 
 def path_svg(points: Sequence[tuple[str, float, float]], marked: str, axes: tuple[str, str], title: str) -> str:
     """(name, x, y) in the order of a way, each a dot with its name; the marked one is larger."""
-    left, width, height = 70, WIDTH - 90, 300
-    (west, east), (south, north) = (span([point[axis] for point in points]) for axis in (1, 2))
+    place, parts = _plane([point[1:] for point in points], axes, WIDTH - 90)
+    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point[1:]) for point in points))
+    parts.append(f'<polyline points="{way}" fill="none" stroke="{COLOURS[0]}" stroke-opacity=".5"/>')
+    for name, *at in points:
+        (x, y), colour = place(*at), COLOURS[name == marked]
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{6 if name == marked else 4}" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 9:.1f}" y="{y - 6:.1f}">{safe(name)}</text>')
+    return picture(parts, title, TOP + 350)
+
+
+def paths_svg(series: dict[str, Sequence[tuple[float, float]]], axes: tuple[str, str], title: str) -> str:
+    """A way (x, y) of each name that has one, there must be one: from a ring over dots to a larger one at its end."""
+    colours = dict(zip(series, COLOURS * len(series), strict=False))  # as in the other plots of these names
+    series = {name: points for name, points in series.items() if points}
+    place, parts = _plane([point for points in series.values() for point in points], axes, WIDTH - 230)
+    for row, (name, points) in enumerate(series.items()):
+        colour, ((x, y), *between, (right, down)) = colours[name], [place(*point) for point in points]
+        way = " ".join(f"{x:.1f},{y:.1f}" for x, y in ((x, y), *between, (right, down)))
+        parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in between]
+        parts.append(f'<circle cx="{right:.1f}" cy="{down:.1f}" r="6" fill="{colour}"/>')
+        parts.append(f'<text x="{WIDTH - 145}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{safe(name)}</text>')
+    begun = {place(*points[0]) for points in series.values()}
+    rings = [f'<circle class="a" cx="{x:.1f}" cy="{y:.1f}" r="6" fill="none" stroke-width="2"/>' for x, y in begun]
+    return picture([*parts, *sorted(rings)], title, TOP + 350)
+
+
+Place = Callable[[float, float], tuple[float, float]]
+
+
+def _plane(points: Sequence[Sequence[float]], axes: tuple[str, str], width: int) -> tuple[Place, list[str]]:
+    """Where x, y stand in a picture that holds all points, and its axes: named, with three numbers each."""
+    left, height = 70, 300
+    (west, east), (south, north) = (span([point[axis] for point in points]) for axis in (0, 1))
     place = lambda x, y: (left + (x - west) / (east - west) * width, TOP + (north - y) / (north - south) * height)
     parts = [f'<path class="a" fill="none" d="M{left} {TOP}v{height}h{width}"/>']
     for share in (0.1, 0.5, 0.9):
@@ -174,13 +206,7 @@ def path_svg(points: Sequence[tuple[str, float, float]], marked: str, axes: tupl
         parts.append(f'<text x="{place(x, y)[0]:.1f}" y="{TOP + height + 18}" text-anchor="middle">{x:.2f}</text>')
     parts.append(f'<text x="{left + width}" y="{TOP + height + 38}" text-anchor="end">{safe(axes[0])} →</text>')
     parts.append(f'<text x="{left + width}" y="{TOP + 12}" text-anchor="end">↑ {safe(axes[1])}</text>')
-    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point[1:]) for point in points))
-    parts.append(f'<polyline points="{way}" fill="none" stroke="{COLOURS[0]}" stroke-opacity=".5"/>')
-    for name, *at in points:
-        (x, y), colour = place(*at), COLOURS[name == marked]
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{6 if name == marked else 4}" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 9:.1f}" y="{y - 6:.1f}">{safe(name)}</text>')
-    return picture(parts, title, TOP + height + 50)
+    return place, parts
 
 
 def _cell(x: float, y: float, size: float, value: float) -> list[str]:
