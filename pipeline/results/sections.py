@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from math import isfinite
 from pathlib import Path
 
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
+from pipeline.pages.intervals import Interval, intervals_svg
 from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
 from pipeline.reports import dots_svg, lines_svg, paths_svg, plus_minus, reliability_svg
 from pipeline.results.arms import GENERAL, Arm
@@ -67,7 +69,11 @@ def comparisons(found: Sequence[Compared]) -> Section:
         ]
         for one in found
     ]
-    return Section(Said("Statistics", "统计"), [Table(head, rows), STATISTICS] if rows else [])
+    shown = {f"{one.arm} − {one.control}": Interval(one.found.mean, one.found.low, one.found.high) for one in found}
+    known = {name: interval for name, interval in shown.items() if isfinite(interval.low)}
+    title = Said("differences with their intervals, each alone", "差异及其单独的置信区间")
+    picture = [Picture("differences", title, partial(intervals_svg, known))] if known else []
+    return Section(Said("Statistics", "统计"), [Table(head, rows), *picture, STATISTICS] if rows else [])
 
 
 STATISTICS = Said(
