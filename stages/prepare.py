@@ -48,6 +48,7 @@ def prepare(config: CorpusConfig, data: Path, out: Path, slices: Path | None = N
     named = all_parts(config, data)
     read = Progress(None, "read", written=size)
     watch = lambda more: read.step(more=more)
+    slices = slices if slices and slices.is_dir() else None
     work = Preparation(config, data, out, Rejected(out / "rejected"), watch=watch, slices=slices)
     read.count = work.bytes
     work.found.encodings.extend(
