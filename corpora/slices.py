@@ -184,7 +184,7 @@ class Slices:
             for part in parts_of(path, card):
                 kept = self.folder / Slice(card, split, path, part).name(self.config)
                 if kept.exists():
-                    if part.number == 0:
+                    if part.number == 0 and isinstance(path, Path):  # of any other its checksum is in the name
                         verify(card, path, self.data)
                     before = yield from self._kept(kept, path, before, labels, reject, repaired)
                     self.watch(Raw(path, part).size)

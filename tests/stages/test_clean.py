@@ -1,11 +1,13 @@
 """`clean` and `prepare` together: however the work is divided, killed and ordered, the corpus is the same."""
 
 import gzip
+import hashlib
 import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -176,6 +178,33 @@ def test_only_what_changed_is_read_again_and_what_is_stale_goes(data, tmp_path):
     assert clean(ASKED, tmp_path, folder) == 1 and len(list(folder.glob("*.parquet"))) == count + 1
     made(ASKED, tmp_path, tmp_path / "out", folder)
     assert len(list(folder.glob("*.parquet"))) == count
+
+
+def test_what_is_refused_without_slices_is_refused_with_them(tmp_path):
+    for name, label in (("a", '"1"'), ("b", "1")):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"text": "{sentence(1)}", "label": {label}}}\n' * 2)
+    card = CARD.format(name="shop", more='label = "label"', split="unlabeled", files='["a.jsonl", "b.jsonl"]')
+    config, said = CorpusConfig(domain=("shop.toml",)), []
+    for more, match in (("", "of type int, but"), (f'[checksums]\n"a.jsonl" = "{"0" * 64}"', "is not the file card")):
+        (tmp_path / "shop.toml").write_text(card + more)
+        for folder in (None, tmp_path / "slices"):
+            with pytest.raises(ValueError, match=match) as refused:
+                prepare(config, tmp_path, tmp_path / "out", folder)
+            said.append(str(refused.value))
+            if not (tmp_path / "slices").exists():
+                assert clean(config, tmp_path, tmp_path / "slices") == 2
+    assert said[0] == said[1] and said[2] == said[3]
+
+
+def test_text_that_lies_elsewhere_has_slices_too(tmp_path):
+    content = "\n".join(map(sentence, range(30))).encode()
+    fsspec.filesystem("memory").pipe("/slices/far.txt", content)
+    more = f'[checksums]\n"memory:///slices/far.txt" = "{hashlib.sha256(content).hexdigest()}"'
+    card = CARD.format(name="far", more="", split="unlabeled", files='"memory:///slices/far.txt"')
+    (tmp_path / "far.toml").write_text(card + more)
+    config = CorpusConfig(domain=("far.toml",))
+    assert clean(config, tmp_path, tmp_path / "slices") == 1
+    assert made(config, tmp_path, tmp_path / "one") == made(config, tmp_path, tmp_path / "other", tmp_path / "slices")
 
 
 def test_a_task_is_named_by_its_number_and_how_many_there_are():
