@@ -100,10 +100,16 @@ def _write_groups(writer: pq.ParquetWriter, schema: pa.Schema, rows: Iterable[Ro
     return count
 
 
-def write_corpus(folder: Path, schema: pa.Schema, rows: Iterable[Row], shard_rows: int = 20_000) -> int:
+def write_corpus(
+    folder: Path,
+    schema: pa.Schema,
+    rows: Iterable[Row],
+    shard_rows: int = 20_000,
+    metadata: dict[str, str] | None = None,
+) -> int:
     """Write rows as `part-00000.parquet`, `part-00001.parquet`, … of `shard_rows` rows; the number of rows.
 
-    No file is written for no rows.
+    `metadata` goes into the footer of each. No file is written for no rows.
     """
     rows, total = iter(rows), 0
     for number in range(10**5):
@@ -111,7 +117,7 @@ def write_corpus(folder: Path, schema: pa.Schema, rows: Iterable[Row], shard_row
         if not first:
             return total
         chunk = _chain(first, islice(rows, shard_rows - 1))
-        total += write_shard(folder / shard_name(number), schema, chunk)
+        total += write_shard(folder / shard_name(number), schema, chunk, metadata)
     raise InputError(f"more than {10**5} shards in {folder}: raise shard_rows")
 
 

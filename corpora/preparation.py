@@ -20,6 +20,7 @@ from corpora.cleaning.languages import Tongue, of_language
 from corpora.cleaning.near import Met, near
 from corpora.cleaning.pieces import pieced
 from corpora.cleaning.quality import of_quality
+from corpora.cleaning.rewriting import Rewrites, rewrites, rewritten
 from corpora.cleaning.templates import templates, without_templates
 from corpora.config import CorpusConfig
 from corpora.keeping import Reject, Rejected, cleaned, in_silence
@@ -29,7 +30,7 @@ from corpora.parts import Part, bytes_of, parts
 from corpora.previews import Findings
 from corpora.reading.raw import Watch, unwatched
 from corpora.reading.sources import documents
-from corpora.slices import Slices, asked_for
+from corpora.slices import Slices
 from corpora.spelling.noise import training_pairs
 from corpora.splits import group_of, split_of
 
@@ -57,6 +58,11 @@ class Preparation:
     def grams(self) -> Grams:
         """The runs of dev and test."""
         return Grams.of(self.config.language)
+
+    @cached_property
+    def rewrites(self) -> Rewrites:
+        """What is done to every text."""
+        return rewrites(self.config.strip_markup, self.config.mask_private, self.config.simplify)
 
     @cached_property
     def templates(self) -> frozenset[str]:
@@ -166,7 +172,8 @@ class Preparation:
     def _rewritten(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """The documents of a split, with what the recipe asks to be done to every text."""
         counted = Counter() if reject is in_silence else self.repaired
-        return asked_for(documents(card, split, self.data, reject, self.watch), self.config, counted)
+        rows = documents(card, split, self.data, reject, self.watch)
+        return rewritten(rows, self.rewrites, counted) if self.rewrites else rows
 
     def _lines_of(self, corpus: str, card: Card, splits: tuple[str, ...]) -> Counter[str]:
         """The lines that many documents of a card have."""

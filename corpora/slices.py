@@ -158,13 +158,8 @@ def _judged(events: Iterable[Row], config: CorpusConfig) -> Iterator[Row]:
 
 def usable(rows: Iterable[Row], config: CorpusConfig, reject: Reject, repaired: Counter[str]) -> Iterator[Row]:
     """Rows as they are read, rewritten as the recipe asks, those that are of use."""
-    return cleaned(asked_for(rows, config, repaired), config.min_chars, reject)
-
-
-def asked_for(rows: Iterator[Row], config: CorpusConfig, repaired: Counter[str]) -> Iterator[Row]:
-    """The rows, with what the recipe asks to be done to every text."""
     asked = rewrites(config.strip_markup, config.mask_private, config.simplify)
-    return rewritten(rows, asked, repaired) if asked else rows
+    return cleaned(rewritten(rows, asked, repaired) if asked else rows, config.min_chars, reject)
 
 
 class Slices:

@@ -19,6 +19,7 @@ import numpy as np
 from torch import nn
 
 from corpora.cards import Card
+from corpora.cleaning.rewriting import Rewrites, rewrites_named, told_of
 from corpora.keeping import Rejected, in_silence
 from corpora.reading.answers import AnswersConfig, card_of, in_chunks, readable, summed_up, write_answers
 from corpora.reading.sources import files_of, other_encodings
@@ -67,8 +68,13 @@ def correct(config: CorrectConfig, model: Path, texts: Path, out: Path) -> dict[
     reject = rejected.of("corrected", str(texts)) if rank() == 0 else in_silence
     line, rows = Progress(None, texts.name), 0
     card = _card(config, texts)
-    for told in other_encodings(card, ["unlabeled"], Path()):
+    for told in [*other_encodings(card, ["unlabeled"], Path()), *told_of(asked.rewrites)]:
         say(f"  {told}")
+    if asked.left_out:
+        say(
+            f"! the model learned from rewritten text ({', '.join(asked.left_out)}), and this is read as it stands: "
+            "offsets are those of the file. Rewrite the file before, if it needs it"
+        )
     for number, chunk in in_chunks(readable(card, reject), config.shard_rows):
         if number % world() == rank():
             write_answers(out / config.name(number), CORRECTED, lambda of=chunk: asked.corrected(of), _rounded)
@@ -101,6 +107,10 @@ class Asked:
     task: Spelling
     characters: Characters
     model: nn.Module
+    rewrites: Rewrites
+    """What was done to the texts that the model learned from, and leaves every character in its place."""
+    left_out: tuple[str, ...]
+    """What does not, by name: offsets would no longer be those of the file."""
 
     @classmethod
     def of(cls, config: CorrectConfig, folder: Path) -> "Asked":
@@ -113,18 +123,36 @@ class Asked:
         cuts = tuple(own if cut == FROM_MODEL else cut for cut, own in zip(given, usual, strict=True))
         model = open_model(folder, task, how).to(processes().device)
         reader = Reader(load_tokenizer(folder), how.max_length, how.input)
-        return cls(replace(task, thresholds=cuts), Characters(reader), model)
+        asked = rewrites_named(how.rewritten)
+        placed = {name: rewrite for name, rewrite in asked.items() if rewrite.each}
+        left_out = tuple(name for name in asked if name not in placed)
+        return cls(replace(task, thresholds=cuts), Characters(reader), model, placed, left_out)
 
     def corrected(self, rows: list[Row]) -> list[Row]:
         """The rows with what is corrected in them; offsets are those of the text as it stands in the file."""
         texts = [row["text"] for row in rows]
-        batches, _ = self.characters.read(texts)
+        batches, _ = self.characters.read([self._read(text) for text in texts])
         lengths = np.array([len(text) for text in texts])
         said = self.task.told(self.task.answers(self.model, batches), lengths)
         return [
-            {"place": row["place"], "text": row["text"], "corrected": one["predicted"], "changes": one["changes"]}
+            {"place": row["place"], "text": row["text"], **changed(row["text"], one["changes"])}
             for row, one in zip(rows, said, strict=True)
         ]
+
+    def _read(self, text: str) -> str:
+        """As the model's own texts were, with as many characters."""
+        for rewrite in self.rewrites.values():
+            text = rewrite.each(text)
+        return text
+
+
+def changed(text: str, changes: list[Row]) -> Row:
+    """A text with these changes, each told of the character that stands there: the model may have read another."""
+    made = list(text)
+    real = [one | {"written": text[one["offset"]]} for one in changes if text[one["offset"]] != one["corrected"]]
+    for one in real:
+        made[one["offset"]] = one["corrected"]
+    return {"corrected": "".join(made), "changes": real}
 
 
 def _rounded(row: Row) -> Row:

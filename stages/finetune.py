@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from corpora.parquet import read_rows, write_corpus
+from corpora.cleaning.rewriting import noted_by
+from corpora.parquet import metadata_of, read_rows, write_corpus
 from corpora.schemas import PREDICTIONS_OF
 from pipeline.draws import bits
 from pipeline.finetuning import evidence
-from pipeline.finetuning.classifier import inner, new_model, save_task
+from pipeline.finetuning.classifier import ModelConfig, inner, new_model, save_task
 from pipeline.finetuning.config import FinetuneConfig
 from pipeline.finetuning.evidence import Result, result_of, summary
 from pipeline.finetuning.inputs import Reader
@@ -46,6 +47,7 @@ class Work:
     """What all seeds share."""
 
     config: FinetuneConfig
+    model: ModelConfig
     init: Path
     task: Task
     metric: str
@@ -67,7 +69,8 @@ def finetune(
     others = {
         path.name: Split.of(list(read_rows(path / "test", COLUMNS)), reader, kind) for path in _folders(elsewhere)
     }
-    work = Work(config, init, kind, metric, splits, others, out)
+    model = replace(config.model, rewritten=noted_by(metadata_of(task / "train")))
+    work = Work(config, model, init, kind, metric, splits, others, out)
     say(f"  {cut_of(work.splits)}")
     results: list[Result] = []
     for seed in config.seeds:
@@ -116,7 +119,7 @@ def _seed(work: Work, seed: int, best: float) -> Result:
     if done.exists():
         return Result(**json.loads(done.read_text(encoding="utf-8")))
     config, dev, test = work.config, work.splits["dev"], work.splits["test"]
-    model = new_model(work.init, work.task, config.model, seed).to(processes().device)
+    model = new_model(work.init, work.task, work.model, seed).to(processes().device)
     measure = lambda: dev.measure(*_tuned(work, model))
     trainer = replace(config.trainer, seed=int(bits(config.trainer.seed, seed)) >> 33)
     batches, label = work.splits["train"].batches, f"seed {seed}"
@@ -157,7 +160,7 @@ def _keep(work: Work, task: Task, model: nn.Module, result: Result, best: float)
     places += [work.out / "seeds" / str(result.seed)] if work.config.keep_seeds else []
     for folder in places:
         save(inner(model), load_tokenizer(work.init), folder, card)
-        save_task(folder, task, work.config.model)
+        save_task(folder, task, work.model)
 
 
 def _predictions(work: Work) -> Iterator[Row]:

@@ -12,13 +12,16 @@ The file is read and written some thousand rows at a time, each shard once: a ki
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from corpora.cards import Card
+from corpora.cleaning.rewriting import Rewrites, rewrites_named, rewritten, told_of
 from corpora.keeping import Rejected, as_read, in_silence
 from corpora.reading.answers import AnswersConfig, card_of, in_chunks, readable, summed_up, write_answers
 from corpora.reading.sources import files_of, other_encodings
@@ -61,7 +64,7 @@ def predict(config: PredictConfig, model: Path, texts: Path, out: Path) -> dict[
     rejected = Rejected(out / "rejected")
     reject = rejected.of("predicted", str(texts)) if rank() == 0 else in_silence
     card = _card(config, texts)
-    for told in other_encodings(card, ["unlabeled"], Path()):
+    for told in [*other_encodings(card, ["unlabeled"], Path()), *told_of(asked.rewrites)]:
         say(f"  {told}")
     line, counted = Progress(None, texts.name), {"rows": 0}
     for number, chunk in in_chunks(readable(card, reject), config.shard_rows):
@@ -108,7 +111,7 @@ class Asked:
 
     def answered(self, rows: list[Row]) -> list[Row]:
         """The rows with what is predicted of them."""
-        rows = [self._read(row) for row in rows]
+        rows = [self._read(row) for row in rewritten(map(self._tokenised, rows), self.rewrites, Counter())]
         reader = Reader(self.tokenizer, self.how.max_length, self.how.input)
         counts = np.array([len(row["tokens"] or ()) if isinstance(self.task, Tags) else 1 for row in rows])
         labels = (
@@ -118,16 +121,20 @@ class Asked:
         said = self.task.told(self.task.answers(self.model, batches), counts)
         return [row | one for row, one in zip(rows, said, strict=True)]
 
+    @cached_property
+    def rewrites(self) -> Rewrites:
+        """What was done to the texts that the model learned from."""
+        return rewrites_named(self.how.rewritten)
+
+    def _tokenised(self, row: Row) -> Row:
+        """With tokens where tags are asked for, and only there."""
+        tokens = row.get("tokens") if row.get("tokens") is not None else TOKEN.findall(as_read(row["text"]))
+        return row | {"tokens": tokens if isinstance(self.task, Tags) else None}
+
     def _read(self, row: Row) -> Row:
         """As training rows are read."""
         read = {name: row[name] and as_read(row[name]) for name in ("text", "text_pair") if name in row}
-        tokens = row.get("tokens") if row.get("tokens") is not None else TOKEN.findall(read["text"])
-        return {
-            "place": row["place"],
-            "text_pair": None,
-            **read,
-            "tokens": tokens if isinstance(self.task, Tags) else None,
-        }
+        return {"place": row["place"], "text_pair": None, **read, "tokens": row["tokens"]}
 
     def _told(self, row: Row) -> Row:
         """A row as JSON is to hold it."""

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from corpora.cleaning.dedup import numbered
+from corpora.cleaning.rewriting import noted_in
 from corpora.config import CorpusConfig
 from corpora.dataset_card import write_dataset_card
 from corpora.keeping import Rejected
@@ -56,7 +57,8 @@ def prepare(config: CorpusConfig, data: Path, out: Path, slices: Path | None = N
     )
     for line in work.found.encodings:
         say(f"  {line}")
-    write = lambda name, rows: write_corpus(out / name, DOCUMENTS, read.noting(rows, name), config.shard_rows)
+    done = noted_in(work.rewrites)
+    write = lambda name, rows: write_corpus(out / name, DOCUMENTS, read.noting(rows, name), config.shard_rows, done)
     counts = _tasks(work, write) if config.task or config.noise.text else {}
     for corpus in ("domain", "general"):
         counts |= _text(corpus, work, write) if getattr(config, corpus) else {}
@@ -155,4 +157,4 @@ def _for_make(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(prepare, version=6, sources=raw_files)
+    run(prepare, version=7, sources=raw_files)

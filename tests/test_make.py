@@ -60,9 +60,9 @@ class Project:
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess:
         ours = (
-            "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|ADAPTED|FACTORS|LAUNCH|REFERENCE"
+            "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|VARIANTS?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|ADAPTED|FACTORS|LAUNCH"
         )
-        ours += "|PYTHON"
+        ours += "|REFERENCE|PYTHON"
         environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
         command = ["make", "TORCH_INDEX=", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -394,6 +394,18 @@ def test_two_recipes_are_made_and_put_side_by_side_with_the_control_of_what_is_s
     assert calls[:3] == ["prepare corpus", "prepare runs/demo-random/corpus", "estimate"]
     assert {call.split("/")[1] for call in calls if call.startswith("prepare runs/")} == {"demo-random"}
     assert "finetune finetuned-dapt" in calls and "finetune runs/demo-random/finetuned-dapt" in calls
+
+
+def test_every_variant_of_every_recipe_is_made_beside_it(project):
+    variants = "tfidf:masked.scorer=tfidf,masked.policy=selective both:dapt.objective=mlm+sop"
+    calls = project.calls("compare", "RECIPES=demo demo-en", f"VARIANTS={variants}", "SET=dapt.trainer.steps=9")
+    runs = [f"runs/{recipe}{of}" for recipe in ("demo", "demo-en") for of in ("", "@tfidf", "@both")]
+    commands = (project.folder / "commands").read_text()
+    dapt = [line for line in commands.splitlines() if "stages.pretrain" in line]
+    assert [re.search(r"--out (\S+)/dapt ", f"{line} ")[1] for line in dapt] == runs
+    assert "dapt.trainer.steps=9 masked.scorer=tfidf masked.policy=selective" in dapt[1]
+    assert "dapt.trainer.steps=9 dapt.objective=mlm+sop" in dapt[2] and "tfidf" not in dapt[2]
+    assert f"--runs {' '.join(runs)} " in commands.splitlines()[-1] and calls[-1] == "report runs/compare/report"
 
 
 def test_a_changed_setting_reaches_what_depends_on_it_and_nothing_else(checked_project):

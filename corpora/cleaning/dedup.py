@@ -6,6 +6,7 @@ punctuation. Only fingerprints are kept: eight bytes of knowledge a document, ho
 
 import re
 import unicodedata
+from array import array
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
@@ -37,22 +38,37 @@ def fingerprints(row: Row) -> set[int]:
 
 
 class Seen:
-    """The fingerprints met so far."""
+    """The fingerprints met so far: 16 to 32 bytes each, where a set of Python's takes some 90.
+
+    A table with open addressing, at most half full: a fingerprint, which is a hash already, stands at the place that
+    its last bits say, or at the next that is free. 0 says that a place is free; a fingerprint of 0 counts as 1.
+    """
 
     def __init__(self) -> None:
-        self._met: set[int] = set()
+        self._table, self._count = array("Q", bytes(8 << 10)), 0
 
     def add(self, number: int) -> bool:
         """Remember a fingerprint; True when it is met for the first time."""
-        new = number not in self._met
-        self._met.add(number)
-        return new
+        place = self._place(number or 1)
+        if self._table[place]:
+            return False
+        self._table[place] = number or 1
+        self._count += 1
+        if 2 * self._count > len(self._table):
+            self._grow()
+        return True
 
-    def __contains__(self, number: int) -> bool:
-        return number in self._met
+    def _place(self, number: int) -> int:
+        table, last = self._table, len(self._table) - 1
+        place = number & last
+        while table[place] not in (0, number):
+            place = (place + 1) & last
+        return place
 
-    def __len__(self) -> int:
-        return len(self._met)
+    def _grow(self) -> None:
+        known, self._table = self._table, array("Q", bytes(2 * 8 * len(self._table)))
+        for number in filter(None, known):
+            self._table[self._place(number)] = number
 
 
 def document_id(card: str, number: int) -> str:

@@ -1,7 +1,11 @@
-"""What a recipe asks to be done to every text that is read, before anything is decided about it."""
+"""What a recipe asks to be done to every text that is read, before anything is decided about it.
+
+A corpus names what was done in the footer of its shards (`REWRITTEN`), a model that learned from it in its task.json:
+so whatever is asked of the model later is read as what it learned from.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from corpora.cleaning.markup import without_markup
@@ -27,14 +31,41 @@ Rewrites = Mapping[str, Rewrite]
 """Name -> what is done."""
 
 
+ALL: Rewrites = {
+    "markup": Rewrite(without_markup),
+    "private": Rewrite(without_private),
+    "simplified": Rewrite(simplified, simplified_each),
+}
+"""All there are, in their order."""
+
+REWRITTEN = "rewritten"
+"""In the metadata of a corpus: the names of what was done to all of its text."""
+
+
 def rewrites(markup: bool, private: bool, simplify: bool) -> Rewrites:
     """Those that are asked for, in their order."""
-    asked = {
-        "markup": (markup, Rewrite(without_markup)),
-        "private": (private, Rewrite(without_private)),
-        "simplified": (simplify, Rewrite(simplified, simplified_each)),
-    }
-    return {name: rewrite for name, (wanted, rewrite) in asked.items() if wanted}
+    wanted = {"markup": markup, "private": private, "simplified": simplify}
+    return rewrites_named([name for name in ALL if wanted[name]])
+
+
+def rewrites_named(names: Collection[str]) -> Rewrites:
+    """Those of these names, in their order."""
+    return {name: rewrite for name, rewrite in ALL.items() if name in names}
+
+
+def noted_in(asked: Rewrites) -> dict[str, str]:
+    """The metadata of a corpus whose text they were done to; none where nothing was."""
+    return {REWRITTEN: " ".join(asked)} if asked else {}
+
+
+def noted_by(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """What was done to the text of a corpus, by its metadata."""
+    return tuple(metadata.get(REWRITTEN, "").split())
+
+
+def told_of(asked: Rewrites) -> list[str]:
+    """A line for those who ask a model, where it reads their texts otherwise than they stand."""
+    return [f"texts are read as those that the model learned from: {', '.join(asked)}"] if asked else []
 
 
 def rewritten(rows: Iterable[Row], asked: Rewrites, changed: Counter[str]) -> Iterator[Row]:

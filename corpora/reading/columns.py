@@ -10,6 +10,21 @@ TEMPLATE = re.compile(r"\{([^{}]+)\}")
 """A column in a template."""
 
 
+SHOWN, LONGEST_SHOWN = 30, 60
+"""Columns that an error names, and characters of each."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Columns for an error, which is one line: of a table wide by mistake, or by malice, the first."""
+    more = len(names) - SHOWN
+    return ", ".join(map(in_a_line, names[:SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
+def in_a_line(name: str) -> str:
+    """What stands for a column, in which there may be line ends and half characters, for everybody to see."""
+    return " ".join(name.split())[:LONGEST_SHOWN].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def columns_of(part: str) -> list[str]:
     """The columns that a template names; of what is none, itself."""
     return TEMPLATE.findall(part) or [part]

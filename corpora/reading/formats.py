@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from corpora.cards import Card
 from corpora.keeping import Reject, in_silence
 from corpora.parquet import Row, open_shard
-from corpora.reading.columns import names_in
+from corpora.reading.columns import listed, names_in
 from corpora.reading.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines, reading
 from corpora.reading.raw import WHOLE, Part, Raw
 from corpora.reading.remote import Remote
@@ -163,7 +163,7 @@ def _table(rows: "csv._reader", found: RowLines, path: Path, shown: str, rejecte
     except csv.Error as error:
         raise InputError(f"the first line of {path} names no columns ({found.fault or error}): correct it") from error
     if len(set(header)) < len(header):
-        raise InputError(f"{path} has two columns of one name in its first line ({', '.join(header)}): rename one")
+        raise InputError(f"{path} has two columns of one name in its first line ({listed(header)}): rename one")
     return header, _table_records(rows, found, header, shown, rejected)
 
 

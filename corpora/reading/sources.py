@@ -15,17 +15,14 @@ from corpora.cards import Card, nearest
 from corpora.demo import planted as demo
 from corpora.keeping import Reject
 from corpora.parquet import Row
-from corpora.reading.columns import value
+from corpora.reading.columns import in_a_line, listed, value
 from corpora.reading.formats import Records, is_readable, is_text, reader_of
 from corpora.reading.hub import table
 from corpora.reading.lines import LONGEST, TOO_LONG, encoding_of, reading
 from corpora.reading.raw import Raw, Watch, unwatched
 from corpora.reading.remote import Remote, found, is_remote
-from corpora.reading.values import Labels, group, score, with_lists
+from corpora.reading.values import Labels, fault_of, group, score, with_lists
 from corpora.schemas import InputError
-
-SHOWN = 30
-"""Columns that an error names."""
 
 
 def documents(card: Card, split: str, data: Path, rejected: Reject, watch: Watch = unwatched) -> Iterator[Row]:
@@ -86,7 +83,7 @@ def _fault(row: Row, needed: tuple[str, ...]) -> str | None:
             return f"{role}_not_a_string"
         if len(row.get(role) or "") > LONGEST:
             return TOO_LONG
-    return None
+    return fault_of(row)
 
 
 def _records(card: Card, split: str, data: Path, rejected: Reject, watch: Watch) -> Records:
@@ -152,7 +149,7 @@ def _elsewhere(card: Card, written: str) -> list[Remote]:
         raise InputError(f"no file {written} that can be read, which card {card.name} names: correct [files]")
     if unknown := [file.url for file in files if file.url not in card.checksums]:
         raise InputError(
-            f"card {card.name} has no checksum of {_listed(unknown)}: what lies elsewhere may change; write its "
+            f"card {card.name} has no checksum of {listed(unknown)}: what lies elsewhere may change; write its "
             f"sha256 into [checksums] of {card.path}"
         )
     return files
@@ -197,12 +194,6 @@ def verify(card: Card, path: Path | Remote, data: Path) -> None:
         )
 
 
-def _listed(names: list[str]) -> str:
-    """Names for a line: of a table wide by mistake, or by malice, the first."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
 def _check_columns(columns: Iterable[str], card: Card, split: str, where: str) -> None:
     """Refuse a file without a column its card names. A file without any has no rows either, and is counted later."""
     columns = list(columns)
@@ -210,6 +201,6 @@ def _check_columns(columns: Iterable[str], card: Card, split: str, where: str) -
     for role, column in wanted:
         if columns and column not in columns:
             raise InputError(
-                f"no column {column!r} for {role} in {where}{nearest(column, columns)}: it has {_listed(columns)}; "
-                + card.remedy
+                f"no column {column!r} for {role} in {where}{nearest(column, [*map(in_a_line, columns)])}: it has "
+                f"{listed(columns)}; {card.remedy}"
             )

@@ -2,6 +2,7 @@
 
 from math import isinf, isnan
 
+from corpora.keeping import has_surrogate
 from corpora.parquet import Row
 from corpora.schemas import InputError
 
@@ -9,6 +10,31 @@ LIST_FIELDS = ("labels", "tokens", "tags", "keywords")
 
 LIST_SEPARATOR = "|"
 """Between the values of a list field in a format that has no lists."""
+
+WORDS = ("tokens", "tags", "keywords")
+"""Lists of strings; labels may be whole numbers too."""
+
+
+def fault_of(row: Row) -> str | None:
+    """Why what stands beside the text of a row cannot be used, if it cannot."""
+    for role in ("source", "target"):
+        if not isinstance(row.get(role), str | None):
+            return f"{role}_not_a_string"
+    for role in LIST_FIELDS:
+        if not isinstance(row.get(role), str | list | None):
+            return f"{role}_not_a_list"
+    for role in WORDS:
+        if not all(isinstance(word, str) for word in row.get(role) or ()):
+            return f"{role}_not_strings"
+    beside = (value for role, value in row.items() if role not in ("text", "text_pair"))
+    return "lone_surrogate" if any(map(_has_surrogate, beside)) else None
+
+
+def _has_surrogate(value: object) -> bool:
+    """Whether half a character is in what may be a string, or in a list."""
+    return (
+        any(map(_has_surrogate, value)) if isinstance(value, list) else isinstance(value, str) and has_surrogate(value)
+    )
 
 
 class Labels:
@@ -18,10 +44,11 @@ class Labels:
         self.first: tuple[str, str, object] | None = None
 
     def read(self, row: Row, place: str) -> Row:
-        """The `label` or `labels` of a row, made strings."""
+        """The `label` and `labels` of a row, those there are, made strings."""
+        found = {"label": self.string(row["label"], place)} if "label" in row else {}
         if row.get("labels") is not None:
-            return {"labels": [self.string(value, place) for value in _list(row["labels"])]}
-        return {"label": self.string(row["label"], place)} if "label" in row else {}
+            found["labels"] = [self.string(value, place) for value in _list(row["labels"])]
+        return found
 
     def string(self, value: object, place: str) -> str | None:
         """A label as a string; None where there is none."""
@@ -51,7 +78,7 @@ def score(row: Row, place: str) -> Row:
         return {"score": None} if "score" in row else {}
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("inf")
     if isinstance(value, bool) or isinf(number):
         raise InputError(f"score {value!r} at {place} is no number: correct it, or name the column as label")

@@ -144,6 +144,8 @@ class ModelConfig:
     max_length: int
     input: InputConfig
     head: HeadConfig
+    rewritten: tuple[str, ...] = ()
+    """What was done to every text that it learned from, by the names of its corpus."""
 
 
 def new_model(init: Path, task: Task, config: ModelConfig, seed: int) -> nn.Module:
@@ -184,6 +186,7 @@ def drawing_from(seed: int) -> Iterator[None]:
 def save_task(folder: Path, task: Task, config: ModelConfig) -> None:
     """What has to be known to use the model in this folder."""
     told = {**task.described(), "max_length": config.max_length, "input": asdict(config.input)}
+    told |= {"rewritten": config.rewritten} if config.rewritten else {}
     (folder / TASK).write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
@@ -193,8 +196,9 @@ def open_task(folder: Path) -> tuple[Task, ModelConfig]:
         raise InputError(f"{folder} holds no fine-tuned model ({TASK} is missing): run make finetuned-base")
     told = json.loads((folder / TASK).read_text(encoding="utf-8"))
     max_length, read = told.pop("max_length"), _settings(InputConfig, told.pop("input"))
+    rewritten = tuple(told.pop("rewritten", ()))
     head = json.loads((folder / HEAD).read_text(encoding="utf-8")) if (folder / HEAD).exists() else {}
-    return task_from(told), ModelConfig(max_length, read, _settings(HeadConfig, head))
+    return task_from(told), ModelConfig(max_length, read, _settings(HeadConfig, head), rewritten)
 
 
 def open_model(folder: Path, task: Task, config: ModelConfig) -> nn.Module:

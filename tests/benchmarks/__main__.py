@@ -1,8 +1,7 @@
 """Measurements of speed and memory beside transformers, on one thread, written to docs/benchmarks.md.
 
-    make bench                  # all, some ten minutes
-    make bench ONLY=training    # one of: training objectives segmentation scoring collator resume memory significance
-                                # gpu
+    make bench                  # all, some twenty minutes
+    make bench ONLY=training    # or another of NAMES
 
 Every benchmark is a file: its docstring says what is measured, `measure(quick)` returns paragraphs and tables, and
 both go into a section of the page. A section that was not asked for stays as it was, with the commit it was measured
@@ -25,7 +24,20 @@ from pathlib import Path
 
 from tests.benchmarks.timing import Found, table
 
-NAMES = ("training", "objectives", "segmentation", "scoring", "collator", "resume", "memory", "significance", "gpu")
+NAMES = (
+    "training",
+    "objectives",
+    "preparation",
+    "dedup",
+    "segmentation",
+    "scoring",
+    "collator",
+    "resume",
+    "memory",
+    "footprint",
+    "significance",
+    "gpu",
+)
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 INTRODUCTION = """# Benchmarks

@@ -14,6 +14,7 @@ import numpy as np
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 from corpora.segment import private_cache
+from corpora.stop_words import stop_words
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig, Policy
 from pipeline.masking.replacement import Vocabulary
@@ -84,14 +85,43 @@ def lines(count: int, seed: int = 0) -> list[str]:
     jieba.initialize()
     draw, known = np.random.default_rng(seed), {word: n for word, n in jieba.dt.FREQ.items() if n}
     words, counts = list(known), np.array(list(known.values()))
-    sizes = np.clip(draw.lognormal(np.log(TYPICAL * 128), DEVIATION, count), 5, 512).astype(np.int64)
+    sizes = _sizes(draw, count)
     drawn = draw.choice(len(words), sizes.sum(), p=counts / counts.sum())
     names = ["".join(map(chr, pair)) for pair in draw.integers(0x4E00, 0x9FA5, (100, 2))]
     between = ["，", "。", "、", "“", "”", " 3.14 ", "2024", "iPhone", "well-made", *names]
     more = np.where(draw.random(len(drawn)) < 0.2, draw.zipf(1.5, len(drawn)) % len(between), -1)
     pieces = [words[word] + (between[place] if place >= 0 else "") for word, place in zip(drawn, more, strict=True)]
-    ends = np.cumsum(sizes)
-    return ["".join(pieces[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
+    return _cut(pieces, sizes)
+
+
+def english_lines(count: int, seed: int = 0) -> list[str]:
+    """`count` lines of English's shape, of lengths as above: nearly half are its function words, the rest made up of
+    syllables, by Zipf's law over 50,000."""
+    draw, known = np.random.default_rng(seed), np.array(sorted(stop_words("en")))
+    syllables = np.array(["ba", "con", "der", "el", "fi", "ing", "lo", "mar", "ne", "or", "pre", "sta", "ti", "ver"])
+    made = np.array(["".join(parts[: 1 + i % 4]) for i, parts in enumerate(draw.choice(syllables, (50_000, 4)))])
+    sizes = _sizes(draw, count)
+    places = draw.zipf(1.3, sizes.sum()) % len(made)
+    function = draw.integers(len(known), size=len(places))
+    words = np.where(draw.random(len(places)) < 0.45, known[function], made[places])
+    after = np.array([" ", ", ", ". "])[np.searchsorted([0.85, 0.93], draw.random(len(places)))]
+    return _cut(np.char.add(words, after).tolist(), sizes)
+
+
+def prose(language: str, count: int, seed: int = 0) -> list[str]:
+    """`count` documents of four lines, in Chinese ("zh") or English ("en")."""
+    made = (lines if language == "zh" else english_lines)(4 * count, seed)
+    return ["\n".join(made[start : start + 4]) for start in range(0, len(made), 4)]
+
+
+def _sizes(draw: np.random.Generator, count: int) -> np.ndarray:
+    """int64 [count]: words of each line."""
+    return np.clip(draw.lognormal(np.log(TYPICAL * 128), DEVIATION, count), 5, 512).astype(np.int64)
+
+
+def _cut(pieces: list[str], sizes: np.ndarray) -> list[str]:
+    """The pieces joined, so many a line."""
+    return ["".join(pieces[end - size : end]) for size, end in zip(sizes, np.cumsum(sizes), strict=True)]
 
 
 def tokenizer(longest: int) -> PreTrainedTokenizerBase:

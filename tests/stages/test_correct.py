@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import CORRECTED, DOCUMENTS
 from pipeline.finetuning.classifier import open_task
 from pipeline.run.errors import InputError
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 from stages.correct import CorrectConfig, correct
 from stages.finetune import FinetuneConfig, finetune
 from stages.predict import PredictConfig, predict
@@ -74,6 +75,21 @@ def test_files_of_every_format_are_corrected_alike_and_say_what_was_changed_wher
             assert text[change["offset"]] == change["written"] and min(change["wrong"], change["likely"]) >= 0.5
             made[change["offset"]] = change["corrected"]
         assert "".join(made) == right
+
+
+def test_traditional_text_is_read_by_a_model_of_simplified_text_and_only_what_is_wrong_changes(
+    corrector, tmp_path, capsys
+):
+    told = json.loads((corrector / "task.json").read_text(encoding="utf-8"))
+    shutil.copytree(corrector, knowing := tmp_path / "knowing")
+    (knowing / "task.json").write_text(json.dumps(told | {"rewritten": ["private", "simplified"]}), encoding="utf-8")
+    (tmp_path / "in.txt").write_text("不錯味道好差\n不愛好吃", encoding="utf-8")
+    correct(CorrectConfig(), knowing, tmp_path / "in.txt", tmp_path / "out")
+    said = capsys.readouterr().err
+    assert "learned from: simplified" in said and "rewritten text (private), and this is read as it stands" in said
+    first, second = read_rows(tmp_path / "out")
+    assert (first["corrected"], second["corrected"]) == ("不錯味道好吃", "不错好吃")  # 錯 stays, as 错 is right
+    assert [(one["offset"], one["written"]) for one in first["changes"] + second["changes"]] == [(5, "差"), (1, "愛")]
 
 
 def test_lines_of_json_hold_the_same(corrector, tmp_path):

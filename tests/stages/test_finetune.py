@@ -21,7 +21,7 @@ from pipeline.finetuning.losses import LossConfig
 from pipeline.finetuning.optimisation import OptimisationConfig
 from pipeline.finetuning.spelling import SpellingConfig
 from pipeline.run.errors import InputError
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 from stages.correct import CorrectConfig, correct
 from stages.finetune import FinetuneConfig, finetune
 from stages.predict import PredictConfig, predict
@@ -75,7 +75,7 @@ def task_of(folder: Path, kind: str) -> Path:
     train = range(100, 300) if kind == "spelling" else range(48)
     for part, numbers in (("train", train), ("dev", range(48, 64)), ("test", range(64, 80))):
         rows = [{name: row(number, kind)[name] for name in kept} for number in numbers]
-        write_corpus(folder / part, DOCUMENTS, rows)
+        write_corpus(folder / part, DOCUMENTS, rows, metadata={"rewritten": "simplified"})
     return folder
 
 
@@ -229,6 +229,20 @@ def test_a_killed_prediction_goes_on_with_the_shards_it_lacks(classifier, tmp_pa
     before = first.stat().st_mtime_ns
     predict(config, classifier, path, tmp_path / "out")
     assert first.stat().st_mtime_ns == before and second.read_bytes() == kept
+
+
+def test_a_model_is_asked_about_text_rewritten_as_that_was_which_it_learned_from(classifier, tmp_path, capsys):
+    told = json.loads((classifier / "task.json").read_text(encoding="utf-8"))
+    assert told["rewritten"] == ["simplified"]  # as its corpus says
+    shutil.copytree(classifier, knowing := tmp_path / "knowing")
+    (knowing / "task.json").write_text(json.dumps(told | {"rewritten": ["markup", "simplified"]}), encoding="utf-8")
+    (tmp_path / "marked.txt").write_text("<p>the <b>good</b> film</p>\n<br/>\n後 &amp; film")
+    (tmp_path / "plain.txt").write_text("the good film\n\n后 & film")
+    assert predict(PredictConfig(), knowing, tmp_path / "marked.txt", tmp_path / "marked") == {"rows": 3}
+    assert "texts are read as those that the model learned from: markup, simplified" in capsys.readouterr().err
+    predict(PredictConfig(), classifier, tmp_path / "plain.txt", tmp_path / "plain")
+    answers = lambda out: [{**row, "place": ""} for row in read_rows(tmp_path / out)]
+    assert answers("marked") == answers("plain")
 
 
 # ---- what cannot be used ------------------------------------------------------------------------------------------

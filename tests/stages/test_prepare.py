@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from corpora.parquet import read_rows
+from corpora.parquet import metadata_of, read_rows
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.spelling.noise import NoiseConfig
 from pipeline.run.processes import Progress
@@ -542,6 +542,7 @@ def test_markup_and_what_leads_to_a_person_are_rewritten_in_any_text(shop):
     assert shop.texts("task/test") == {f"{text} & more" for text, _ in TEST}
     rows = len(TRAIN) + len(DEV) + len(TEST)
     assert counts["repaired/markup"] == rows + 2 and counts["repaired/private"] == 1
+    assert metadata_of(shop.out / "task" / "test") == {"rewritten": "markup private"}
     assert counts["rejected/empty"] == 1
 
 

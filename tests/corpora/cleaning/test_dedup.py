@@ -74,6 +74,19 @@ def test_an_id_follows_from_the_text():
     assert first["id"] == second["id"] == f"toy-{fingerprint('one'):016x}"
 
 
+@given(st.lists(st.integers(0, 40) | st.integers(0, 2**64 - 1).map(lambda n: n << 32 & 2**64 - 1), max_size=80))
+def test_a_fingerprint_is_met_for_the_first_time_once_however_many_share_a_place(numbers):
+    seen, met = Seen(), set()
+    for number in numbers:
+        assert seen.add(number) == ((number or 1) not in met)
+        met.add(number or 1)
+
+
+def test_as_many_fingerprints_as_there_are_find_room():
+    numbers, seen = [pow(3, i, 2**64) for i in range(5000)], Seen()
+    assert all(map(seen.add, numbers)) and not any(map(seen.add, numbers))
+
+
 def test_ids_met_before_are_numbered():
     ids = [row["id"] for row in numbered(rows("a", "b", "a", "a"))]
     assert ids[2:] == [f"{ids[0]}.2", f"{ids[0]}.3"] and len(set(ids)) == 4

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from corpora.cleaning.markup import without_markup
 from corpora.cleaning.privacy import without_private
-from corpora.cleaning.rewriting import rewrites, rewritten
+from corpora.cleaning.rewriting import noted_by, noted_in, rewrites, rewrites_named, rewritten
 from corpora.cleaning.simplified import simplified, simplified_each
 
 
@@ -80,6 +80,12 @@ def test_rows_that_change_are_counted_by_what_changed_them():
     [found] = rewritten([pair], rewrites(markup=False, private=True, simplify=False), changed)
     assert found == {"text": "打00000000000", "source": "打00000000000", "target": "拨00000000000"}
     assert not rewrites(markup=False, private=False, simplify=False)
+
+
+@pytest.mark.parametrize("asked", [(True, True, True), (False, True, False), (True, False, True), (False,) * 3])
+def test_what_was_done_to_a_corpus_is_noted_in_it_and_found_again(asked):
+    done = rewrites(*asked)
+    assert bool(noted_in(done)) == any(asked) and rewrites_named(noted_by(noted_in(done))) == done
 
 
 def test_traditional_characters_are_simplified_by_their_words():

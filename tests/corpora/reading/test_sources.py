@@ -12,6 +12,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fuzz import inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -491,6 +492,36 @@ def test_any_bytes_in_a_csv_are_read_or_refused_in_one_line(content, tmp_path_fa
         read(tmp_path_factory.getbasetemp(), "a.csv", b"text,label\n" + content)
     except InputError as refused:
         assert "cannot tell the encoding" in str(refused)
+
+
+def test_what_a_fuzzer_began_with_and_found_is_read_counted_or_refused(tmp_path):
+    """`make fuzz` goes on from here."""
+    for data in [*inputs.seeds(), *inputs.FOUND]:
+        inputs.one(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('"labels": 3', "labels_not_a_list"),
+        ('"tokens": ["a", 2008]', "tokens_not_strings"),
+        ('"keywords": {"a": 1}', "keywords_not_a_list"),
+        ('"source": 3', "source_not_a_string"),
+        ('"label": "\\ud800"', "lone_surrogate"),
+        ('"tags": ["\\ud800"]', "lone_surrogate"),
+    ],
+)
+def test_what_stands_beside_a_text_and_cannot_be_used_is_counted(tmp_path, row, reason):
+    fields = {name: name for name in ("text", "label", "labels", "tokens", "tags", "keywords", "source")}
+    rows, told = read(tmp_path, "a.jsonl", f'{{"text": "one"}}\n{{"text": "two", {row}}}\n', fields, "unlabeled")
+    assert [one["text"] for one in rows] == ["one"] and told == [("a.jsonl:2", reason)]
+
+
+def test_a_score_of_any_size_is_refused_with_its_place(tmp_path):
+    said = refusal(
+        tmp_path, "a.jsonl", '{"text": "one", "score": 1' + "0" * 400 + "}", {"text": "text", "score": "score"}
+    )
+    assert "at a.jsonl:1 is no number" in said and len(said) < 700
 
 
 def test_a_long_file_is_read_line_by_line(tmp_path):
