@@ -10,23 +10,30 @@ SHELL       := /bin/bash
 .NOTPARALLEL:
 
 RECIPE ?= demo
+VARIANT ?=
 SET    ?=
 BASE   ?=
 DATA   ?= data
 RUNS   ?= runs
 INPUT  ?=
 FROM   ?= $(if $(wildcard $(RUN)/finetuned-dapt/manifest.json),finetuned-dapt,finetuned-base)
+PUSH   ?=
+UPLOAD ?=
+WORKERS ?= 1
+TASK   ?= 1/1
+EXECUTOR ?=
 LAUNCH ?=
 REFERENCE ?=
 INIT   ?= base
 ADAPTED ?= dapt
 FACTORS ?= $(MATRIX)
+TRACK  ?=
 PYTHON ?= python3
 
 VENV := .venv
 PY   := $(VENV)/bin/python
 PIP  := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
-RUN  := $(RUNS)/$(basename $(notdir $(RECIPE)))
+RUN  := $(RUNS)/$(basename $(notdir $(RECIPE)))$(VARIANT:%=@%)
 S    := $(RUN)/.settings
 
 # A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA. Only torch is looked up
@@ -36,13 +43,14 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+export TRACK
 unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait spin, and beside other work that costs most of the speed: let them soon sleep. Not at once
 # (OMP_WAIT_POLICY=PASSIVE): that costs a fifth on a quiet machine.
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE RECIPES VARIANT VARIANTS SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH WORKERS REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
@@ -52,8 +60,11 @@ TENSORS    = $(or $(LAUNCH),$(PY)) -m
 
 # ---- what is made from what ------------------------------------------------------------------------------------------
 
+SLICES = $(ROWS) stages.clean --recipe '$(RECIPE)' --set $(OVERRIDES) --data '$(DATA)' --out $(RUN)/slices --workers $(WORKERS)
+
 $(RUN)/corpus/manifest.json: $(S)/corpus.json $(S)/data $(wildcard corpora/cards/*.toml)
-	@$(ROWS) stages.prepare $(ARGS) --data '$(DATA)'
+	@$(if $(filter-out 1,$(WORKERS)),$(SLICES))
+	@$(ROWS) stages.prepare $(ARGS) --data '$(DATA)' --slices $(RUN)/slices
 
 # Domain and task text only where a base is given words of them.
 WORDS_FROM = $$(for part in general $$(grep -q '"words": [1-9]' $(S)/base.json && echo domain task); do \
@@ -185,24 +196,28 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus slices doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct publish controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z -]*:.*## / {split($$1, t, " "); printf "  make %-15s %s\n", t[1], $$2}' Makefile
-	@printf '\n  %-28s %s\n' "RECIPE=$(RECIPE)" "experiment: $(basename $(notdir $(wildcard stages/recipes/*.toml)))" \
+	@echo; printf '  %-28s %s\n' "RECIPE=$(RECIPE)" "experiment: $(basename $(notdir $(wildcard stages/recipes/*.toml)))" \
+	  'VARIANT=$(VARIANT)' 'name of what SET changes, to have it beside the recipe as it is: runs/reviews@tfidf' \
 	  'SET="$(SET)"' 'settings over the recipe: SET="dapt.trainer.steps=200 masked.mask_rate=0.3"' \
 	  'BASE=$(BASE)' 'start from a local folder or hub name: BASE=hfl/chinese-macbert-base' \
 	  'INPUT=$(INPUT)' 'a file of texts, for predict and correct: txt, jsonl, csv, tsv, parquet' \
-	  'FROM=$(FROM)' 'the model that predicts, or corrects' \
+	  'FROM=$(FROM)' 'the model that predicts, corrects, is published' \
+	  'PUSH=$(PUSH)' 'repository on the Hugging Face hub; publish uploads to it only with UPLOAD=private or UPLOAD=public' \
 	  'DATA=$(DATA)' 'where corpus cards find their files' \
 	  'INIT=$(INIT)' 'checkpoint that lr-find, ablate and multitask start from: INIT=dapt' \
 	  'ADAPTED=$(ADAPTED)' 'checkpoint that interpolated mixes with the base: ADAPTED=dapt-tapt' \
 	  'FACTORS=…' 'settings that ablate tries, one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"' \
+	  'WORKERS=$(WORKERS)' 'processes that read and clean raw text' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
+	  'TRACK=$(TRACK)' 'trackers beside TensorBoard: wandb (offline unless WANDB_MODE=online), trackio' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
 	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
-	@printf '\n  %s\n' 'make dapt' 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
+	@echo; printf '  %s\n' 'make dapt' 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
 
 dapt: $(RUN)/finetuned-dapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the domain, fine-tune, compare with base
 	@echo "report: $(RUN)/report/report.html"
@@ -222,6 +237,8 @@ interpolated: $(RUN)/finetuned-interpolated/manifest.json $(RUN)/report/manifest
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.html"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
+slices: $(S)/corpus.json  ## of many machines' work on a corpus the part of one: TASK=2/4 WORKERS=16; then make corpus on one
+	@$(SLICES) --task '$(TASK)' $(EXECUTOR:%=--executor '%')
 doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
 	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
 new: | $(VENV)/.stamp  ## cards and a recipe for your own files: NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…
@@ -275,16 +292,29 @@ correct: | $(VENV)/.stamp  ## correct the spelling of any file, by a finished mo
 	$(TENSORS) stages.correct --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' --texts '$(INPUT)' --out "$$out" && \
 	  echo "corrected: $$out"
 
-COMPARED = $(foreach r,$(or $(RECIPES),$(RECIPE)),$(RUNS)/$(basename $(notdir $r)))
+publish: $(S)/published.json $(RUN)/$(FROM)/manifest.json  ## a model, or the corpus, with a card for strangers: FROM=dapt; PUSH=me/name shows the upload
+	@test -n '$(PUSH)' -o -z '$(UPLOAD)' || { echo 'publish: name a repository of the hub: PUSH=owner/name' >&2; exit 2; }
+	@out='$(RUN)'/published-$(FROM); $(ROWS) stages.publish --recipe '$(RECIPE)' --set $(OVERRIDES) --model '$(RUN)/$(FROM)' \
+	  --runs '$(RUN)' --data '$(DATA)' --defaults $(S)/defaults.json --out "$$out" && \
+	if [ -n '$(PUSH)' ]; then $(PY) -m stages.push --folder "$$out" --repository '$(PUSH)' --upload '$(UPLOAD)'; \
+	else echo "published: $$out"; fi
+
+# Recipes, each as it is and in every variant: "knn:chosen.method=knn tfidf:masked.policy=selective,masked.scorer=tfidf".
+# $(call each,goals): makes them one by one; a comma joins two settings.
+COMPARED = $(foreach r,$(or $(RECIPES),$(RECIPE)),$(foreach v,: $(VARIANTS),$(RUNS)/$(basename $(notdir $r))$(patsubst %,@%,$(firstword $(subst :, ,$v)))))
+each = for recipe in $(or $(RECIPES),$(RECIPE)); do for variant in : $(foreach v,$(VARIANTS),'$v'); do \
+  $(MAKE) --no-print-directory $1 RECIPE=$$recipe VARIANT="$${variant%%:*}" \
+    SET="$(SET) $$(sed -E 's/,([a-z_.]+=)/ \1/g' <<< "$${variant\#*:}")"; done; done
 
 estimate: | $(VENV)/.stamp  ## what RECIPES will cost before they start: tokens, hours at the speed of this machine, disk
-	@for recipe in $(or $(RECIPES),$(RECIPE)); do $(MAKE) --no-print-directory corpus RECIPE=$$recipe; done
+	@$(call each,corpus)
 	@$(PY) -m stages.estimate --runs $(COMPARED)
 
-compare: | $(VENV)/.stamp  ## several recipes in one table, with controls: RECIPES="demo demo-random"
+compare: | $(VENV)/.stamp  ## recipes, and variants of each, in one table with controls: RECIPES="demo demo-random" VARIANTS="tfidf:masked.scorer=tfidf"
 	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }
 	@$(MAKE) --no-print-directory estimate
-	@for recipe in $(RECIPES); do name=$${recipe##*/}; $(MAKE) --no-print-directory dapt RECIPE=$$recipe; \
+	@$(call each,dapt)
+	@for recipe in $(RECIPES); do name=$${recipe##*/}; \
 	  if grep -qs '"policy": "selective"\|"general_documents": [1-9]' $(RUNS)/$${name%.toml}/.settings/masked.json; then \
 	    $(MAKE) --no-print-directory controls RECIPE=$$recipe; fi; done
 	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(COMPARED) --out $(RUNS)/compare/report
@@ -325,7 +355,7 @@ clean:  ## remove what RECIPE made
 $(S)/%.json: $(S)/checked
 	@:
 
-$(S)/checked: $(S)/variables $(wildcard stages/recipes/*.toml $(RECIPE)) | $(VENV)/.stamp
+$(S)/checked: $(S)/variables stages/check.py $(wildcard stages/recipes/*.toml $(RECIPE)) | $(VENV)/.stamp
 	@$(PY) -m stages.check --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D) && touch $@
 
 $(S)/variables: TYPED = RECIPE=$(RECIPE) SET=$(SET) BASE=$(BASE)

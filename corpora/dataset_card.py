@@ -13,16 +13,33 @@ from corpora.parts import Part
 from corpora.previews import inert
 from corpora.schemas import DOCUMENTS
 
+INSIDE = (
+    "What was dropped, and why, is in `preview.md` and `rejected/`, the settings in `manifest.json`. "
+    "Texts keep the licences of their sources."
+)
+"""Where the folder is the one that `make corpus` wrote."""
 
-def write_dataset_card(folder: Path, language: str, counts: Mapping[str, float], named: Sequence[Part]) -> None:
-    """`README.md`: how many documents each split has (`task/train`: 3), and the cards they were made of."""
+
+def write_dataset_card(
+    folder: Path,
+    language: str,
+    counts: Mapping[str, float],
+    named: Sequence[Part],
+    told: str = INSIDE,
+    licence: str = "",
+) -> None:
+    """`README.md`: how many documents each split has (`task/train`: 3), and the cards they were made of.
+
+    `told` stands below the first sentence; `licence` is that of the whole, as the hub names it.
+    """
     splits = {name: count for name, count in counts.items() if name.endswith(("/train", "/dev", "/test")) and count}
-    front = {"language": [language], "tags": ["keymask"], "configs": _configurations(list(splits))}
+    front = {"license": licence} if licence else {}
+    front |= {"language": [language], "tags": ["keymask"], "configs": _configurations(list(splits))}
     sources = dict.fromkeys(_source(*part) for part in named)
     lines = [
         *("---", yaml.safe_dump(front, sort_keys=False) + "---", "", "# Corpus", ""),
-        "Raw text made clean, a row a document. What was dropped, and why, is in `preview.md` and `rejected/`, the",
-        "settings in `manifest.json`. Texts keep the licences of their sources.",
+        "Raw text made clean, a row a document.",
+        told,
         *("", "| documents | |", "|---|---:|", *(f"| {name} | {count:,} |" for name, count in splits.items())),
         *("", "| source | splits | licence | origin |", "|---|---|---|---|", *sources),
         *("", f"Columns: {', '.join(f'`{name}`' for name in DOCUMENTS.names)}."),

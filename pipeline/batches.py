@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.draws import document_keys, visits
+from pipeline.draws import document_keys, visited
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import FATES, Vocabulary, replaced
 from pipeline.masking.rows import Rows, ranges
@@ -43,7 +43,11 @@ class Batches(Protocol):
 
     def visits(self, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """The global batch of a step: (index, epoch) of each of its sequences, both int64 [batch_size]."""
-        return visits(seed, step, batch_size, len(self))
+        return self.at(seed, np.arange(step * batch_size, (step + 1) * batch_size))
+
+    def at(self, seed: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(index, epoch) of what stands at these places of a training, both int64 [B]: no epoch leaves a gap."""
+        return visited(seed, places, len(self))
 
     def lengths(self, indices: np.ndarray) -> np.ndarray:
         """int [B]: tokens of these sequences."""

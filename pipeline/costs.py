@@ -19,7 +19,8 @@ from pipeline.masking.replacement import Vocabulary
 from pipeline.models import ModelSize, new_bert
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.processes import processes
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
 PIECES = 1.3

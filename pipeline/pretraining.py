@@ -1,5 +1,6 @@
 """Continued pretraining by any objective: what `start` (from scratch) and `pretrain` share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from pipeline.batches import MaskedBatches, Sequences
-from pipeline.draws import visits
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
 from pipeline.masking.substitutes import Substitutes
@@ -20,9 +20,11 @@ from pipeline.probing import PROBED, Probe
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import replaceable_ids
+from pipeline.training.config import TrainerConfig
+from pipeline.training.mixture import Mixture
 from pipeline.training.replay import Replay, replayed
 from pipeline.training.thawing import embeddings_first
-from pipeline.training.trainer import Evaluate, MakeOptimizer, TrainerConfig, train
+from pipeline.training.trainer import Evaluate, MakeOptimizer, train
 
 MEASURED_SEQUENCES = 512
 """Training sequences whose masks are counted for the metrics."""
@@ -66,6 +68,7 @@ def learn(
     method: Method = MASKED_LM,
     general: Text | None = None,
     replay: float = 0.0,
+    mixture: Mapping[str, float] | None = None,
     optimizer: MakeOptimizer | None = None,
     warm_embeddings: float = 0.0,
     probe: Probe | None = None,
@@ -75,9 +78,9 @@ def learn(
     """Train a model of `method` on sequences masked anew at every visit; metrics, those on dev before and after.
 
     On `general` text it is measured as well, what is forgotten; `replay` is the share of all sequences that are of
-    it. Over the share `warm_embeddings` of the training the embeddings of words learn alone. What `probe` asks is
-    measured beside the losses. The weights of the best measurement of `choose` are kept, and `patience` waits for
-    better ones.
+    it, and `mixture` the weight of every card of the text. Over the share `warm_embeddings` of the training the
+    embeddings of words learn alone. What `probe` asks is measured beside the losses. The weights of the best
+    measurement of `choose` are kept, and `patience` waits for better ones.
     """
     _check_room(model, [text, general] if general else [text], method)
     if method.reads == "chosen" and text.masking.replacement != "mask":
@@ -89,7 +92,8 @@ def learn(
         raise InputError(f"{method.called} needs a mask token, and the tokenizer has none: set base.objective = mntp")
     objective = method.objective(model.to(processes().device))
     masked = text.batches(tokenizer)
-    read = Replay(masked, general.batches(tokenizer), replay) if replay else masked
+    mixed = Mixture(masked, mixture) if mixture else masked
+    read = Replay(mixed, general.batches(tokenizer), replay) if replay else mixed
     asked = (lambda: probe(model)) if probe else None
     fixed = text.fixed(tokenizer), general.fixed(tokenizer) if general else None
     measure = _measure(method, objective, *fixed, asked)
@@ -107,7 +111,7 @@ def learn(
         "sequences": len(text.train),
         **({"replayed": replayed(trained.steps * trainer.batch_size, replay)} if replay else {}),
         "skipped_steps": trained.skipped,
-        **realised(masked, trainer.seed, method),
+        **realised(mixed, trainer.seed, method),
     }
 
 
@@ -155,5 +159,5 @@ def realised(batches: MaskedBatches, seed: int, method: Method = MASKED_LM) -> d
     if method.reads == "text":
         return {}
     look = batches.visit if method.reads == "corrupted" else batches.chosen
-    shares = look(*visits(seed, 0, MEASURED_SEQUENCES, len(batches))).shares(batches.masking)
+    shares = look(*batches.visits(seed, 0, MEASURED_SEQUENCES)).shares(batches.masking)
     return {f"realised_{name}": share for name, share in shares.items()}

@@ -16,17 +16,18 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def terminal_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """First column to the left, numbers to the right; wide characters count as two columns."""
-    widths = [max(_width(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    widths = [max(shown_width(row[i]) for row in [head, *rows]) for i in range(len(head))]
     return "\n".join(_line(row, widths) for row in [head, ["─" * width for width in widths], *rows])
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (cell + " " * (width - _width(cell)) if i == 0 else " " * (width - _width(cell)) + cell
+    first, *others = (cell + " " * (width - shown_width(cell)) if i == 0 else " " * (width - shown_width(cell)) + cell
                       for i, (cell, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
     return "  ".join([first, *others]).rstrip()
 
 
-def _width(text: str) -> int:
+def shown_width(text: str) -> int:
+    """In columns of a terminal: a wide character takes two."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
@@ -45,24 +46,24 @@ WIDTH, TOP = 640, 30
 
 def dots_svg(series: dict[str, Sequence[float]], title: str) -> str:
     """A row for each name: a dot for each value, a bar at their mean."""
-    low, high = _range([value for values in series.values() for value in values])
-    left = 24 + 8 * max(map(_width, series))
+    low, high = span([value for values in series.values() for value in values])
+    left = 24 + 8 * max(map(shown_width, series))
     x = lambda value: left + (value - low) / (high - low) * (WIDTH - left - 20)
-    parts = _axis(low, high, x, TOP + 34 * len(series))
+    parts = axis(low, high, x, TOP + 34 * len(series))
     for row, (name, values) in enumerate(series.items()):
         y, colour = TOP + 34 * row + 17, COLOURS[row % len(COLOURS)]
         mean = sum(values) / len(values)
-        parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{_safe(name)}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{safe(name)}</text>')
         parts += [f'<circle cx="{x(v):.1f}" cy="{y}" r="5" fill="{colour}" fill-opacity=".7"/>' for v in values]
         parts.append(f'<path d="M{x(mean):.1f} {y - 11}v22" stroke="{colour}" stroke-width="3"/>')
-    return _svg(parts, title, TOP + 34 * len(series) + 30)
+    return picture(parts, title, TOP + 34 * len(series) + 30)
 
 
 def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> str:
     """A line for each name that has at least two points; there must be one."""
     colours = dict(zip(series, COLOURS * len(series), strict=False))  # as in the other plots of these names
     series = {name: points for name, points in series.items() if len(points) > 1}
-    low, high = _range([y for points in series.values() for _, y in points])
+    low, high = span([y for points in series.values() for _, y in points])
     last, width, height = max(x for points in series.values() for x, _ in points), WIDTH - 230, 220
     place = lambda p: (60 + p[0] / last * width, TOP + (high - p[1]) / (high - low) * height)
     parts = []
@@ -77,8 +78,8 @@ def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> s
         colour = colours[name]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{WIDTH - 155}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{_safe(name)}</text>')
-    return _svg(parts, title, TOP + height + 30)
+        parts.append(f'<text x="{WIDTH - 155}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{safe(name)}</text>')
+    return picture(parts, title, TOP + height + 30)
 
 
 def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title: str) -> str:
@@ -101,8 +102,8 @@ def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title
         dot = f'fill="{colour}" fill-opacity=".55"'
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" {dot}/>' for x, y, radius in points]
         at = f'x="{left + side + 24}" y="{TOP + 16 + 18 * row}"'
-        parts.append(f'<text {at} style="fill:{colour}">{_safe(name)}</text>')
-    return _svg(parts, title, TOP + side + 30)
+        parts.append(f'<text {at} style="fill:{colour}">{safe(name)}</text>')
+    return picture(parts, title, TOP + side + 30)
 
 
 def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: str) -> str:
@@ -111,19 +112,19 @@ def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: s
     bottom, parts = TOP + len(names) * size, []
     for i, name in enumerate(names):
         x, y = left + (i + 0.5) * size, TOP + i * size
-        parts.append(f'<text x="{left - 8}" y="{y + size / 2 + 4:.1f}" text-anchor="end">{_safe(name)}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + size / 2 + 4:.1f}" text-anchor="end">{safe(name)}</text>')
         turned = f'transform="translate({x + 4:.1f} {bottom + 8:.1f}) rotate(-60)" text-anchor="end"'
-        parts.append(f"<text {turned}>{_safe(name)}</text>")
+        parts.append(f"<text {turned}>{safe(name)}</text>")
         for j, value in enumerate(values[i]):
             parts += _cell(left + j * size, y, size, value)
-    return _svg(parts, title, round(bottom + min(24 + 7 * max(map(_width, names), default=0), 130)))
+    return picture(parts, title, round(bottom + min(24 + 7 * max(map(shown_width, names), default=0), 130)))
 
 
 def rates_svg(points: Sequence[tuple[float, float, float]], marks: dict[str, float], title: str) -> str:
     """(rate, loss, smoothed loss) by the logarithm of the rate: dots and a line; what is marked has a line across."""
     first, last, height = log10(points[0][0]), log10(points[-1][0]), 220
     top = 1.3 * points[0][2]  # what diverges would flatten all that is to be seen
-    low, high = _range([min(smooth for *_, smooth in points), top])
+    low, high = span([min(smooth for *_, smooth in points), top])
     x = lambda rate: 60 + (log10(rate) - first) / (last - first) * (WIDTH - 90)
     y = lambda loss: TOP + (high - min(loss, high)) / (high - low) * height
     parts = [
@@ -141,8 +142,8 @@ def rates_svg(points: Sequence[tuple[float, float, float]], marks: dict[str, flo
     for number, (name, rate) in enumerate(marks.items()):
         colour, down = COLOURS[number + 1], TOP + 14 + 16 * number
         parts.append(f'<path d="M{x(rate):.1f} {TOP}v{height}" stroke="{colour}"/>')
-        parts.append(f'<text x="{x(rate) + 6:.1f}" y="{down}" style="fill:{colour}">{_safe(name)} {rate:.1e}</text>')
-    return _svg(parts, title, TOP + height + 30)
+        parts.append(f'<text x="{x(rate) + 6:.1f}" y="{down}" style="fill:{colour}">{safe(name)} {rate:.1e}</text>')
+    return picture(parts, title, TOP + height + 30)
 
 
 def rates_text(points: Sequence[tuple[float, float, float]], marks: dict[str, float], lines: int = 20) -> str:
@@ -163,23 +164,49 @@ def rates_text(points: Sequence[tuple[float, float, float]], marks: dict[str, fl
 
 def path_svg(points: Sequence[tuple[str, float, float]], marked: str, axes: tuple[str, str], title: str) -> str:
     """(name, x, y) in the order of a way, each a dot with its name; the marked one is larger."""
-    left, width, height = 70, WIDTH - 90, 300
-    (west, east), (south, north) = (_range([point[axis] for point in points]) for axis in (1, 2))
+    place, parts = _plane([point[1:] for point in points], axes, WIDTH - 90)
+    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point[1:]) for point in points))
+    parts.append(f'<polyline points="{way}" fill="none" stroke="{COLOURS[0]}" stroke-opacity=".5"/>')
+    for name, *at in points:
+        (x, y), colour = place(*at), COLOURS[name == marked]
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{6 if name == marked else 4}" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 9:.1f}" y="{y - 6:.1f}">{safe(name)}</text>')
+    return picture(parts, title, TOP + 350)
+
+
+def paths_svg(series: dict[str, Sequence[tuple[float, float]]], axes: tuple[str, str], title: str) -> str:
+    """A way (x, y) of each name that has one, there must be one: from a ring over dots to a larger one at its end."""
+    colours = dict(zip(series, COLOURS * len(series), strict=False))  # as in the other plots of these names
+    series = {name: points for name, points in series.items() if points}
+    place, parts = _plane([point for points in series.values() for point in points], axes, WIDTH - 230)
+    for row, (name, points) in enumerate(series.items()):
+        colour, ((x, y), *between, (right, down)) = colours[name], [place(*point) for point in points]
+        way = " ".join(f"{x:.1f},{y:.1f}" for x, y in ((x, y), *between, (right, down)))
+        parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in between]
+        parts.append(f'<circle cx="{right:.1f}" cy="{down:.1f}" r="6" fill="{colour}"/>')
+        parts.append(f'<text x="{WIDTH - 145}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{safe(name)}</text>')
+    begun = {place(*points[0]) for points in series.values()}
+    rings = [f'<circle class="a" cx="{x:.1f}" cy="{y:.1f}" r="6" fill="none" stroke-width="2"/>' for x, y in begun]
+    return picture([*parts, *sorted(rings)], title, TOP + 350)
+
+
+Place = Callable[[float, float], tuple[float, float]]
+
+
+def _plane(points: Sequence[Sequence[float]], axes: tuple[str, str], width: int) -> tuple[Place, list[str]]:
+    """Where x, y stand in a picture that holds all points, and its axes: named, with three numbers each."""
+    left, height = 70, 300
+    (west, east), (south, north) = (span([point[axis] for point in points]) for axis in (0, 1))
     place = lambda x, y: (left + (x - west) / (east - west) * width, TOP + (north - y) / (north - south) * height)
     parts = [f'<path class="a" fill="none" d="M{left} {TOP}v{height}h{width}"/>']
     for share in (0.1, 0.5, 0.9):
         x, y = west + share * (east - west), south + share * (north - south)
         parts.append(f'<text x="{left - 8}" y="{place(x, y)[1] + 4:.1f}" text-anchor="end">{y:.2f}</text>')
         parts.append(f'<text x="{place(x, y)[0]:.1f}" y="{TOP + height + 18}" text-anchor="middle">{x:.2f}</text>')
-    parts.append(f'<text x="{left + width}" y="{TOP + height + 38}" text-anchor="end">{_safe(axes[0])} →</text>')
-    parts.append(f'<text x="{left + width}" y="{TOP + 12}" text-anchor="end">↑ {_safe(axes[1])}</text>')
-    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point[1:]) for point in points))
-    parts.append(f'<polyline points="{way}" fill="none" stroke="{COLOURS[0]}" stroke-opacity=".5"/>')
-    for name, *at in points:
-        (x, y), colour = place(*at), COLOURS[name == marked]
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{6 if name == marked else 4}" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 9:.1f}" y="{y - 6:.1f}">{_safe(name)}</text>')
-    return _svg(parts, title, TOP + height + 50)
+    parts.append(f'<text x="{left + width}" y="{TOP + height + 38}" text-anchor="end">{safe(axes[0])} →</text>')
+    parts.append(f'<text x="{left + width}" y="{TOP + 12}" text-anchor="end">↑ {safe(axes[1])}</text>')
+    return place, parts
 
 
 def _cell(x: float, y: float, size: float, value: float) -> list[str]:
@@ -196,27 +223,30 @@ def _cell(x: float, y: float, size: float, value: float) -> list[str]:
     ]
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """A name as it may stand in a picture."""
     return escape(visible(text))
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def span(values: Sequence[float]) -> tuple[float, float]:
     """Lowest and highest with a little air; never of width 0."""
     air = (max(values) - min(values)) * 0.08 or 1.0
     return min(values) - air, max(values) + air
 
 
-def _axis(low: float, high: float, x: Callable[[float], float], bottom: float) -> list[str]:
-    marks = [low + (high - low) * i / 4 for i in range(5)]
+def axis(low: float, high: float, x: Callable[[float], float], bottom: float) -> list[str]:
+    """Lines from top to bottom with their values below: whole steps of 1, 2 or 5, 0 among them where it is inside."""
+    step = min((unit * 10.0**k for k in range(-3, 7) for unit in (1, 2, 5)), key=lambda s: abs((high - low) / s - 5))
+    marks = [step * i for i in range(ceil(low / step), floor(high / step) + 1)]
     lines = [f'<line class="a" x1="{x(m):.1f}" x2="{x(m):.1f}" y1="{TOP}" y2="{bottom}"/>' for m in marks]
-    return lines + [f'<text x="{x(m):.1f}" y="{bottom + 18}" text-anchor="middle">{m:.1f}</text>' for m in marks]
+    return lines + [f'<text x="{x(m):.1f}" y="{bottom + 18}" text-anchor="middle">{m:.4g}</text>' for m in marks]
 
 
-def _svg(parts: Sequence[str], title: str, height: int) -> str:
+def picture(parts: Sequence[str], title: str, height: int) -> str:
     """A picture; without a title, for a page that has its own, it begins where the title would have ended."""
     top = 0 if title else TOP - 14
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {top} {WIDTH} {height - top}" width="{WIDTH}" role="img">'
     )
-    said = [f'<text x="12" y="18" style="font-weight:600">{_safe(title)}</text>'] if title else []
+    said = [f'<text x="12" y="18" style="font-weight:600">{safe(title)}</text>'] if title else []
     return "\n".join([head, STYLE, *said, *parts, "</svg>\n"])

@@ -5,6 +5,7 @@
 Every section is built as the dataclass of the stage that reads it: unknown settings, wrong types and unknown sections
 are refused together, not an hour later one by one. Each section is then written to `<out>/<section>.json`, only where
 its content changed, or that of a file it names: make compares times, and so remakes only what a change reaches.
+`<out>/defaults.json` has every section as it is where a recipe says nothing.
 """
 
 import argparse
@@ -41,6 +42,7 @@ SECTIONS = {
     "predicted": "predict",
     "corrected": "correct",
     "report": "report",
+    "published": "publish",
 }
 """Section of a recipe -> the stage that reads it. This table is the one place where stages are named to another."""
 
@@ -53,18 +55,19 @@ def check(recipe: str, overrides: list[str], out: Path) -> None:
         for n in tables
         if n not in SECTIONS
     ]
-    sections, configs = {}, {}
+    sections, configs, defaults = {}, {}, {}
     for section, stage in SECTIONS.items():
         try:
             cls = config_class(getattr(importlib.import_module(f"stages.{stage}"), stage))
             config = build(cls, tables.get(section, {}), section, recipe_folder(recipe))
-            configs[section] = config
+            configs[section], defaults[section] = config, asdict(cls())
             settings = asdict(config) | {f"sha256 of {name}": sha for name, sha in named_files(config).items()}
             sections[section] = json.dumps(settings, indent=2, ensure_ascii=False)
         except InputError as error:
             problems.append(str(error))
     if problems := problems + _apart(configs):
         raise InputError("; ".join(problems))
+    sections["defaults"] = json.dumps(defaults, indent=2)
     out.mkdir(parents=True, exist_ok=True)
     for section, text in sections.items():
         path = out / f"{section}.json"

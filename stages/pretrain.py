@@ -38,9 +38,10 @@ from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank
 from pipeline.run.stage import run
 from pipeline.tokens import fingerprint
+from pipeline.training.config import TrainerConfig
 from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters
+from pipeline.training.mixture import weights_of
 from pipeline.training.optimisers import RetentionConfig, retaining
-from pipeline.training.trainer import TrainerConfig
 
 COLUMNS = ("id", "input_ids", "word_ids", "importance")
 PROBED_COLUMNS = ("id", "text", "text_pair", "label")
@@ -58,6 +59,9 @@ class PretrainConfig(ObjectiveConfig):
     replay: float = field(default=0.0, metadata=ADDED)
     """Share of the sequences that are general text, read again so that it is not forgotten (masked.general_documents):
     0.05 where the domain is near, 0.25 where it is far (Ibrahim et al. 2024). Steps and batches stay as they are."""
+    mixture: tuple[str, ...] = field(default=(), metadata=ADDED)
+    """How often each card of the text is read, as weights: ["reviews=3", "wiki=1"] reads three sequences of reviews
+    for one of wiki, however many either has; empty = as many as there are."""
     retention: RetentionConfig = field(default_factory=RetentionConfig, metadata=ADDED)
     """What holds the weights to those it began with, and which average of them is kept."""
     lora: LoraConfig = field(default_factory=LoraConfig, metadata=ADDED)
@@ -78,6 +82,7 @@ class PretrainConfig(ObjectiveConfig):
             raise ValueError(f"lora.rank leaves the weights as they are: {told}")
         if self.probe.rows and self.objective == "rtd":
             raise ValueError("probe.rows asks one encoder, and objective = rtd trains two: leave it out")
+        weights_of(self.mixture)
         if not 0 <= self.replay < 1:
             raise ValueError(f"replay = {self.replay} must be at least 0 and below 1")
         if self.replay and self.clm.select == "excess_loss":
@@ -107,7 +112,13 @@ def pretrain(
     model = method.open(init, config.trainer.seed)
     if config.lora.rank:
         add_adapters(model.base_model, config.lora, config.trainer.seed)
-    more = (again, config.replay, retaining(config.retention, config.trainer), config.warm_embeddings)
+    more = (
+        again,
+        config.replay,
+        weights_of(config.mixture),
+        retaining(config.retention, config.trainer),
+        config.warm_embeddings,
+    )
     more += (_probe(config.probe, task, own, tokenizer), config.probe.choose, config.probe.patience)
     metrics = learn(model, tokenizer, own, config.trainer, out, masked.name, method, *more)
     if config.lora.rank:

@@ -37,6 +37,7 @@ from pipeline.results.comparison import Compared
 from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts
 from pipeline.results.fills import fills
+from pipeline.results.overview import overview
 from pipeline.results.significance import ByRow
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.stage import run
@@ -78,6 +79,7 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
         first = Section(Said("Verdict", "结论"), [*lines, table], leads=True)
         shown += _of_task([first, *_sections(config, mine, arms, one)], mine[0], alone=len(tasks) == 1)
     shown.sort(key=lambda section: not section.leads)
+    shown[:0] = [one for one in [overview(tasks, found, config.confidence)] if one.parts]
     write_markdown(out / "report.md", TITLE, shown)
     write_html(out / "report.html", TITLE, shown, _language(runs[0]), [_about(runs, arms) for arms in tasks])
     for table, lines in printed:

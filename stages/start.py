@@ -31,7 +31,7 @@ from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank, say
 from pipeline.run.stage import run
 from pipeline.tokens import Spans, check_tokenizer, encode, sequence_rows, train_wordpiece, unknown_rate
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 from pipeline.vocabulary.choosing import VocabularyConfig, counted, taken
 from pipeline.vocabulary.extending import extended, rows_of, widen
 from pipeline.vocabulary.families import family_of

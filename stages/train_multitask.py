@@ -27,7 +27,8 @@ from pipeline.run.artifact import keyed
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank, say
 from pipeline.run.stage import run
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 PARTS = ("train", "dev")
 

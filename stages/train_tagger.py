@@ -39,7 +39,8 @@ from pipeline.tagging import (
     tagger_labels,
     tagger_metrics,
 )
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 COLUMNS = ("input_ids", "word_ids", "importance", "keyword")
 

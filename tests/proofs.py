@@ -34,7 +34,8 @@ from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.processes import processes, rank
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 from pipeline.training.unpadding import first_position, unpad, unpadded_attention
 
 KINDS = ("bert", "roberta", "modernbert")

@@ -22,6 +22,7 @@ WALLS = (
     "pipeline/vocabulary",
     "pipeline/pages",
     "pipeline/results",
+    "pipeline/publishing",
 )
 """Folders inside a folder: drawn where one grew too full to be taken in at a glance."""
 FILES = [

@@ -24,6 +24,7 @@ out=$(sed 's/.*--out \\([^ ]*\\).*/\\1/' <<< "$*")
 case "$*" in
   *stages.check*) {check}; exit ;;
   *stages.estimate*) echo "estimate" >> calls; exit ;;
+  *stages.push*) echo "$*" >> commands; exit ;;
 esac
 stage=$(sed 's/.*-m stages\\.\\([a-z_]*\\) .*/\\1/' <<< "$*")
 echo "$stage $out" >> calls
@@ -60,9 +61,9 @@ class Project:
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess:
         ours = (
-            "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|ADAPTED|FACTORS|LAUNCH|REFERENCE"
+            "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|VARIANTS?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|ADAPTED|FACTORS|LAUNCH"
         )
-        ours += "|PYTHON"
+        ours += "|REFERENCE|PYTHON|TRACK|PUSH|UPLOAD"
         environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
         command = ["make", "TORCH_INDEX=", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -264,6 +265,11 @@ def test_hardware_is_for_tensors_and_rows_do_without(project):
     assert launched == {"start", "finetune", "score", "train_tagger", "mask", "pretrain"}
 
 
+def test_raw_text_is_cleaned_in_slices_where_there_are_workers_or_it_is_asked_for(project):
+    assert project.calls("corpus", "WORKERS=8") == ["clean slices", "prepare corpus"]
+    assert project.calls("slices", "TASK=2/4") == ["clean slices"]
+
+
 def test_another_data_folder_is_looked_into(project):
     project.calls("corpus")
     assert project.calls("corpus", "DATA=/elsewhere") == ["prepare corpus"]
@@ -296,6 +302,16 @@ def test_a_file_is_predicted_by_the_best_adapted_model_there_is(project):
     assert [re.search(r"--model \S*/(\S+) --texts (\S+)", line).groups() for line in asked] == [
         ("finetuned-base", "my/reviews.jsonl.gz"), ("finetuned-dapt", "a.csv"), ("finetuned-base", "a.csv")
     ]  # fmt: skip
+
+
+def test_what_is_published_is_made_first_and_an_upload_is_for_who_names_a_repository(project):
+    said = (project.folder / "commands").read_text
+    assert project.calls("publish", "FROM=dapt")[-1] == "publish published-dapt" and "stages.push" not in said()
+    assert project.make("publish", "FROM=dapt", "UPLOAD=public").returncode == 2 and "stages.push" not in said()
+    for upload in ("", "private"):
+        project.make("publish", "FROM=dapt", "PUSH=me/toy", f"UPLOAD={upload}")
+        asked = said().splitlines()[-1].split("stages.push ")[1].split()
+        assert asked == ["--folder", "runs/demo/published-dapt", "--repository", "me/toy", "--upload", *upload.split()]
 
 
 def test_a_learning_rate_is_looked_for_from_any_checkpoint(project):
@@ -394,6 +410,18 @@ def test_two_recipes_are_made_and_put_side_by_side_with_the_control_of_what_is_s
     assert calls[:3] == ["prepare corpus", "prepare runs/demo-random/corpus", "estimate"]
     assert {call.split("/")[1] for call in calls if call.startswith("prepare runs/")} == {"demo-random"}
     assert "finetune finetuned-dapt" in calls and "finetune runs/demo-random/finetuned-dapt" in calls
+
+
+def test_every_variant_of_every_recipe_is_made_beside_it(project):
+    variants = "tfidf:masked.scorer=tfidf,masked.policy=selective both:dapt.objective=mlm+sop"
+    calls = project.calls("compare", "RECIPES=demo demo-en", f"VARIANTS={variants}", "SET=dapt.trainer.steps=9")
+    runs = [f"runs/{recipe}{of}" for recipe in ("demo", "demo-en") for of in ("", "@tfidf", "@both")]
+    commands = (project.folder / "commands").read_text()
+    dapt = [line for line in commands.splitlines() if "stages.pretrain" in line]
+    assert [re.search(r"--out (\S+)/dapt ", f"{line} ")[1] for line in dapt] == runs
+    assert "dapt.trainer.steps=9 masked.scorer=tfidf masked.policy=selective" in dapt[1]
+    assert "dapt.trainer.steps=9 dapt.objective=mlm+sop" in dapt[2] and "tfidf" not in dapt[2]
+    assert f"--runs {' '.join(runs)} " in commands.splitlines()[-1] and calls[-1] == "report runs/compare/report"
 
 
 def test_a_changed_setting_reaches_what_depends_on_it_and_nothing_else(checked_project):

@@ -8,7 +8,7 @@ from pipeline.finetuning.heads import HeadConfig
 from pipeline.finetuning.inputs import InputConfig
 from pipeline.finetuning.method import MethodConfig
 from pipeline.run.artifact import changes
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.run.artifact import LOGS
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 
 STEPS, LOWEST, HIGHEST = 120, 1e-7, 1e-1
 """Steps of the ramp, twenty a decade, and its ends."""

@@ -36,8 +36,9 @@ from pipeline.objectives.objective import Objective
 from pipeline.run.artifact import ADDED
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
+from pipeline.training.config import TrainerConfig
 from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters
-from pipeline.training.trainer import Companion, Evaluate, Trained, TrainerConfig, train
+from pipeline.training.trainer import Companion, Evaluate, Trained, train
 
 DIVERGENCES: dict[str, Divergence] = {
     "classes": categorical_divergence,

@@ -16,10 +16,11 @@ from torch.optim import Optimizer
 
 from pipeline.finetuning.classifier import encoder_of, head_of
 from pipeline.objectives.objective import Objective
+from pipeline.training.config import TrainerConfig
 from pipeline.training.layers import layers_of
 from pipeline.training.optimisers import Group, RetentionConfig, SteadyAdamW, SteadyBertAdam
 from pipeline.training.thawing import Thawing
-from pipeline.training.trainer import MakeOptimizer, TrainerConfig
+from pipeline.training.trainer import MakeOptimizer
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,10 @@ def _part(part: Part, folder: Path) -> str:
 
 def _cell(cell: Cell) -> str:
     if isinstance(cell, list):
-        return "".join(f"**{_plain(one.text)}**" if isinstance(one, Strong) else _plain(one) for one in cell)
-    return cell.en if isinstance(cell, Said) else _plain(cell)
+        return "".join(f"**{plain(one.text)}**" if isinstance(one, Strong) else plain(one) for one in cell)
+    return cell.en if isinstance(cell, Said) else plain(cell)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that is no markup, in one line."""
     return re.sub(r"([\\`*<]|\](?=\())", r"\\\1", visible(re.sub(r"\s+", " ", text)))

@@ -33,6 +33,16 @@ class Arm:
         return self.name.split("/")[-1]
 
     @property
+    def variant(self) -> str:
+        """`tfidf` of the run `reviews@tfidf`: what of the recipe is otherwise; empty for the recipe as it is."""
+        return self.folder.name.partition("@")[2]
+
+    @property
+    def role(self) -> str:
+        """What it is on whatever task: `dapt`, or `tfidf/dapt` of a variant."""
+        return f"{self.variant}/{self.last}" if self.variant else self.last
+
+    @property
     def tuned(self) -> Path:
         """runs/demo/finetuned-dapt."""
         return self.folder / f"finetuned-{self.last}"

@@ -12,13 +12,16 @@ from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, is_control
 from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import ByRow, Sample
 
+MANY = 8
+"""Comparisons of a task from which on those without a difference are told in one sentence."""
+
 Rows = Callable[[Arm], ByRow | None]
 """What an arm said of every test row; none where its measure is not one of counts."""
 
 
 def differences(tasks: Sequence[Sequence[Arm]], rows: Rows, confidence: float) -> list[list[Compared]]:
     """Of the arms of each task: every arm against base, against its controls, and of several recipes those of the
-    first against their like; corrected together, over all tasks."""
+    first against their like, or what is varied of a recipe against the recipe; corrected together, over all tasks."""
     pairs = []
     for arms in tasks:
         named = {arm.name: Named(arm.name, Sample(arm.seeds, rows(arm))) for arm in arms}
@@ -31,7 +34,8 @@ def _pairs(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     pairs = [(arm.name, arms[0].name) for arm in arms[1:]]
     pairs += [(arm.name, control.name) for arm in arms for control in _controls(arm, arms)]
     for arm in (one for one in arms if one.folder == arms[0].folder and not is_control(one)):
-        pairs += [(arm.name, other.name) for other in arms if other.folder != arm.folder and other.last == arm.last]
+        like = [other for other in arms if other.folder != arm.folder and other.last == arm.last]
+        pairs += [(other.name, arm.name) if other.variant else (arm.name, other.name) for other in like]
     once: dict[frozenset[str], tuple[str, str]] = {}
     for pair in pairs:
         once.setdefault(frozenset(pair), pair)
@@ -44,9 +48,31 @@ def _controls(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
 
 
 def verdicts(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
-    """A sentence for each, and a line for each gain that stands without a control."""
+    """A sentence for each, and a line for each gain that stands without a control.
+
+    Of many comparisons those without a difference share one: what was found is not to be looked for among them.
+    """
     metric = title_of(arms[0].metric)
-    return [verdict(one, metric) for one in found] + _alone(found, arms)
+    told = [one for one in found if len(found) <= MANY or one.verdict != "same" or one.found.seeds < 2]
+    return (
+        [verdict(one, metric) for one in told] + _same([one for one in found if one not in told]) + _alone(found, arms)
+    )
+
+
+def _same(found: Sequence[Compared]) -> list[Said]:
+    if not found:
+        return []
+    sizes = [one.found.detectable for one in found]
+    pairs = [(one.arm, one.control) for one in found]
+    told = f"{min(sizes):.1f}–{max(sizes):.1f}"
+    return [
+        Said(
+            f"**No difference found** in {len(found)} comparisons; one of {told} would be found four times in five: "
+            f"{'; '.join(f'{arm} against {control}' for arm, control in pairs)}.",
+            f"{len(found)} 项比较**未发现差异**（若真实差异为 {told}，五次中有四次能发现）："
+            f"{'；'.join(f'{arm} 对 {control}' for arm, control in pairs)}。",
+        )
+    ]
 
 
 def _alone(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:

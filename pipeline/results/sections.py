@@ -3,17 +3,21 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from math import isfinite
 from pathlib import Path
 
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
+from pipeline.pages.intervals import Interval, intervals_svg
 from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
-from pipeline.reports import dots_svg, lines_svg, plus_minus, reliability_svg
+from pipeline.reports import dots_svg, lines_svg, paths_svg, plus_minus, reliability_svg
 from pipeline.results.arms import GENERAL, Arm
 from pipeline.results.comparison import Compared, p_shown
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.processes import clock
 from pipeline.vocabulary.pages import vocabulary_line
 
+GENERAL_LINE = "dev/general_loss"
+"""Loss on general text, in the log of a training."""
 RELIABILITY = "reliability.json"
 CLASSES = 20
 """Of a task that are shown where there are more."""
@@ -65,7 +69,11 @@ def comparisons(found: Sequence[Compared]) -> Section:
         ]
         for one in found
     ]
-    return Section(Said("Statistics", "统计"), [Table(head, rows), STATISTICS] if rows else [])
+    shown = {f"{one.arm} − {one.control}": Interval(one.found.mean, one.found.low, one.found.high) for one in found}
+    known = {name: interval for name, interval in shown.items() if isfinite(interval.low)}
+    title = Said("differences with their intervals, each alone", "差异及其单独的置信区间")
+    picture = [Picture("differences", title, partial(intervals_svg, known))] if known else []
+    return Section(Said("Statistics", "统计"), [Table(head, rows), *picture, STATISTICS] if rows else [])
 
 
 STATISTICS = Said(
@@ -99,14 +107,12 @@ def curves(arms: Sequence[Arm]) -> Section:
             parts.append(
                 Picture(name.replace("/", "_"), CURVES.get(name, Said(plain, plain)), partial(lines_svg, found))
             )
-    return Section(Said("While pretraining", "预训练过程"), parts)
+    return Section(Said("While pretraining", "预训练过程"), parts + _ways(arms))
 
 
 CURVES = {
     "dev/loss": Said("loss by step, on held-out text of its own corpus", "各步的损失，自身语料的留出文本"),
-    "dev/general_loss": Said(
-        "loss by step, on general text: what rises is forgotten", "各步的损失，通用文本：上升即为遗忘"
-    ),
+    GENERAL_LINE: Said("loss by step, on general text: what rises is forgotten", "各步的损失，通用文本：上升即为遗忘"),
     "dev/probe_accuracy": Said(
         "linear probe by step, encoder frozen: accuracy on the task's dev rows",
         "线性探针：冻结编码器，任务开发集准确率",
@@ -124,6 +130,36 @@ def _curve(arm: Arm, name: str) -> list[tuple[float, float]]:
     points = [(line["step"] + 1, line[name]) for line in arm.journal if line.get(name) is not None]
     before = arm.pretrained["metrics"].get(f"{name.replace('/', '_')}_before")
     return [(0, before), *points] if points and before is not None else points
+
+
+def _ways(arms: Sequence[Arm]) -> list[Part]:
+    """What was learned against what was forgotten, step by step: a picture of those that began at one point.
+
+    Others were measured by another base or on another text, and their losses say nothing of each other.
+    """
+    ways = {arm.name: _way(arm) for arm in arms}
+    starts = dict.fromkeys(_start(way) for way in ways.values() if way)
+    found = [{name: way if way and _start(way) == start else [] for name, way in ways.items()} for start in starts]
+    title = Said(
+        "own loss (right), general loss (up), from ring to large dot: left and below is better",
+        "自身语料损失（横轴）与通用文本损失（纵轴），从圆环到大圆点：越靠左下越好",
+    )
+    return [
+        Picture(f"ways_{number}" if number else "ways", title, partial(paths_svg, some, ("dev/loss", GENERAL_LINE)))
+        for number, some in enumerate(found)
+    ]
+
+
+def _way(arm: Arm) -> list[tuple[float, float]]:
+    """(loss on its own held-out text, on general text) at every measurement; none of one whose own is general."""
+    own, general = (dict(_curve(arm, name)) for name in ("dev/loss", GENERAL_LINE))
+    points = [(own[step], general[step]) for step in own if step in general]
+    return points if len(points) > 1 and any(x != y for x, y in points) else []
+
+
+def _start(way: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Where it began, but for rounding."""
+    return round(way[0][0], 4), round(way[0][1], 4)
 
 
 def measures(arms: Sequence[Arm]) -> Section:

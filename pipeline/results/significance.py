@@ -46,11 +46,17 @@ class ByRow:
 
     def of_samples(self, seeds: Sequence[int]) -> np.ndarray:
         """float64 [REPLICATES, S]: measured on rows drawn with replacement, the same ones for every arm and seed."""
-        return np.concatenate([self._of(weights, seeds) for weights in _weights(self.rows)])
+        return np.stack([self._samples[seed] for seed in seeds], axis=1)
 
-    def _of(self, weights: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-        sums = [(self.counts[seed].T @ weights.T).T for seed in seeds]
-        return np.stack([self.measure(one.reshape(len(one), -1, 3)) for one in sums], axis=1)
+    @cached_property
+    def _samples(self) -> dict[int, np.ndarray]:
+        """Of every seed, once for all comparisons an arm stands in."""
+        found = [self._of(weights) for weights in _weights(self.rows)]
+        return {seed: np.concatenate([one[seed] for one in found]) for seed in self.counts}
+
+    def _of(self, weights: np.ndarray) -> dict[int, np.ndarray]:
+        sums = {seed: (counts.T @ weights.T).T for seed, counts in self.counts.items()}
+        return {seed: self.measure(one.reshape(len(one), -1, 3)) for seed, one in sums.items()}
 
 
 def _weights(rows: int) -> Iterator[np.ndarray]:

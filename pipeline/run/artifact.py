@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.run.errors import Busy, InputError
 from pipeline.run.faults import fault
@@ -58,14 +58,27 @@ def input_digest(path: Path) -> str:
         manifest = read_manifest(path)
         _refuse_broken(path, manifest["files"])
         return str(manifest["digest"])
-    prefix = f"{path.relative_to(folder).as_posix()}/"
-    files = {name: entry for name, entry in read_manifest(folder)["files"].items() if name.startswith(prefix)}
+    part = path.relative_to(folder).as_posix()
+    files = _files_of(read_manifest(folder)["files"], part)
     if not files:
-        raise InputError(
-            f"{folder} has no {path.relative_to(folder)}: add it to the recipe and run make {folder.name}"
-        )
-    _refuse_broken(folder, files)
-    return _digest({name.removeprefix(prefix): entry for name, entry in files.items()})
+        raise InputError(f"{folder} has no {part}: add it to the recipe and run make {folder.name}")
+    _refuse_broken(folder, {f"{part}/{name}": entry for name, entry in files.items()})
+    return _digest(files)
+
+
+def digests(folder: Path) -> dict[str, Path]:
+    """Digest -> the finished artifact, or a folder of it: what `input_digest` says of each."""
+    manifest = read_manifest(folder)
+    files = manifest["files"]
+    parts = {str(part) for name in files for part in PurePosixPath(name).parents} - {"."}
+    found = {_digest(_files_of(files, part)): folder / part for part in sorted(parts, reverse=True)}
+    return found | {str(manifest["digest"]): folder}
+
+
+def _files_of(files: dict[str, dict[str, object]], part: str) -> dict[str, dict[str, object]]:
+    """Those below a folder of an artifact, by their names there."""
+    prefix = f"{part}/"
+    return {name.removeprefix(prefix): entry for name, entry in files.items() if name.startswith(prefix)}
 
 
 def _refuse_broken(folder: Path, files: dict[str, dict[str, object]]) -> None:
@@ -236,15 +249,16 @@ def _begun(draft: Path) -> Manifest:
 
 def changes(before: Manifest, now: Manifest) -> dict[str, tuple[object, object]]:
     """`trainer.learning_rate`: (0.001, 0.0005), for each setting that differs."""
-    one, other = (_flat(json.loads(json.dumps(config))) for config in (before, now))  # as JSON: a tuple is a list
+    one, other = (flat(json.loads(json.dumps(config))) for config in (before, now))  # as JSON: a tuple is a list
     return {n: (one.get(n), other.get(n)) for n in sorted(one | other) if one.get(n) != other.get(n)}
 
 
-def _flat(config: Manifest, prefix: str = "") -> Manifest:
-    flat: Manifest = {}
+def flat(config: Manifest, prefix: str = "") -> Manifest:
+    """`trainer.learning_rate`: 0.001, for each setting of a section."""
+    found: Manifest = {}
     for name, value in config.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
 
 
 def _digest(files: dict[str, dict[str, object]]) -> str:

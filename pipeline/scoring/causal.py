@@ -22,7 +22,8 @@ from pipeline.prediction import predicted_batches
 from pipeline.run.processes import processes
 from pipeline.scoring.documents import Document, Importances
 from pipeline.tokens import Frame
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 
 class Causal(nn.Module):

@@ -15,7 +15,7 @@ from pipeline.scoring.classifier import Classifier
 from pipeline.scoring.documents import Document, Importances, Scored
 from pipeline.scoring.importance import top_edge
 from pipeline.scoring.scorers import SCORERS, make_scorer
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 
 TOGETHER = 512
 """Documents scored together: enough of each length, and memory that does not grow with the corpus."""

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 from pipeline.objectives.objective import Objective
-from pipeline.training.trainer import MakeOptimizer, TrainerConfig
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import MakeOptimizer
 
 Group = dict[str, object]
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import numpy as np
 
 from pipeline.batches import MaskedBatches, Visit
-from pipeline.draws import visited
 from pipeline.masking.rows import Rows, ranges
 
 PARTS = 10**6
@@ -29,6 +28,7 @@ class Replay(MaskedBatches):
 
     def __init__(self, domain: MaskedBatches, general: MaskedBatches, ratio: float) -> None:
         self.domain, self.general, self.ratio, self.pad_id = domain, general, ratio, domain.pad_id
+        self.first_general = len(domain.sequences)
         means = (1 - ratio) * domain.tokens / len(domain) + ratio * general.tokens / len(general)
         self.tokens = round(means * len(self))
         """Of as many sequences as there are, the mean one that of the mixture."""
@@ -37,14 +37,13 @@ class Replay(MaskedBatches):
         """Sequences that are read until each of the domain has been."""
         return (len(self.domain) - 1) * PARTS // (PARTS - round(self.ratio * PARTS)) + 1
 
-    def visits(self, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """(index, epoch) of each sequence of a step, int64 [batch_size]; general ones count on from the domain's."""
-        places = np.arange(step * batch_size, (step + 1) * batch_size)
+    def at(self, seed: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(index, epoch) of what stands at these places, int64 [B]; general ones count on from the domain's."""
         before = replayed(places, self.ratio)
         general = replayed(places + 1, self.ratio) > before
-        indices, epochs = visited(seed, places - before, len(self.domain))
-        indices[general], epochs[general] = visited(seed, before[general], len(self.general))
-        indices[general] += len(self.domain)
+        indices, epochs = self.domain.at(seed, places - before)
+        indices[general], epochs[general] = self.general.at(seed, before[general])
+        indices[general] += self.first_general
         return indices, epochs
 
     def lengths(self, indices: np.ndarray) -> np.ndarray:
@@ -72,10 +71,10 @@ class Replay(MaskedBatches):
         return self._visited(MaskedBatches.chosen, indices, epochs, elapsed)
 
     def _visited(self, ask: Callable[..., Visit], indices: np.ndarray, epochs: np.ndarray, elapsed: float) -> Visit:
-        general = indices >= len(self.domain)
+        general = indices >= self.first_general
         if not general.any():
             return ask(self.domain, indices, epochs, elapsed)
-        again = ask(self.general, indices[general] - len(self.domain), epochs[general], elapsed)
+        again = ask(self.general, indices[general] - self.first_general, epochs[general], elapsed)
         if general.all():
             return again
         rest = ask(self.domain, indices[~general], epochs[~general], elapsed)
@@ -83,8 +82,8 @@ class Replay(MaskedBatches):
 
     def _of(self, indices: np.ndarray, ask: Callable[[MaskedBatches, np.ndarray], np.ndarray]) -> np.ndarray:
         """What the corpus of each of these sequences says of it, [B]."""
-        general = indices >= len(self.domain)
-        again = ask(self.general, indices[general] - len(self.domain))
+        general = indices >= self.first_general
+        again = ask(self.general, indices[general] - self.first_general)
         found = np.empty(len(indices), dtype=again.dtype)
         found[general], found[~general] = again, ask(self.domain, indices[~general])
         return found

@@ -11,7 +11,7 @@ and counters. What the hardware can hold (`per_device_batch_size`) is no part of
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -27,12 +27,14 @@ from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.run.interruption import interruptible
 from pipeline.run.processes import Progress, gathered, give_back_memory, name_missing, processes, rank, say, world
+from pipeline.training.best import Best
 from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.config import TrainerConfig, evaluation_steps
 from pipeline.training.journal import Journal
 from pipeline.training.layers import compile_layers
 from pipeline.training.loading import Load, Plan, in_background
 from pipeline.training.memory import Portions, heaviest, suggested, tokens_of
-from pipeline.training.optim import Schedule, adamw, averaged, rate_factor, swap_averages
+from pipeline.training.optim import adamw, averaged, swap_averages
 from pipeline.training.sharding import gather, park, prepared, whole
 
 GIVE_BACK_EVERY = 20
@@ -57,72 +59,6 @@ class Companion(Protocol):
 
     def after_backward(self) -> None:
         """The gradients of the step are there, not yet clipped."""
-
-
-HARDWARE = {"key": False}
-"""Marks a setting that says what the machine can do: another value makes the same artifact."""
-
-
-@dataclass(frozen=True)
-class TrainerConfig:
-    """How long and how fast to learn. Fields marked HARDWARE say what a machine can hold, and are no part of a key."""
-
-    steps: int = 0
-    """Optimiser steps; 0 = as many as `epochs` asks for."""
-    epochs: float = 1.0
-    """Passes over the data, used where steps = 0."""
-    batch_size: int = 256
-    """Sequences of a step over all processes and micro-batches: part of the experiment, whatever the hardware."""
-    per_device_batch_size: int = field(default=0, metadata=HARDWARE)
-    """Sequences a process holds at once at most; the rest of its share of the batch is accumulated. 0 = 32 on a CPU,
-    and as many as keep a GPU busy, some 65,000 tokens. Halved when memory does not suffice."""
-    learning_rate: float = 5e-4
-    """Peak learning rate (Gururangan et al. 2020 for DAPT; 1e-4 for TAPT)."""
-    warmup_ratio: float = 0.06
-    """Share of the training's tokens over which the learning rate rises linearly."""
-    schedule: Schedule = "linear"
-    """What it does then: decays linearly or by a cosine to 0, stays constant, or stays and decays at the end (wsd)."""
-    decay_ratio: float = 0.1
-    """Share of the training's tokens over which `wsd` decays."""
-    weight_decay: float = 0.01
-    """Decoupled weight decay of matrices; biases and norms have none."""
-    max_grad_norm: float = 1.0
-    """The gradient is clipped to this norm."""
-    adam_betas: tuple[float, ...] = (0.9, 0.98)
-    """Moment decays of AdamW (DAPT paper)."""
-    adam_epsilon: float = 1e-6
-    """Epsilon of AdamW (DAPT paper)."""
-    evaluations: int = 5
-    """How often the dev set is measured, evenly spread, the last time at the end."""
-    save_minutes: float = field(default=10.0, metadata=HARDWARE)
-    """A checkpoint to resume from is written when this many minutes have passed since the last one."""
-    save_steps: int = field(default=0, metadata=HARDWARE)
-    """Write one every so many steps as well (0 = by the clock alone)."""
-    gradient_checkpointing: bool = field(default=False, metadata=HARDWARE)
-    """Compute activations again in backward instead of keeping them: a third slower, for what would not fit."""
-    compile: bool = field(default=False, metadata=HARDWARE)
-    """Have torch.compile make the layers faster. Meant for GPUs: on CPU a step was seen to take longer. Dropout leaves
-    out other numbers than without."""
-    seed: int = 0
-    """Seed of order and dropout."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("per_device_batch_size", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} = {getattr(self, name)} must be at least {least}")
-        for name in ("warmup_ratio", "decay_ratio"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate = {self.learning_rate} must be positive")
-
-    def steps_for(self, sequences: int) -> int:
-        """Steps of a training on so many sequences."""
-        return self.steps or max(1, round(self.epochs * sequences / self.batch_size))
-
-    def learning_rate_at(self, elapsed: float) -> float:
-        """The learning rate when the share `elapsed` of the tokens has been read."""
-        return self.learning_rate * rate_factor(self.schedule, elapsed, self.warmup_ratio, self.decay_ratio)
 
 
 @dataclass(frozen=True)
@@ -197,7 +133,7 @@ class _Run:
         companions: Sequence[Companion],
         best: str = "",
     ) -> None:
-        self.config, self.companions, self.best = config, companions, _Best(objective, best)
+        self.config, self.companions, self.best = config, companions, Best(objective, best)
         steps = config.steps_for(len(batches))
         _check_share(config)
         held = config.per_device_batch_size or suggested(batches)
@@ -404,51 +340,6 @@ class _Run:
             self.checkpoints.best = self.best.weights
             self.checkpoints.save(step, self.objective, self.optimizer.optimizer, state)
         self.saved = time.time()
-
-
-class _Best:
-    """The last measurement, or with a metric's name the best, with the weights that gave it.
-
-    The highest is the best, of what is called a loss the lowest.
-    """
-
-    def __init__(self, objective: Objective, metric: str) -> None:
-        self.objective, self.metric = objective, metric
-        self.evaluation: dict[str, float] = {}
-        self.weights: dict[str, Tensor] = {}
-        self.stale = 0
-        """Measurements since the best one."""
-
-    def see(self, evaluation: dict[str, float]) -> dict[str, float]:
-        better = not self.evaluation or not self.metric or self._score(evaluation) > self._score(self.evaluation)
-        self.stale = 0 if better else self.stale + 1
-        if better:
-            self.evaluation = evaluation
-        if better and self.metric:  # a true copy: detach() alone would go on changing
-            self.weights = {name: t.detach().cpu().clone() for name, t in self.objective.state_dict().items()}
-        return evaluation
-
-    @property
-    def state(self) -> dict[str, object]:
-        """What a checkpoint holds of it, beside the weights."""
-        return {"evaluation": self.evaluation, "stale": self.stale}
-
-    def resume(self, state: dict[str, object], weights: dict[str, Tensor]) -> None:
-        self.evaluation, self.stale, self.weights = state["evaluation"], state["stale"], weights
-
-    def _score(self, evaluation: dict[str, float]) -> float:
-        value = evaluation[self.metric]
-        return -value if self.metric.endswith("loss") else value
-
-    def restore(self) -> None:
-        if self.weights:
-            self.objective.load_state_dict(self.weights)
-
-
-def evaluation_steps(steps: int, times: int) -> set[int]:
-    """Steps after which to measure: `times` of them, evenly spread, the last one at the end."""
-    times = min(times, steps)
-    return {round(steps * (i + 1) / times) - 1 for i in range(times)}
 
 
 def _measure(objective: Objective, evaluate: Evaluate) -> dict[str, float]:

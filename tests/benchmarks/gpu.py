@@ -18,7 +18,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from pipeline.objectives.masked_lm import MaskedLM
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 from tests.benchmarks.peers import chunks, lines
 from tests.benchmarks.text import Text, text
 from tests.benchmarks.timing import Found, Rows, clock

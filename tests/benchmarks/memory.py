@@ -28,7 +28,8 @@ from pipeline.masking.replacement import Vocabulary
 from pipeline.models import ModelSize, new_bert
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.tokens import replaceable_ids
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 from tests.benchmarks.text import VOCABULARY, Text, text, tokenizer
 from tests.benchmarks.timing import Found, Rows
 

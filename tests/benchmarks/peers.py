@@ -19,7 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 from tests.benchmarks.text import Text
 from tests.benchmarks.timing import clock
 

@@ -24,7 +24,8 @@ from pipeline.batches import MaskedBatches
 from pipeline.draws import visits
 from pipeline.models import ModelSize, new_bert
 from pipeline.objectives.masked_lm import MaskedLM
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 from tests.benchmarks.peers import Meter, lines, trainer
 from tests.benchmarks.text import VOCABULARY, Text, text
 from tests.benchmarks.timing import Found, Rows, cpu_seconds, duration, in_turns, spread

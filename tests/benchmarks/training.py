@@ -32,7 +32,8 @@ from transformers import PreTrainedModel
 from pipeline.draws import visits
 from pipeline.models import ModelSize, new_bert
 from pipeline.objectives.methods import MASKED_LM, Method
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 from tests.benchmarks.peers import Meter, chunks, lines, of_its_own, trainer
 from tests.benchmarks.text import VOCABULARY, Text, text
 from tests.benchmarks.timing import Found, clock, in_turns, matmul_limit, rates

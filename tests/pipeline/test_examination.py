@@ -16,7 +16,8 @@ from pipeline.examination import Finding, machine, opened
 from pipeline.masking.config import MaskingConfig
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.tokens import sequence_rows
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 TEXTS = ["我们爱这家店", "菜很好吃", "服务不错", "味道差", "the film is good", "a bad play"] * 10
 

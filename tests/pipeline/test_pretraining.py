@@ -14,7 +14,7 @@ from pipeline.objectives import yardstick
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.yardstick import FIXED_MASKS, fixed_mask_loss, unscored
 from pipeline.pretraining import Text, learn
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 
 CONFIG = TrainerConfig(steps=40, batch_size=8, per_device_batch_size=8, learning_rate=1e-2, evaluations=2)
 

@@ -5,11 +5,13 @@ from xml.etree import ElementTree
 import pytest
 
 from pipeline.reports import (
+    COLOURS,
     dots_svg,
     lines_svg,
     markdown_table,
     matrix_svg,
     path_svg,
+    paths_svg,
     plus_minus,
     rates_svg,
     rates_text,
@@ -51,6 +53,17 @@ def test_a_way_is_well_formed_and_its_better_points_lie_to_the_left_and_below():
     dots = list(ElementTree.fromstring(svg).iter(f"{SVG}circle"))
     (x, y, small), (right, below, large) = ([float(dot.get(name)) for name in ("cx", "cy", "r")] for dot in dots)
     assert x < right and y < below and small < large
+
+
+def test_ways_lead_from_a_ring_to_a_large_dot_each_in_its_own_colour():
+    ways = {NASTY[0]: [(2.0, 1.0), (1.5, 3.0), (1.0, 2.0)], "none": [], NASTY[1]: [(2.0, 1.0), (3.0, 0.5)]}
+    svg = paths_svg(ways, (NASTY[2], NASTY[3]), "t")
+    assert all(any(name in text for text in texts(svg)) for name in NASTY) and "<script" not in svg
+    dots = [dot.attrib for dot in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
+    assert [dot["r"] for dot in dots] == ["3", "6", "6", "6"] and dots[-1]["fill"] == "none"
+    between, end, other, ring = ((float(dot["cx"]), float(dot["cy"])) for dot in dots)
+    assert end[0] < between[0] < ring[0] < other[0] and between[1] < end[1] < ring[1] < other[1]
+    assert dots[0]["fill"] == dots[1]["fill"] == COLOURS[0] and dots[2]["fill"] == COLOURS[2]
 
 
 def test_lines_are_well_formed_and_every_name_is_text():

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import get_dataset_config_names, load_dataset
+from huggingface_hub import ModelCard
 from kitchen import ARTIFACTS, metrics, rows
 from transformers import (
     AutoModelForMaskedLM,
@@ -33,6 +34,8 @@ from pipeline.tagging import Tagger
 from pipeline.tokens import fingerprint, replaceable_ids
 from stages.diagnose import DiagnosisConfig, diagnose
 from stages.fill import FillConfig, fill
+from stages.publish import PublishConfig, publish
+from stages.publish import sources as publish_sources
 from stages.report import ReportConfig
 from stages.report import sources as report_sources
 
@@ -272,3 +275,72 @@ def test_a_report_depends_on_what_it_shows_and_on_nothing_else_in_the_run(kitche
     found = {path.parent.name for path in report_sources(ReportConfig(), [kitchen.runs / "toy"])}
     arms = {"base", "dapt", "dapt-tapt"}
     assert found == arms | {f"finetuned-{arm}" for arm in arms} | {"corpus", "scores", "tagger", "masked"}
+
+
+# ---- what strangers get -------------------------------------------------------------------------------------------
+
+
+def published(kitchen, folder, artifact, **settings):
+    """The card of an artifact that was published."""
+    folder.mkdir()
+    (folder / "defaults.json").write_text("{}")
+    given = (kitchen[artifact], kitchen.runs / "toy", kitchen.data, folder / "defaults.json")
+    publish(PublishConfig(**settings), *given, folder / "out")
+    return ModelCard.load(folder / "out" / "README.md")
+
+
+def test_a_published_checkpoint_opens_and_its_card_leads_back_to_the_texts(kitchen, tmp_path):
+    card = published(kitchen, tmp_path / "a", "dapt", licence="mit")
+    out = tmp_path / "a" / "out"
+    model, told = AutoModelForMaskedLM.from_pretrained(out, output_loading_info=True)
+    assert not told["missing_keys"] and len(AutoTokenizer.from_pretrained(out)) == model.config.vocab_size
+    assert (
+        not list(out.rglob("*.jsonl")) + list(out.rglob("events*")) and (out / "model.safetensors").stat().st_nlink > 1
+    )
+    assert card.data.to_dict() == {
+        "license": "mit",
+        "language": ["zh"],
+        "library_name": "transformers",
+        "pipeline_tag": "fill-mask",
+        "tags": ["keymask", "continued-pretraining"],
+    }
+    for name in ("corpus", "base", "finetuned-base", "scores", "tagger", "masked", "dapt"):
+        assert f"| {name} |" in card.text and read_manifest(kitchen[name])["digest"][:12] in card.text
+    assert "task.toml` sha256" in card.text and "general (general) states no licence" in card.text
+    assert "dapt against base" in card.text and str(kitchen.runs) not in card.content
+
+
+def test_a_published_classifier_says_what_this_model_reached_and_what_its_seeds_did(kitchen, tmp_path):
+    card = published(kitchen, tmp_path / "b", "finetuned-dapt", sentence_transformers=True)
+    best = max(json.loads((kitchen["finetuned-dapt"] / "evidence.json").read_text())["seeds"], key=lambda s: s["dev"])
+    [found] = [one for one in card.data.eval_results if one.metric_type == "accuracy"]
+    assert found.metric_value == pytest.approx(best["measured"]["accuracy"], abs=0.005)
+    assert f"seed {best['seed']}" in found.metric_name and "2 seeds" in card.text
+    assert not (tmp_path / "b" / "out" / "predictions").exists()
+    assert card.data.library_name == "sentence-transformers" and (tmp_path / "b" / "out" / "modules.json").exists()
+
+
+def test_a_corpus_is_published_only_where_every_source_says_its_licence(kitchen, tmp_path):
+    with pytest.raises(InputError, match=r"card task states no licence: write licence"):
+        published(kitchen, tmp_path / "c", "corpus")
+    licensed = tmp_path / "data"
+    licensed.mkdir()
+    for card in kitchen.data.glob("*.toml"):
+        (licensed / card.name).write_text('licence = "CC BY-NC"\n' + card.read_text())
+    publish(PublishConfig(), kitchen["corpus"], kitchen.runs / "toy", licensed, tmp_path / "none", tmp_path / "d")
+    assert "some uses only" in (tmp_path / "d" / "README.md").read_text()
+    assert {path.name for path in (tmp_path / "d").iterdir()} == {"README.md", "general", "domain", "task"}
+    found = load_dataset(str(tmp_path / "d"), "task", cache_dir=str(tmp_path / "cache"))
+    assert found["test"].num_rows == count_rows(kitchen["corpus"] / "task" / "test")
+
+
+def test_a_card_is_written_again_when_what_it_is_read_off_changes(kitchen, tmp_path):
+    found = publish_sources(PublishConfig(), kitchen.runs / "toy", kitchen.data, tmp_path / "defaults.json")
+    names = {path.parent.name if path.name == "manifest.json" else path.name for path in found}
+    cards = {"general.toml", "domain.toml", "task.toml"}
+    assert names == {*ARTIFACTS, *cards, "defaults.json"} - {"report"}
+
+
+def test_what_is_neither_model_nor_corpus_is_not_published(kitchen, tmp_path):
+    with pytest.raises(InputError, match="neither a model nor a corpus"):
+        published(kitchen, tmp_path / "e", "scores")

@@ -25,9 +25,10 @@ def sections(folder) -> dict[str, int]:
 
 def test_every_section_is_written_with_its_defaults(recipe, tmp_path):
     check(recipe, [], tmp_path / "out")
-    assert sections(tmp_path / "out").keys() == SECTIONS.keys()
-    dapt, tapt = (json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("dapt", "tapt"))
-    assert (dapt["trainer"]["steps"], tapt["trainer"]["steps"]) == (5, 0)
+    assert sections(tmp_path / "out").keys() == {*SECTIONS, "defaults"}
+    read = lambda name: json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    assert (read("dapt")["trainer"]["steps"], read("tapt")["trainer"]["steps"]) == (5, 0)
+    assert read("defaults")["dapt"] == read("tapt")
 
 
 def test_only_what_changed_is_written_again(recipe, tmp_path):

@@ -16,7 +16,7 @@ from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import CORRECTED, DOCUMENTS
 from pipeline.finetuning.classifier import open_task
 from pipeline.run.errors import InputError
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 from stages.correct import CorrectConfig, correct
 from stages.finetune import FinetuneConfig, finetune
 from stages.predict import PredictConfig, predict

@@ -9,7 +9,7 @@ from corpora.parquet import write_corpus
 from corpora.schemas import DOCUMENTS
 from pipeline.finetuning import finder
 from pipeline.finetuning.config import FinetuneConfig
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 from stages.find_rate import find_rate
 
 

@@ -21,7 +21,7 @@ from pipeline.finetuning.losses import LossConfig
 from pipeline.finetuning.optimisation import OptimisationConfig
 from pipeline.finetuning.spelling import SpellingConfig
 from pipeline.run.errors import InputError
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 from stages.correct import CorrectConfig, correct
 from stages.finetune import FinetuneConfig, finetune
 from stages.predict import PredictConfig, predict

@@ -19,7 +19,8 @@ from transformers import (
 
 from pipeline.batches import LabelledBatches
 from pipeline.run.processes import rank
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 CONFIG = TrainerConfig(
     steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25, adam_betas=(0.9, 0.999)

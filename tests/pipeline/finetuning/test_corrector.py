@@ -17,7 +17,8 @@ from pipeline.finetuning.inputs import InputConfig
 from pipeline.finetuning.spelling import BEST, LIKELY, WRONG, Spelling
 from pipeline.finetuning.split import Split
 from pipeline.models import load_masked_lm, load_tokenizer, save
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 TASK = Spelling(("wrong",))
 LEARN = TrainerConfig(steps=250, batch_size=16, learning_rate=1e-2, adam_betas=(0.9, 0.999))

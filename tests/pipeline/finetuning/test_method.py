@@ -23,8 +23,9 @@ from pipeline.finetuning.task import Task
 from pipeline.finetuning.values import Value
 from pipeline.models import load_masked_lm, load_tokenizer, save
 from pipeline.run.errors import InputError
+from pipeline.training.config import TrainerConfig
 from pipeline.training.lora import LoraConfig
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.trainer import train
 
 GOOD, BAD = "good", "bad"
 TASKS = {

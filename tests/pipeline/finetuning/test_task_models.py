@@ -36,7 +36,8 @@ from pipeline.finetuning.values import Value
 from pipeline.models import load_classifier, load_token_classifier, load_tokenizer, save
 from pipeline.run.errors import InputError
 from pipeline.run.processes import rank
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 KINDS = ["bert", "roberta", "modernbert"]
 GOOD, BAD = "good", "bad"

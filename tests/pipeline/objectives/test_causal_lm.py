@@ -31,7 +31,8 @@ from pipeline.objectives.causal_lm import (
     next_ids,
 )
 from pipeline.objectives.cross_entropy import linear_losses
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 SMALL = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
 MORE = SMALL | {"num_key_value_heads": 2, "intermediate_size": 32, "head_dim": 4}

@@ -9,7 +9,8 @@ from transformers import AlbertConfig, AlbertForMaskedLM, BertLMHeadModel, Rober
 from pipeline.batches import IGNORE
 from pipeline.objectives.causal_lm import next_ids
 from pipeline.objectives.detour import Detour, DetourBatches, DetourConfig
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 CONFIG = TrainerConfig(steps=150, batch_size=8, learning_rate=1e-2)
 FIRST = np.arange(6), np.zeros(6, dtype=np.int64)

@@ -17,7 +17,8 @@ from pipeline.objectives.masked_next import (
     new_both_sides,
     opened,
 )
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma2"])

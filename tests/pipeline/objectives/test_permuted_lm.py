@@ -15,7 +15,7 @@ from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.objectives.permuted_lm import SEEN, PermutedBatches, PermutedLM, measure, new_xlnet
 from pipeline.pretraining import Text, learn
 from pipeline.run.errors import InputError
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 
 SIZE = ModelSize(hidden_size=16, layers=2, heads=2, max_length=32, dropout=0.0)
 

@@ -26,7 +26,8 @@ from pipeline.objectives.replaced_tokens import ReplacedTokens
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, rank, world
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 CONFIG = TrainerConfig(steps=6, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)
 

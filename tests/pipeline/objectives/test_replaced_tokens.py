@@ -26,8 +26,9 @@ from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.objectives.replaced_tokens import DRAWN, ReplacedTokens, _noise, area, measure
 from pipeline.pretraining import Text, learn
 from pipeline.run.errors import InputError
+from pipeline.training.config import TrainerConfig
 from pipeline.training.dropout import places, token_keys
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.trainer import train
 
 SIZE = ModelSize(hidden_size=16, layers=2, heads=2, max_length=32, dropout=0.0)
 HALF = RtdConfig(generator_width=0.5)

@@ -27,7 +27,7 @@ from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder, meas
 from pipeline.objectives.yardstick import fixed_mask_loss
 from pipeline.pretraining import Text, learn
 from pipeline.run.errors import InputError
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 
 SIZES = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 SIZES |= {"intermediate_size": 32, "max_position_embeddings": 32, "pad_token_id": 0, "initializer_range": 0.2}

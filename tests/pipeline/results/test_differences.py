@@ -52,6 +52,23 @@ def test_arms_of_the_first_recipe_are_compared_with_their_like_in_the_others(tmp
     assert compared(arms) == [[*others, ("demo/dapt", "random/dapt")]]
 
 
+def test_a_variant_is_compared_with_its_recipe(tmp_path):
+    runs = [made(tmp_path / name, {"base": 70, "dapt": 80}) for name in ("demo", "demo@knn")]
+    [arms] = by_task(runs)
+    assert ("demo@knn/dapt", "demo/dapt") in compared(arms)[0]
+
+
+def test_of_many_comparisons_those_without_a_difference_share_a_sentence(tmp_path):
+    runs = [made(tmp_path / f"demo@{i}", {"base": 70, "dapt": 70 + 10 * (i == 3)}) for i in range(9)]
+    [arms] = by_task(runs)
+    [found] = differences([arms], lambda _: None, 0.95)
+    lines = [line.en for line in verdicts(found, arms)]
+    same = [one for one in found if one.verdict == "same"]
+    [shared] = [line for line in lines if line.startswith("**No difference found** in ")]
+    assert 0 < len(same) < len(found) and all(f"{one.arm} against {one.control}" in shared for one in same)
+    assert f"in {len(same)} comparisons" in shared
+
+
 def test_recipes_of_other_tasks_are_groups_of_their_own_and_corrected_together(tmp_path):
     runs = [made(tmp_path / f"run{i}", {"base": 70, "dapt": 72}, task=f"task{i}") for i in range(3)]
     groups = by_task(runs)

@@ -8,7 +8,7 @@ from scoring_toys import random_documents, surer, written
 from pipeline.models import load_token_classifier
 from pipeline.scoring.causal import Causal, CausalClassifier
 from pipeline.tokens import Frame
-from pipeline.training.trainer import TrainerConfig
+from pipeline.training.config import TrainerConfig
 
 FAMILIES = {"bert": "wordpiece", "roberta": "byte-level trimmed", "modernbert": "byte-level"}
 

@@ -17,8 +17,8 @@ from pipeline.draws import visits
 from pipeline.masking.config import MaskingConfig
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.pretraining import Text, learn
+from pipeline.training.config import TrainerConfig
 from pipeline.training.replay import Replay, replayed
-from pipeline.training.trainer import TrainerConfig
 
 OBJECTIVES = get_args(get_type_hints(ObjectiveConfig)["objective"])
 

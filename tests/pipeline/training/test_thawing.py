@@ -5,8 +5,8 @@ import torch
 
 from pipeline.masking.config import MaskingConfig
 from pipeline.pretraining import Text, learn
+from pipeline.training.config import TrainerConfig
 from pipeline.training.thawing import embeddings_first
-from pipeline.training.trainer import TrainerConfig
 from pipeline.vocabulary.extending import vocabulary_weights
 
 CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=1e-2, evaluations=0)

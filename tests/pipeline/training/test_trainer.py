@@ -20,7 +20,8 @@ from pipeline.draws import visits
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.run.processes import processes
-from pipeline.training.trainer import STOP_AFTER, TrainerConfig, evaluation_steps, train
+from pipeline.training.config import TrainerConfig, evaluation_steps
+from pipeline.training.trainer import STOP_AFTER, train
 
 CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)
 

@@ -18,7 +18,8 @@ from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.run import faults
 from pipeline.run import processes as group
 from pipeline.run.processes import rank
-from pipeline.training.trainer import TrainerConfig, train
+from pipeline.training.config import TrainerConfig
+from pipeline.training.trainer import train
 
 CONFIG = TrainerConfig(steps=6, batch_size=8, per_device_batch_size=8, learning_rate=3e-3)
 

@@ -1,0 +1,40 @@
+"""Differences for the eye: what may be, where it ends, what speaks for a gain."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from pipeline.pages.intervals import Interval, intervals_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+NASTY = '<script>"a" & b'
+
+
+def drawn(series: dict[str, Interval]) -> tuple[dict[str, float], list[tuple[str, list[float]]]]:
+    """Places of the axis by their labels, and of each interval its colour with its ends and mean."""
+    tree = ElementTree.fromstring(intervals_svg(series, "t"))
+    labels = {
+        text.text: float(text.get("x")) for text in tree.iter(f"{SVG}text") if text.get("text-anchor") == "middle"
+    }
+    paths = [path for path in tree.iter(f"{SVG}path") if path.get("stroke-width") == "2.5"]
+    places = lambda path: [float(number) for number in re.split("[MHv ]", path.get("d")) if number]
+    return labels, [(path.get("stroke"), [places(path)[i] for i in (0, 2, 3)]) for path in paths]
+
+
+def test_ends_and_mean_stand_where_the_axis_says_and_every_name_is_text():
+    labels, [(_, (low, high, mean))] = drawn({NASTY: Interval(1.0, -1.0, 3.0, (0.0, 2.0))})
+    a_point = (labels["2"] - labels["0"]) / 2
+    assert [low, mean, high] == pytest.approx([labels["0"] + n * a_point for n in (-1, 1, 3)], abs=0.2)
+    assert "<script" not in intervals_svg({NASTY: Interval(1.0, -1.0, 3.0)}, NASTY)
+
+
+def test_only_what_is_on_one_side_of_zero_has_a_colour():
+    _, found = drawn({"a": Interval(1, -1, 3), "b": Interval(2, 1, 3), "c": Interval(-2, -3, -1)})
+    unsure, gain, loss = (colour for colour, _ in found)
+    assert len({unsure, gain, loss}) == 3 and unsure == "#999"
+
+
+def test_an_interval_that_knows_nothing_does_not_flatten_the_others():
+    _, [(_, known), (_, unknown)] = drawn({"a": Interval(1, 0.5, 1.5), "b": Interval(0.5, -500, 500)})
+    assert unknown[1] - unknown[0] < 6 * (known[1] - known[0])
