@@ -89,14 +89,22 @@ class Rules:
     def _repeats(self, units: np.ndarray) -> bool:
         """Whether runs of words are too much of the whole."""
         runs = lambda length: round(length * self.of_a_run)
-        return any(top_share(units, runs(n)) > share for n, share in TOP.items()) or any(
-            share_again(units, runs(n)) > share for n, share in AGAIN.items()
+        return _any_above((top_share(units, runs(n)), share) for n, share in TOP.items()) or _any_above(
+            (share_again(units, runs(n)), share) for n, share in AGAIN.items()
         )
 
     def _functions(self, text: str) -> int:
         """Different function words in a text; where no blanks stand between words, characters of it that are one."""
         found = set(text) if self.units is characters else set(text.lower().split())
         return len(found & self.function_words)
+
+
+def _any_above(found: Iterable[tuple[float, float]]) -> bool:
+    """Whether a share is above its limit, of runs ever longer: where none comes again, no longer one does."""
+    for share, limit in found:
+        if share > limit or not share:
+            return share > limit
+    return False
 
 
 def top_share(units: np.ndarray, length: int) -> float:

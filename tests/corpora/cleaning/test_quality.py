@@ -101,6 +101,14 @@ def test_shares_are_those_counted_by_hand(units, length):
     assert top_share(given, length) == pytest.approx(most(units, length))
 
 
+@given(st.lists(st.integers(0, 9), max_size=30), st.lists(st.integers(0, 99), max_size=150))
+def test_no_run_that_repeats_is_overlooked_where_shorter_ones_were_looked_at(again, other):
+    units = np.array(again * 3 + other + again, dtype=np.uint64)
+    above = [top_share(units, n) > share for n, share in TOP.items()]
+    above += [share_again(units, n) > share for n, share in AGAIN.items()]
+    assert Rules.of("en")._repeats(units) == any(above)
+
+
 def test_the_thresholds_are_those_of_the_paper():
     assert TOP == {2: 0.20, 3: 0.18, 4: 0.16}
     assert AGAIN == {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
