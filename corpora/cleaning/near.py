@@ -10,7 +10,7 @@ document kept before is compared with it: two documents that share J of their ru
 of all places. Bands alone, as is common, would let everything fall together that fills in one template: thousands of
 documents have many chances.
 
-Kept are some 500 bytes a document, and room for more: up to twice that.
+Kept are some 500 bytes a document, and room for more: up to twice that, and while tables grow three times.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
