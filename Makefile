@@ -343,7 +343,7 @@ bench: | $(VENV)/.stamp  ## measurements -> docs/benchmarks.md; one of them: ONL
 	@$(PY) -m tests.benchmarks $(ONLY)
 
 fuzz: | $(VENV)/.stamp  ## any bytes into the readers, by a coverage-guided fuzzer, for SECONDS=60; it says what to install
-	@$(PY) -m tests.fuzz -max_total_time=$(or $(SECONDS),60) -max_len=400 -artifact_prefix='$(RUNS)/' -close_fd_mask=0
+	@mkdir -p '$(RUNS)' && $(PY) -m tests.fuzz -max_total_time=$(or $(SECONDS),60) -max_len=400 -artifact_prefix='$(RUNS)/'
 
 clean:  ## remove what RECIPE made
 	@rm -rf '$(RUN)' && echo "removed $(RUN)"
