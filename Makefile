@@ -196,7 +196,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus slices doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct publish controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus slices doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct publish controls estimate compare browse new test test-slow check prove-resume bench fuzz clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
