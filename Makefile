@@ -19,6 +19,9 @@ INPUT  ?=
 FROM   ?= $(if $(wildcard $(RUN)/finetuned-dapt/manifest.json),finetuned-dapt,finetuned-base)
 PUSH   ?=
 UPLOAD ?=
+WORKERS ?= 1
+TASK   ?= 1/1
+EXECUTOR ?=
 LAUNCH ?=
 REFERENCE ?=
 INIT   ?= base
@@ -47,7 +50,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE RECIPES VARIANT VARIANTS SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE RECIPES VARIANT VARIANTS SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH WORKERS REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
@@ -57,8 +60,11 @@ TENSORS    = $(or $(LAUNCH),$(PY)) -m
 
 # ---- what is made from what ------------------------------------------------------------------------------------------
 
+SLICES = $(ROWS) stages.clean --recipe '$(RECIPE)' --set $(OVERRIDES) --data '$(DATA)' --out $(RUN)/slices --workers $(WORKERS)
+
 $(RUN)/corpus/manifest.json: $(S)/corpus.json $(S)/data $(wildcard corpora/cards/*.toml)
-	@$(ROWS) stages.prepare $(ARGS) --data '$(DATA)'
+	@$(if $(filter-out 1,$(WORKERS)),$(SLICES))
+	@$(ROWS) stages.prepare $(ARGS) --data '$(DATA)' --slices $(RUN)/slices
 
 # Domain and task text only where a base is given words of them.
 WORDS_FROM = $$(for part in general $$(grep -q '"words": [1-9]' $(S)/base.json && echo domain task); do \
@@ -190,7 +196,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 
 # ---- what can be typed -----------------------------------------------------------------------------------------------
 
-.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct publish controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
+.PHONY: help setup dapt tapt dapt-tapt interpolated multitask corpus slices doctor diagnose base finetuned-base scores tagger chosen masked referred show agreement lr-find ablate report export predict correct publish controls estimate compare browse new test test-slow check prove-resume bench clean FORCE
 
 help:  ## what can be typed
 	@echo "Keymask: continued pretraining, from raw text to a tested answer to 'did it help?'"; echo
@@ -206,11 +212,12 @@ help:  ## what can be typed
 	  'INIT=$(INIT)' 'checkpoint that lr-find, ablate and multitask start from: INIT=dapt' \
 	  'ADAPTED=$(ADAPTED)' 'checkpoint that interpolated mixes with the base: ADAPTED=dapt-tapt' \
 	  'FACTORS=…' 'settings that ablate tries, one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"' \
+	  'WORKERS=$(WORKERS)' 'processes that read and clean raw text' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
 	  'TRACK=$(TRACK)' 'trackers beside TensorBoard: wandb (offline unless WANDB_MODE=online), trackio' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
 	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
-	@printf '\n  %s\n' 'make dapt' 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
+	@echo; printf '  %s\n' 'make dapt' 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
 
 dapt: $(RUN)/finetuned-dapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the domain, fine-tune, compare with base
 	@echo "report: $(RUN)/report/report.html"
@@ -230,6 +237,8 @@ interpolated: $(RUN)/finetuned-interpolated/manifest.json $(RUN)/report/manifest
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.html"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
+slices: $(S)/corpus.json  ## of many machines' work on a corpus the part of one: TASK=2/4 WORKERS=16; then make corpus on one
+	@$(SLICES) --task '$(TASK)' $(EXECUTOR:%=--executor '%')
 doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
 	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
 new: | $(VENV)/.stamp  ## cards and a recipe for your own files: NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…

@@ -74,7 +74,7 @@ class Rejected:
 
         def reject(place: str, reason: str, text: object) -> None:
             self.counts[corpus, reason] += 1
-            self._rows.append({"origin": origin, "place": place, "reason": reason, "text": _printable(text)})
+            self._rows.append({"origin": origin, "place": place, "reason": reason, "text": printable(text)})
             if len(self._rows) >= self.BUFFER:
                 self.flush()
 
@@ -118,8 +118,8 @@ def has_surrogate(text: str) -> bool:
     return False
 
 
-def _printable(text: object) -> str | None:
-    """What can stand in a Parquet string: surrogates spelled out, long texts cut."""
+def printable(text: object) -> str | None:
+    """What can stand in a Parquet string: surrogates spelled out, long texts cut; of what it gave, the same again."""
     if text is None:
         return None
-    return str(text)[: Rejected.LONGEST].encode("utf-8", "backslashreplace").decode("utf-8")
+    return str(text)[: Rejected.LONGEST].encode("utf-8", "backslashreplace").decode("utf-8")[: Rejected.LONGEST]

@@ -30,6 +30,7 @@ from corpora.parts import Part, bytes_of, parts
 from corpora.previews import Findings
 from corpora.reading.raw import Watch, unwatched
 from corpora.reading.sources import documents
+from corpora.slices import Slices
 from corpora.spelling.noise import training_pairs
 from corpora.splits import group_of, split_of
 
@@ -46,6 +47,8 @@ class Preparation:
     """Fingerprints of all dev and test text."""
     watch: Watch = unwatched
     """Told of bytes of raw files, as they are read."""
+    slices: Path | None = None
+    """Where domain and general text may lie that was read and cleaned before."""
     found: Findings = field(default_factory=Findings)
     """What is to be shown."""
     repaired: Counter[str] = field(default_factory=Counter)
@@ -140,7 +143,7 @@ class Preparation:
         self, corpus: str, card: Card, split: str, taken: Counter[str], reject: Reject
     ) -> Iterator[Row]:
         """The same of plain text, without these lines, and without what the rules are against."""
-        rows = self._usable(card, split, reject)
+        rows = self._usable_text(card, split, reject)
         rows = without_lines(rows, taken, self.config.min_chars, reject, self.repaired) if taken else rows
         rows = self._of_language(corpus, rows, reject)
         rows = of_quality(rows, self.config.language, reject) if self.config.quality_rules else rows
@@ -157,6 +160,11 @@ class Preparation:
         most, least = self.config.max_chars, self.config.min_chars
         return pieced(rows, most, least, reject, self.repaired) if most else rows
 
+    def _usable_text(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
+        """Clean documents of a split of plain text."""
+        counted = Counter() if reject is in_silence else self.repaired
+        return Slices(self.config, self.data, self.slices, self.watch).rows(card, split, reject, counted)
+
     def _usable(self, card: Card, split: str, reject: Reject) -> Iterator[Row]:
         """Clean documents of a split."""
         return cleaned(self._rewritten(card, split, reject), self.config.min_chars, reject)
@@ -171,7 +179,7 @@ class Preparation:
         """The lines that many documents of a card have."""
         if not self.config.repeated_lines:
             return Counter()
-        read = lambda: chain.from_iterable(self._usable(card, split, in_silence) for split in splits)
+        read = lambda: chain.from_iterable(self._usable_text(card, split, in_silence) for split in splits)
         found = repeated_lines(read, self.config.repeated_lines)
         self.found.lines.setdefault(corpus, Counter()).update(found)
         return found

@@ -33,6 +33,20 @@ DOCUMENTS = _schema(
 )
 """Raw text made clean: one row a document."""
 
+SLICE = pa.schema(
+    [
+        *(field for field in DOCUMENTS if field.name not in ("id", "origin")),
+        ("group", pa.string()),
+        ("number", pa.int64()),  # of its line or row in the slice, from 1
+        ("reason", pa.string()),  # why it was dropped: of such a row only the beginning of its text is kept
+        ("fingerprint", pa.uint64()),  # what was found out about the text: see corpora/cleaning/known.py
+        ("language", pa.string()),
+        ("fault", pa.string()),
+        ("signature", pa.binary()),
+    ]
+)
+"""What a part of a raw file holds, as it was read and cleaned: documents and what was dropped, in its order."""
+
 CHOSEN = DOCUMENTS.append(pa.field("weight", pa.float64()))
 """Documents of the domain chosen for the task, each with the score it was chosen by; null where it was not."""
 

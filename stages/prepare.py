@@ -3,6 +3,7 @@
     make corpus
 
 reads   the files that the recipe's corpus cards name, under DATA
+        slices/     what tasks read and cleaned of them before (make corpus WORKERS=8), where there is any
 writes  corpus/general/  train, dev         everyday text, to build a base model from
         corpus/domain/   train, dev         text of the domain, for DAPT
         corpus/task/     train, dev, test   labelled documents, for TAPT and fine-tuning; pairs of [corpus.noise]
@@ -33,6 +34,7 @@ from corpora.preparation import Preparation
 from corpora.previews import write_preview
 from corpora.reading.sources import other_encodings
 from corpora.schemas import DOCUMENTS, InputError
+from corpora.slices import remove_stale
 from corpora.splits import HoldOut
 from pipeline.run.processes import Progress, say, size
 from pipeline.run.stage import run
@@ -41,12 +43,14 @@ Write = Callable[[str, Iterable[Row]], int]
 """Name and rows of a split, which is written -> how many they are."""
 
 
-def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
+def prepare(config: CorpusConfig, data: Path, out: Path, slices: Path | None = None) -> dict[str, float]:
     """Write the corpora of the recipe; documents by corpus and split, and dropped ones by reason."""
     check(config, data)
     named = all_parts(config, data)
     read = Progress(None, "read", written=size)
-    work = Preparation(config, data, out, Rejected(out / "rejected"), watch=lambda more: read.step(more=more))
+    watch = lambda more: read.step(more=more)
+    slices = slices if slices and slices.is_dir() else None
+    work = Preparation(config, data, out, Rejected(out / "rejected"), watch=watch, slices=slices)
     read.count = work.bytes
     work.found.encodings.extend(
         dict.fromkeys(line for card, splits in named for line in other_encodings(card, splits, data))
@@ -66,7 +70,14 @@ def prepare(config: CorpusConfig, data: Path, out: Path) -> dict[str, float]:
     write_preview(out / "preview.md", counts, work.rejected, work.found)
     write_dataset_card(out, config.language, counts, named)
     write_dependencies(out / "sources.mk", sources(config, data))
+    if slices:
+        remove_stale(config, data, slices)
     return counts | {f"rejected/{reason}": count for reason, count in work.rejected.reasons().most_common()}
+
+
+def raw_files(config: CorpusConfig, data: Path, slices: Path | None) -> list[Path]:
+    """What a corpus is made from. Slices are none of it: without them it is the same."""
+    return sources(config, data)
 
 
 def _text(corpus: str, work: Preparation, write: Write) -> dict[str, float]:
@@ -146,4 +157,4 @@ def _for_make(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(prepare, version=6, sources=sources)
+    run(prepare, version=7, sources=raw_files)

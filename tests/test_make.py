@@ -265,6 +265,11 @@ def test_hardware_is_for_tensors_and_rows_do_without(project):
     assert launched == {"start", "finetune", "score", "train_tagger", "mask", "pretrain"}
 
 
+def test_raw_text_is_cleaned_in_slices_where_there_are_workers_or_it_is_asked_for(project):
+    assert project.calls("corpus", "WORKERS=8") == ["clean slices", "prepare corpus"]
+    assert project.calls("slices", "TASK=2/4") == ["clean slices"]
+
+
 def test_another_data_folder_is_looked_into(project):
     project.calls("corpus")
     assert project.calls("corpus", "DATA=/elsewhere") == ["prepare corpus"]

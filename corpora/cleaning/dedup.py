@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
+from corpora.cleaning.known import known
 from corpora.keeping import Reject
 from corpora.parquet import Row
 
@@ -78,7 +79,8 @@ def document_id(card: str, number: int) -> str:
 def identified(rows: Iterable[Row], card: str, origin: str) -> Iterator[Row]:
     """The rows with `id`, `origin` and `fingerprint`."""
     for row in rows:
-        number = fingerprint(row["text"], row.get("text_pair"))
+        found = known(row)
+        number = found.fingerprint if found else fingerprint(row["text"], row.get("text_pair"))
         yield row | {"id": document_id(card, number), "origin": origin, "fingerprint": number}
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from corpora.cleaning.contamination import UNSPACED
+from corpora.cleaning.known import known
 from corpora.keeping import Reject
 from corpora.parquet import Row
 from corpora.schemas import InputError
@@ -59,6 +60,13 @@ class Tongue:
         except ValueError:
             self.function_words = frozenset()
 
+    def other_of(self, row: Row) -> str:
+        """The same of a row's texts."""
+        found = known(row)
+        if found and found.language is not None:
+            return found.language
+        return self.other(f"{row['text']}\n{row['text_pair']}" if row.get("text_pair") else row["text"])
+
     def other(self, text: str) -> str:
         """The other language that all that is looked at of a text is surely in, "" where there is none."""
         pieces = [text[:SAMPLE], text[-SAMPLE:]] if len(text) > SAMPLE else [text]
@@ -93,7 +101,7 @@ def of_language(
 ) -> Iterator[Row]:
     """The rows that are not surely in another language; `shown` is told of the first few that are, and of which."""
     for row in rows:
-        found = tongue.other(f"{row['text']}\n{row['text_pair']}" if row.get("text_pair") else row["text"])
+        found = tongue.other_of(row)
         if not found:
             yield row
             continue

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpora.cleaning.contamination import UNSPACED, Units, characters, hashed_runs, words
+from corpora.cleaning.known import known
 from corpora.keeping import Reject
 from corpora.parquet import Row
 from corpora.stop_words import stop_words
@@ -139,7 +140,8 @@ def of_quality(rows: Iterable[Row], language: str, reject: Reject) -> Iterator[R
     """The rows whose text stands up to the rules."""
     rules = Rules.of(language)
     for row in rows:
-        if fault := rules.fault(row["text"]):
+        found = known(row)
+        if fault := rules.fault(row["text"]) if found is None or found.fault is None else found.fault:
             reject(row["place"], fault, row["text"])
         else:
             yield row

@@ -9,18 +9,18 @@ passed over.
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpora.cards import Card
-from corpora.keeping import Reject
+from corpora.keeping import Reject, in_silence
 from corpora.parquet import Row, open_shard
 from corpora.reading.columns import listed, names_in
 from corpora.reading.lines import LONGEST, TOO_LONG, Line, blocks, encoding_of, lines, reading
-from corpora.reading.raw import Raw
+from corpora.reading.raw import WHOLE, Part, Raw
 from corpora.reading.remote import Remote
 from corpora.schemas import InputError
 
@@ -34,6 +34,9 @@ ROWS_A_BATCH = 1024
 """Rows of a Parquet file in memory at a time."""
 
 Reader = Callable[[Raw, str, Card, Reject], Table]
+
+PART_BYTES = 2**22
+"""Of a file that is read in parts: some seconds of work, and few files for much text."""
 
 PEEK = 100
 """Rows of a jsonl file looked at to know its columns: a row may leave out what it has no value for."""
@@ -58,6 +61,20 @@ def is_text(path: Path | Remote) -> bool:
     return is_readable(path) and _format(path) != ".parquet"
 
 
+def parts_of(path: Path | Remote, card: Card) -> list[Part]:
+    """Those that a file can be read in, each by itself: lines of UTF-8, and rows of Parquet. Any other is one.
+
+    Not cut is what is packed, lies elsewhere, or may go on after the end of a line.
+    """
+    raw, cut = Raw(path), (".parquet", ".jsonl", ".txt")[: 3 if card.documents == "lines" else 2]
+    if isinstance(path, Remote) or path.suffix.lower() not in cut:
+        return [WHOLE]
+    if is_text(path) and encoding_of(raw, card) != "utf-8":
+        return [WHOLE]
+    count = max(1, -(-raw.size // PART_BYTES))
+    return [Part(number, count) for number in range(count)]
+
+
 def _format(path: Path | Remote) -> str:
     """`.jsonl` of data.jsonl and of data.jsonl.gz."""
     name = path.name.lower()
@@ -74,10 +91,10 @@ def _read_txt(raw: Raw, shown: str, card: Card, rejected: Reject) -> Table:
 
 
 def _read_jsonl(raw: Raw, shown: str, card: Card, rejected: Reject) -> Table:
-    records = _json_records(_sound(lines(raw, encoding_of(raw, card)), shown, rejected), rejected)
-    head = list(islice(records, PEEK))
-    columns = dict.fromkeys(chain.from_iterable(names_in(record) for _, record in head))
-    return columns, chain(head, records)
+    encoding = encoding_of(raw, card)
+    head = _json_records(_sound(lines(Raw(raw.path), encoding), shown, in_silence), in_silence)
+    columns = dict.fromkeys(chain.from_iterable(names_in(record) for _, record in islice(head, PEEK)))
+    return columns, _json_records(_sound(lines(raw, encoding), shown, rejected), rejected)
 
 
 def _json_records(texts: Iterator[tuple[str, str]], rejected: Reject) -> Records:
@@ -189,17 +206,29 @@ def _nested(fields: Iterable[pa.Field]) -> dict[str, object]:
 
 def _parquet_records(raw: Raw, shown: str, columns: list[str], rejected: Reject) -> Records:
     """Rows a few at a time: a file from elsewhere may be one row group, and 100 kB of it 900 MB of text."""
-    number = 0
     with reading(raw.path):
         file, size = _parquet(raw), raw.size
-        raw.reached = lambda: size * number // max(file.metadata.num_rows, 1)
-        for batch in file.iter_batches(ROWS_A_BATCH, columns=columns or None):
+        start, stop = raw.part.of(file.metadata.num_rows)
+        raw.reached = lambda: size * (raw.last - raw.before) // max(stop - start, 1)
+        for batch in _batches(file, start, stop, columns):
             for row in _rows(batch):
-                number += 1
+                raw.last += 1
                 if row is None:
-                    rejected(f"{shown}:{number}", "bad_utf8", None)
+                    rejected(f"{shown}:{raw.last}", "bad_utf8", None)
                 else:
-                    yield f"{shown}:{number}", row
+                    yield f"{shown}:{raw.last}", row
+
+
+def _batches(file: pq.ParquetFile, start: int, stop: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows from `start` to `stop`: those before them in their row group are read as well, and left out."""
+    sizes = (file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))
+    bounds = list(accumulate(sizes, initial=0))
+    groups = [number for number, (first, end) in enumerate(pairwise(bounds)) if first < stop and start < end]
+    place = bounds[groups[0]] if groups else stop
+    batches = file.iter_batches(ROWS_A_BATCH, row_groups=groups, columns=columns or None)
+    while place < stop and (batch := next(batches, None)) is not None:
+        yield batch.slice(max(start - place, 0), max(stop - max(start, place), 0))
+        place += len(batch)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterable[Row | None]:

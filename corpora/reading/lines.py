@@ -52,7 +52,7 @@ class Line(NamedTuple):
 
 def encoding_of(raw: Raw, card: Card) -> str:
     """The encoding of a text file: the one its card declares, or else the one that is beyond doubt."""
-    with reading(raw.path), raw.opened() as file:
+    with reading(raw.path), Raw(raw.path).opened() as file:  # of a part too the file's first bytes decide
         head = file.read(SAMPLE)
     if card.encoding:
         return declared(card.encoding, head)
@@ -69,8 +69,11 @@ def lines(raw: Raw, encoding: str) -> Iterator[Line]:
     """The lines of a file, without its byte-order mark."""
     with reading(raw.path), raw.opened() as unpacked:
         file = io.TextIOWrapper(unpacked, CODECS[encoding], _escaped.__name__, newline="\n")
-        for number, text in enumerate(iter(lambda: file.readline(LONGEST + 1), ""), start=1):
-            yield _line(number, text.removeprefix("\ufeff") if number == 1 else text, file, encoding)
+        first = raw.before + 1
+        for number, text in enumerate(iter(lambda: file.readline(LONGEST + 1), ""), start=first):
+            raw.last = number
+            at_start = number == first and raw.part.number == 0
+            yield _line(number, text.removeprefix("\ufeff") if at_start else text, file, encoding)
 
 
 def _line(number: int, text: str, file: TextIO, encoding: str) -> Line:

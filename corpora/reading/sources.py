@@ -27,8 +27,19 @@ from corpora.schemas import InputError
 
 def documents(card: Card, split: str, data: Path, rejected: Reject, watch: Watch = unwatched) -> Iterator[Row]:
     """The rows of one split of a card, in the order of its files; `watch` is told of bytes as they are read."""
-    labels, needed = Labels(), _needed(card, split)
-    for place, record in _records(card, split, data, rejected, watch):
+    return _documents(card, split, _records(card, split, data, rejected, watch), Labels(), rejected)
+
+
+def documents_of(
+    card: Card, split: str, data: Path, raw: Raw, labels: Labels, rejected: Reject, watch: Watch = unwatched
+) -> Iterator[Row]:
+    """The same of one file of a split, or of a part of it; `labels` are those of the split."""
+    return _documents(card, split, _records_of(card, split, data, raw, rejected, watch), labels, rejected)
+
+
+def _documents(card: Card, split: str, records: Records, labels: Labels, rejected: Reject) -> Iterator[Row]:
+    needed = _needed(card, split)
+    for place, record in records:
         row = {role: value(record, card.parts(role)) for role in card.fields}
         if reason := _fault(row, needed):
             rejected(place, reason, row["text"])
@@ -51,7 +62,7 @@ def other_encodings(card: Card, splits: Iterable[str], data: Path) -> Iterator[s
     """A line for each encoding but UTF-8 that text files of these splits have; one that cannot be told is refused."""
     found: dict[str, list[str]] = {}
     for path in (path for split in splits for path in files_of(card, split, data) if is_text(path)):
-        found.setdefault(encoding_of(Raw(path), card), []).append(_shown(path, data))
+        found.setdefault(encoding_of(Raw(path), card), []).append(shown_as(path, data))
     for encoding, (first, *more) in found.items():
         if encoding != "utf-8":
             yield f"{card.name}: {first}{f' and {len(more)} more' if more else ''} read as {encoding}"
@@ -94,11 +105,16 @@ def _streamed(card: Card, split: str) -> Records:
 
 def _filed(card: Card, split: str, data: Path, rejected: Reject, watch: Watch) -> Records:
     for path in files_of(card, split, data):
-        _verify(card, path, data)
-        raw = Raw(path)
-        columns, records = reader_of(path)(raw, _shown(path, data), card, rejected)
-        _check_columns(columns, card, split, str(path))
-        yield from _watched(records, raw, watch)
+        yield from _records_of(card, split, data, Raw(path), rejected, watch)
+
+
+def _records_of(card: Card, split: str, data: Path, raw: Raw, rejected: Reject, watch: Watch) -> Records:
+    """The records of a file; it is verified, and its columns are, when its first part is read."""
+    if raw.part.number == 0:
+        verify(card, raw.path, data)
+    columns, records = reader_of(raw.path)(raw, shown_as(raw.path, data), card, rejected)
+    _check_columns(columns, card, split, str(raw.path))
+    yield from _watched(records, raw, watch)
 
 
 def _watched(records: Records, raw: Raw, watch: Watch) -> Records:
@@ -151,23 +167,29 @@ def _expand(base: Path, written: str) -> list[Path]:
     return sorted(found for found in base.glob(str(pattern)) if found.is_file()) if "*" in written else []
 
 
-def _shown(path: Path | Remote, data: Path) -> str:
+def shown_as(path: Path | Remote, data: Path) -> str:
+    """How a file is named where a place in it is told."""
     return str(path.relative_to(data)) if isinstance(path, Path) and path.is_relative_to(data) else str(path)
 
 
-def _verify(card: Card, path: Path | Remote, data: Path) -> None:
+def sha256_of(path: Path | Remote) -> str:
+    """Of the content of a file."""
+    with reading(path), path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify(card: Card, path: Path | Remote, data: Path) -> None:
     """Compare with the checksum in the card, where it has one."""
     expected = {base / name: digest for name, digest in card.checksums.items() for base in (data, card.path.parent)}
     expected |= {Remote(name): digest for name, digest in card.checksums.items()}
     if path not in expected:
         return
-    with reading(path), path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    if digest.hexdigest() != expected[path].lower():
+    if (digest := sha256_of(path)) != expected[path].lower():
         raise InputError(
-            f"{path} is not the file card {card.name} describes (sha256 {digest.hexdigest()[:12]}…, not "
+            f"{path} is not the file card {card.name} describes (sha256 {digest[:12]}…, not "
             f"{expected[path][:12]}…): get it again, or correct [checksums] in {card.path}"
         )
 

@@ -56,7 +56,7 @@ def processes() -> "Accelerator":
     from accelerate import Accelerator, DistributedType, PartialState
 
     if world() > 1:
-        _die_with_launcher()
+        die_with_parent()
     precision, gpu = _precision(), torch.cuda.is_available()
     shards = _shards(precision)
     accelerator = Accelerator(mixed_precision=precision, cpu=not gpu, fsdp_plugin=shards)
@@ -183,7 +183,7 @@ def _limit_exchanges(seconds: float) -> None:
     _set_pg_timeout(timedelta(seconds=seconds))
 
 
-def _die_with_launcher() -> None:
+def die_with_parent() -> None:
     """Ask the system (Linux) to kill this process when its parent dies: orphans would go on writing.
 
     Those of a launcher that died before this line find nobody to meet and end by themselves.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from corpora.cleaning.near import BANDS, ROWS, Met, bands, near
+from corpora.cleaning.near import Met, bands, near
 
 ALPHABET = [chr(code) for code in range(0x4E00, 0x4E00 + 400)]
 
@@ -67,13 +67,13 @@ def test_short_texts_are_nobody_s_duplicates_and_words_count_in_english():
 
 def test_the_layers_hold_everything_and_are_few():
     draw, met = np.random.default_rng(3), Met.of("zh")
-    minima = met.minima([document(draw, 40) for _ in range(2500)])
+    signatures = met.signatures([document(draw, 40) for _ in range(2500)])
     for i in range(0, 2500, 25):
-        met.add(minima[i : i + 25], [str(j) for j in range(i, i + 25)])
+        met.add(signatures[i : i + 25], [str(j) for j in range(i, i + 25)])
     assert (
-        met.twins(minima).tolist() == list(range(2500))
+        met.twins(signatures).tolist() == list(range(2500))
         and met.ids == [str(i) for i in range(2500)]
         and len(met.layers) <= 10
     )
-    assert (met.twins(met.minima([document(draw, 40) for _ in range(50)])) == -1).all()
-    assert not bands(np.zeros((2, BANDS * ROWS), dtype=np.uint64)).any()
+    assert (met.twins(met.signatures([document(draw, 40) for _ in range(50)])) == -1).all()
+    assert not met.signatures(["", "好"]).any() and bands(signatures).all()

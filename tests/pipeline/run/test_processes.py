@@ -104,7 +104,7 @@ def test_a_line_that_cannot_be_written_ends_nothing(monkeypatch):
 def test_processes_that_did_not_find_each_other_are_refused_with_the_right_command(monkeypatch):
     processes.cache_clear()
     monkeypatch.setattr(module, "world", lambda: 2)
-    monkeypatch.setattr(module, "_die_with_launcher", lambda: None)
+    monkeypatch.setattr(module, "die_with_parent", lambda: None)
     with pytest.raises(InputError, match=r"2 processes but 1 found each other: .* stages/launch/cpu2.yaml"):
         processes()
     processes.cache_clear()
