@@ -37,7 +37,7 @@ from pipeline.publishing.sentences import write_sentence_files
 from pipeline.publishing.weights import Weights
 from pipeline.results import sections
 from pipeline.results.arms import Arm, by_task, comparable
-from pipeline.results.differences import differences, verdicts
+from pipeline.results.differences import differences, failed, verdicts
 from pipeline.results.significance import ByRow
 from pipeline.run.artifact import MANIFEST, Manifest, file_digest, read_manifest
 from pipeline.run.errors import InputError
@@ -216,7 +216,7 @@ def _compared(folder: Path, name: str) -> tuple[list[str], list[Table]]:
         sections.results_table(shown, found),
         *(t for t in sections.comparisons(mine).parts if isinstance(t, Table)),
     ]
-    return [line.en for line in verdicts(mine, arms)], tables
+    return [line.en for line in (*verdicts(mine, arms), *failed(shown))], tables
 
 
 def _arms(folder: Path) -> list[Arm]:
