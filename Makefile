@@ -27,6 +27,7 @@ REFERENCE ?=
 INIT   ?= base
 ADAPTED ?= dapt
 FACTORS ?= $(MATRIX)
+TRACK  ?=
 PYTHON ?= python3
 
 VENV := .venv
@@ -42,6 +43,7 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+export TRACK
 unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait spin, and beside other work that costs most of the speed: let them soon sleep. Not at once
 # (OMP_WAIT_POLICY=PASSIVE): that costs a fifth on a quiet machine.
@@ -212,6 +214,7 @@ help:  ## what can be typed
 	  'FACTORS=…' 'settings that ablate tries, one at a time: FACTORS="stabilisers.mixout=0.1 head.pooling=mean"' \
 	  'WORKERS=$(WORKERS)' 'processes that read and clean raw text' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
+	  'TRACK=$(TRACK)' 'trackers beside TensorBoard: wandb (offline unless WANDB_MODE=online), trackio' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
 	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
 	@echo; printf '  %s\n' 'make dapt' 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'

@@ -24,6 +24,7 @@ out=$(sed 's/.*--out \\([^ ]*\\).*/\\1/' <<< "$*")
 case "$*" in
   *stages.check*) {check}; exit ;;
   *stages.estimate*) echo "estimate" >> calls; exit ;;
+  *stages.push*) echo "$*" >> commands; exit ;;
 esac
 stage=$(sed 's/.*-m stages\\.\\([a-z_]*\\) .*/\\1/' <<< "$*")
 echo "$stage $out" >> calls
@@ -62,7 +63,7 @@ class Project:
         ours = (
             "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|VARIANTS?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|ADAPTED|FACTORS|LAUNCH"
         )
-        ours += "|REFERENCE|PYTHON"
+        ours += "|REFERENCE|PYTHON|TRACK|PUSH|UPLOAD"
         environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
         command = ["make", "TORCH_INDEX=", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -301,6 +302,16 @@ def test_a_file_is_predicted_by_the_best_adapted_model_there_is(project):
     assert [re.search(r"--model \S*/(\S+) --texts (\S+)", line).groups() for line in asked] == [
         ("finetuned-base", "my/reviews.jsonl.gz"), ("finetuned-dapt", "a.csv"), ("finetuned-base", "a.csv")
     ]  # fmt: skip
+
+
+def test_what_is_published_is_made_first_and_an_upload_is_for_who_names_a_repository(project):
+    said = (project.folder / "commands").read_text
+    assert project.calls("publish", "FROM=dapt")[-1] == "publish published-dapt" and "stages.push" not in said()
+    assert project.make("publish", "FROM=dapt", "UPLOAD=public").returncode == 2 and "stages.push" not in said()
+    for upload in ("", "private"):
+        project.make("publish", "FROM=dapt", "PUSH=me/toy", f"UPLOAD={upload}")
+        asked = said().splitlines()[-1].split("stages.push ")[1].split()
+        assert asked == ["--folder", "runs/demo/published-dapt", "--repository", "me/toy", "--upload", *upload.split()]
 
 
 def test_a_learning_rate_is_looked_for_from_any_checkpoint(project):

@@ -1,4 +1,4 @@
-"""What a training says of itself: metrics.jsonl and TensorBoard, and what was odd, with the documents it happened on.
+"""What a training says of itself: metrics.jsonl, TensorBoard, trackers; what was odd, with its documents.
 
 <artifact>/logs/metrics.jsonl   a line a step and a measurement
 <artifact>/logs/events.jsonl    steps left out, loss spikes: with the ids of the documents read
@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.run.artifact import LOGS
 from pipeline.run.processes import rank
+from pipeline.training.trackers import Trackers
 
 SPIKE = 6.0
 """A loss so many standard deviations above the mean of the last losses is a spike."""
@@ -28,9 +29,10 @@ class Journal:
 
     def __init__(self, folder: Path | None, first: int) -> None:
         self.losses: deque[float] = deque(maxlen=REMEMBERED)
-        self.metrics = self.events = self.board = None
+        self.metrics = self.events = self.board = self.trackers = None
         if folder is None or rank() != 0:
             return
+        self.trackers = Trackers(folder)
         logs = folder / LOGS
         logs.mkdir(parents=True, exist_ok=True)
         before = _kept(logs / "metrics.jsonl", first)
@@ -47,6 +49,7 @@ class Journal:
             with suppress(OSError):
                 for name, value in values.items():
                     self.board.add_scalar(name, value, step)
+            self.trackers.log(values, step)
 
     def odd(self, step: int, what: str, documents: list[str]) -> None:
         """A line of events.jsonl."""
@@ -62,10 +65,12 @@ class Journal:
         return spike
 
     def close(self) -> None:
-        """Write what TensorBoard holds back."""
+        """Write what the boards hold back."""
         for file in (self.metrics, self.events, self.board):
             with suppress(OSError):
                 file.close() if file else None
+        if self.trackers:
+            self.trackers.finish()
 
 
 def _kept(path: Path, first: int) -> list[dict]:
