@@ -237,7 +237,7 @@ interpolated: $(RUN)/finetuned-interpolated/manifest.json $(RUN)/report/manifest
 multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.html"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
-slices: $(S)/corpus.json  ## of many machines' work on a corpus the part of one: TASK=2/4 WORKERS=16; then make corpus on one
+slices: $(S)/corpus.json  ## one machine's part of the cleaning, on a shared disk: TASK=2/4 WORKERS=16, or EXECUTOR=…; then make corpus on one
 	@$(SLICES) --task '$(TASK)' $(EXECUTOR:%=--executor '%')
 doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
 	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'

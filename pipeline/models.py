@@ -231,10 +231,16 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
 
 
 def model_card(title: str, base: str, text: str, facts: dict[str, object]) -> str:
-    """A model card: metadata the hub reads, what the model is, and the settings it was made with."""
-    front = {"library_name": "transformers", "tags": ["keymask"], "base_model": base}
-    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
-    return f"---\n{yaml.safe_dump(front)}---\n\n# {title}\n\n{text}\n\n| | |\n|---|---|\n{rows}\n"
+    """The short card of an artifact: what it is and the settings it was made with.
+
+    What came of it nobody knows yet: `make publish` writes the card for strangers. `base` is named to the hub where it
+    is a name of the hub's.
+    """
+    front = {"library_name": "transformers", "tags": ["keymask"]}
+    front |= {"base_model": base} if base.count("/") == 1 and not Path(base).exists() else {}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in {"made from": base, **facts}.items())
+    more = "Its lineage, texts and licences: `make publish`."
+    return f"---\n{yaml.safe_dump(front)}---\n\n# {title}\n\n{text} {more}\n\n| | |\n|---|---|\n{rows}\n"
 
 
 def _labels(labels: list[str]) -> dict[str, object]:

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -29,7 +29,7 @@ from corpora.spelling.noise import NoiseConfig
 from pipeline.finetuning.by_row import by_row
 from pipeline.finetuning.evidence import FILE as EVIDENCE
 from pipeline.pages.parts import Table
-from pipeline.publishing.card import Published, model_card
+from pipeline.publishing.card import Published, published_card
 from pipeline.publishing.licences import Source, concerns
 from pipeline.publishing.lineage import Step, lineage
 from pipeline.publishing.repeating import without_places
@@ -37,10 +37,11 @@ from pipeline.publishing.sentences import write_sentence_files
 from pipeline.publishing.weights import Weights
 from pipeline.results import sections
 from pipeline.results.arms import Arm, by_task, comparable
-from pipeline.results.differences import differences, verdicts
+from pipeline.results.differences import differences, failed, verdicts
 from pipeline.results.significance import ByRow
 from pipeline.run.artifact import MANIFEST, Manifest, file_digest, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.processes import say
 from pipeline.run.stage import run
 
 OF_A_MODEL = (
@@ -49,7 +50,7 @@ OF_A_MODEL = (
     *("vocab.*", "merges.txt", "*.bpe", "spiece.model", "sentencepiece*.model"),
 )
 """Files that open a model; predictions, logs and what every seed found stay at home."""
-OF_A_CORPUS = ("general/*", "domain/*", "task/*", "beside/*", "elsewhere/*")
+OF_A_CORPUS = ("general", "domain", "task", "beside", "elsewhere")
 """Its texts; what was dropped, in rejected/ and preview.md, stays at home."""
 NOT_READ = ("published", "report", "shown", "predicted", "corrected")
 """Artifacts of a run that nothing is made of."""
@@ -92,7 +93,7 @@ def publish(config: PublishConfig, model: Path, runs: Path, data: Path, defaults
 def _publish_model(
     config: PublishConfig, model: Path, runs: Path, data: Path, defaults: dict[str, Manifest], out: Path
 ) -> None:
-    _link(model, out, OF_A_MODEL)
+    _link(model, out, _opens_a_model)
     weights = Weights.of(out)
     if config.sentence_transformers:
         write_sentence_files(out, weights)
@@ -111,7 +112,7 @@ def _publish_model(
         verdicts=found,
         tables=tables,
     )
-    (out / "README.md").write_text(model_card(card), encoding="utf-8")
+    (out / "README.md").write_text(published_card(card), encoding="utf-8")
 
 
 def _publish_corpus(config: PublishConfig, manifest: Manifest, corpus: Path, data: Path, out: Path) -> None:
@@ -126,18 +127,26 @@ def _publish_corpus(config: PublishConfig, manifest: Manifest, corpus: Path, dat
             "; ".join(f"card {card.name} states no licence" for card in silent)
             + f': write licence = "…" into {silent[0].path}, be it "none stated", and run make corpus'
         )
-    _link(corpus, out, OF_A_CORPUS)
+    _link(corpus, out, _is_text)
     against = "".join(f"- {line}\n" for line in concerns([source for source, _ in found], ""))
     told = f"Texts keep the licences of their sources.\n\n## Licences\n\n{against or 'Nothing stands against it.'}\n"
     named = [part for _, part in found]
     write_dataset_card(out, str(manifest["config"]["language"]), manifest["metrics"], named, told, config.licence)
 
 
-def _link(artifact: Path, out: Path, patterns: tuple[str, ...]) -> None:
-    """The files of an artifact that match, in their folders, after a look whether they are what was sealed."""
+def _opens_a_model(name: str) -> bool:
+    tail = name.removeprefix("generator/")  # the second model of rtd
+    return "/" not in tail and any(fnmatch(tail, pattern) for pattern in OF_A_MODEL)
+
+
+def _is_text(name: str) -> bool:
+    return name.split("/", maxsplit=1)[0] in OF_A_CORPUS and name.endswith(".parquet")
+
+
+def _link(artifact: Path, out: Path, wanted: Callable[[str], bool]) -> None:
+    """The files of an artifact that are wanted, in their folders, after a look whether they are what was sealed."""
     for name, entry in read_manifest(artifact)["files"].items():
-        tail = name if "/*" in patterns[0] else name.removeprefix("generator/")  # the second model of rtd
-        if not any(fnmatch(tail, pattern) for pattern in patterns):
+        if not wanted(name):
             continue
         source, target = artifact / name, out / name
         if not source.is_file() or file_digest(source) != entry["sha256"]:
@@ -207,14 +216,17 @@ def _compared(folder: Path, name: str) -> tuple[list[str], list[Table]]:
         sections.results_table(shown, found),
         *(t for t in sections.comparisons(mine).parts if isinstance(t, Table)),
     ]
-    return [line.en for line in verdicts(mine, arms)], tables
+    return [line.en for line in (*verdicts(mine, arms), *failed(shown))], tables
 
 
 def _arms(folder: Path) -> list[Arm]:
     """The arms of a run that can be compared, base first; none where there is no base among them."""
-    found = by_task([folder])
-    arms = comparable(found[0])[0] if found and found[0] else []
-    return arms if arms and arms[0].last == "base" else []
+    try:
+        arms = comparable(by_task([folder])[0])[0]
+    except InputError as error:  # none, or a checkpoint that is gone
+        say(f"! the card compares nothing: {error}")
+        return []
+    return arms if arms[0].last == "base" else []
 
 
 def _rows(arm: Arm) -> ByRow | None:

@@ -1,7 +1,7 @@
 """Show what an upload to the Hugging Face hub would be; do it only where that is said.
 
     make publish FROM=dapt PUSH=me/reviews-zh                        # shows it; nothing leaves this machine
-    make publish FROM=dapt PUSH=me/reviews-zh UPLOAD=private         # uploads, for you and your organisation
+    make publish FROM=dapt PUSH=me/reviews-zh UPLOAD=private         # uploads, for you or your organisation
     make publish FROM=dapt PUSH=me/reviews-zh UPLOAD=public SET="published.licence=apache-2.0"
 
 reads   published-<name>/   what `make publish` wrote
@@ -23,7 +23,8 @@ def push(folder: Path, repository: str, visibility: str) -> str:
     shown = told(parcel)
     if not visibility:
         public = "UPLOAD=public" if parcel.licence else 'UPLOAD=public SET="published.licence=…"'
-        return f"{shown}\nNothing was uploaded. To do it, add UPLOAD=private (you alone see it) or {public}."
+        private = "UPLOAD=private (none but you or your organisation sees it)"
+        return f"{shown}\nNothing was uploaded. To do it, add {private} or {public}."
     from huggingface_hub import HfApi
 
     print(shown, flush=True)

@@ -79,7 +79,7 @@ class Published:
         return concerns(self.read, self.base)
 
 
-def model_card(one: Published) -> str:
+def published_card(one: Published) -> str:
     """README.md."""
     parts = [
         f"---\n{_head(one)}\n---\n",

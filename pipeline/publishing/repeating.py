@@ -11,7 +11,7 @@ from pipeline.publishing.lineage import Step
 from pipeline.run.artifact import Manifest, flat
 from pipeline.run.stage import section_of
 
-PLACE = re.compile(r"(?<![\w.:/])(?:~|\.{1,2})?/(?:[^\s\"'/]+/)*([^\s\"'/]*)")
+PLACE = re.compile(r"(?<![\w.:/])(?:~|\.{1,2})?/(?:[^\s\"'/]+/)*([^\s\"'/]+)")
 """A path of this machine; no address of the web, no owner/name of the hub."""
 OF_HERE = re.compile(r'\s*\b(?:RUNS|FROM|PUSH|UPLOAD|INPUT)=(?:"[^"]*"|\S*)')
 
@@ -48,4 +48,4 @@ def command(step: Step) -> str:
 
 def without_places(text: str) -> str:
     """Of a path of this machine its last name."""
-    return PLACE.sub(lambda found: found[1] or "…", text)
+    return PLACE.sub(r"\1", text)

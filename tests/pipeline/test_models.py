@@ -170,10 +170,12 @@ def test_what_is_saved_opens_with_the_auto_classes(checkpoints, tmp_path, kind):
     assert not list(tmp_path.glob("*.bin"))
 
 
-def test_a_card_has_metadata_the_hub_reads():
-    _, front, text = model_card("Toy", "base: 1", "A toy.", {"steps": 3}).split("---\n", 2)
-    assert yaml.safe_load(front) == {"library_name": "transformers", "tags": ["keymask"], "base_model": "base: 1"}
-    assert "# Toy" in text and "| steps | 3 |" in text
+@pytest.mark.parametrize(("base", "named"), [("hfl/base", {"base_model": "hfl/base"}), ("dapt", {}), ("none: 1", {})])
+def test_a_card_has_metadata_the_hub_reads(base, named):
+    """Of a base only where the hub knows it by this name."""
+    _, front, text = model_card("Toy", base, "A toy.", {"steps": 3}).split("---\n", 2)
+    assert yaml.safe_load(front) == {"library_name": "transformers", "tags": ["keymask"], **named}
+    assert "# Toy" in text and "| steps | 3 |" in text and f"| made from | {base} |" in text
 
 
 def test_code_that_comes_with_a_model_is_never_run(copy, tmp_path):

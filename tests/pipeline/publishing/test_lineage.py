@@ -99,6 +99,6 @@ def test_a_command_is_told_without_the_places_of_a_machine(tmp_path, typed, told
 
 
 def test_names_of_the_hub_and_addresses_are_no_places():
-    same = "hfl/chinese-macbert-base https://example.org/a/b my/cards.toml"
+    same = "hfl/chinese-macbert-base https://example.org/a/b my/cards.toml theirs / ours and/or 1/2"
     assert without_places(same) == same
-    assert without_places('"~/secret/base"') == '"base"'
+    assert without_places('"~/secret/base" /home/me/') == '"base" me/'
