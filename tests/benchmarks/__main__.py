@@ -1,6 +1,6 @@
 """Measurements of speed and memory beside transformers, on one thread, written to docs/benchmarks.md.
 
-    make bench                  # all, some twenty minutes
+    make bench                  # all, an hour and more: footprint prepares 1 GB
     make bench ONLY=training    # or another of NAMES
 
 Every benchmark is a file: its docstring says what is measured, `measure(quick)` returns paragraphs and tables, and
