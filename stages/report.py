@@ -79,10 +79,11 @@ def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float
         first = Section(Said("Verdict", "结论"), [*lines, table], leads=True)
         shown += _of_task([first, *_sections(config, mine, arms, one)], mine[0], alone=len(tasks) == 1)
     shown.sort(key=lambda section: not section.leads)
-    shown[:0] = [one for one in [overview(tasks, found, config.confidence)] if one.parts]
+    over = overview(tasks, found, config.confidence)
+    shown[:0] = [over] if over.parts else []
     write_markdown(out / "report.md", TITLE, shown)
     write_html(out / "report.html", TITLE, shown, _language(runs[0]), [_about(runs, arms) for arms in tasks])
-    for table, lines in printed:
+    for table, lines in [*printed, *((part, [over.title]) for part in over.parts if isinstance(part, Table))]:
         _print(table, lines)
     return {f"{arm.name}/{arm.metric}": arm.score for arms in tasks for arm in arms}
 
