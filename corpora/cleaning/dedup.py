@@ -1,7 +1,7 @@
 """Exact duplicates and contamination, by 64-bit fingerprints of normalised text.
 
 Two texts are one when they agree in letters, digits and ideographs, whatever their case, width, spacing and
-punctuation. Only fingerprints are kept, of eight bytes a document, however long it is.
+punctuation. Only fingerprints are kept, of 16 to 32 bytes a document, however long it is.
 """
 
 import re
