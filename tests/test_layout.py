@@ -73,6 +73,12 @@ def test_no_file_is_about_nothing():
     assert not [name for name, path in zip(NAMES, FILES, strict=True) if nameless.match(path.stem)]
 
 
+def test_no_two_test_files_share_a_name():
+    """pytest would take one for the other, and say so only where both are collected by one process."""
+    names = [path.name for path in (ROOT / "tests").glob("**/test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_package_files_are_empty_and_no_code_lies_deeper_than_its_wall(folder):
     code = sorted((ROOT / folder).glob("**/*.py"))
