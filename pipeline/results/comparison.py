@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.pages.intervals import Interval
 from pipeline.results.significance import Difference, Sample, difference, holm
 
 
@@ -31,9 +32,14 @@ class Compared:
         return "better" if self.found.mean > 0 else "worse"
 
     @property
+    def interval(self) -> Interval:
+        """The difference and where it may be, for this comparison alone."""
+        return Interval(self.found.mean, self.found.low, self.found.high)
+
+    @property
     def shown(self) -> str:
         """`+1.3 [+0.5, +2.1]`."""
-        return f"{self.found.mean:+.1f} [{self.found.low:+.1f}, {self.found.high:+.1f}]"
+        return self.interval.shown
 
 
 def compared(pairs: Sequence[tuple[Named, Named]], confidence: float = 0.95) -> list[Compared]:

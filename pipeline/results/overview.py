@@ -1,8 +1,8 @@
 """Several tasks at once: what is better on one, is it better on the others?
 
 The tasks are taken as a sample: the error of a mean over them comes from its spread from task to task, which holds
-everything that differs between them, another pretraining for each included. So it says what to expect of one more task
-like these, and not only whether these rows and seeds were lucky.
+everything that differs between them, another pretraining for each included. So it says what to expect of tasks like
+these on average, and not only whether these rows and seeds were lucky; a single one lies further off.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,9 +76,9 @@ def overview(tasks: Sequence[Sequence[Arm]], found: Sequence[Sequence[Compared]]
 
 TOLD = Said(
     "Differences in points of each task's measure. The interval and *p* come from the spread over tasks, each with a "
-    "pretraining of its own: they say what to expect of another task like these.",
+    "pretraining of its own: they say what to expect of such tasks on average; a single one lies further off.",
     "差异以各任务指标的百分点计。区间与 *p* 来自任务之间的离散度，每个任务各有一次预训练："
-    "说明在类似的新任务上可以期待什么。",
+    "说明此类任务平均而言可以期待什么，单个任务偏离更大。",
 )
 
 

@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
-from pipeline.pages.intervals import Interval, intervals_svg
+from pipeline.pages.intervals import intervals_svg
 from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
 from pipeline.reports import dots_svg, lines_svg, paths_svg, plus_minus, reliability_svg
 from pipeline.results.arms import GENERAL, Arm
@@ -69,7 +69,7 @@ def comparisons(found: Sequence[Compared]) -> Section:
         ]
         for one in found
     ]
-    shown = {f"{one.arm} − {one.control}": Interval(one.found.mean, one.found.low, one.found.high) for one in found}
+    shown = {f"{one.arm} − {one.control}": one.interval for one in found}
     known = {name: interval for name, interval in shown.items() if isfinite(interval.low)}
     title = Said("differences with their intervals, each alone", "差异及其单独的置信区间")
     picture = [Picture("differences", title, partial(intervals_svg, known))] if known else []
