@@ -93,7 +93,13 @@ def _named(name: str, language: str) -> str:
 
 
 def _cutter(name: str, dictionary: Path | None) -> Cut:
-    return {"jieba": _jieba, "rjieba": _rjieba, "unicode": _unicode}[name](dictionary)
+    return _CUTTERS[name](dictionary) if dictionary else _plain(name)
+
+
+@lru_cache
+def _plain(name: str) -> Cut:
+    """Without words of a user's. Jieba's own take a third to half a second: once a process, however many ask."""
+    return _CUTTERS[name](None)
 
 
 def _dictionary(path: Path | str | None, name: str) -> Path | None:
@@ -111,16 +117,6 @@ def _takes_dictionary(name: str) -> None:
 
 
 def _jieba(dictionary: Path | None) -> Cut:
-    return _jieba_with(dictionary) if dictionary else _plain_jieba()
-
-
-@lru_cache(maxsize=1)
-def _plain_jieba() -> Cut:
-    """Its dictionary takes half a second: once a process, however many ask."""
-    return _jieba_with(None)
-
-
-def _jieba_with(dictionary: Path | None) -> Cut:
     with warnings.catch_warnings():  # its escapes, and its way of finding its files, are of another time
         warnings.simplefilter("ignore")
         import jieba  # 0.1 s, and not needed for other languages
@@ -164,6 +160,9 @@ def _rjieba(dictionary: Path | None) -> Cut:
 
 def _unicode(_: Path | None) -> Cut:
     return _unicode_pattern().findall
+
+
+_CUTTERS = {"jieba": _jieba, "rjieba": _rjieba, "unicode": _unicode}
 
 
 def _entries(dictionary: Path | None) -> Iterator[tuple[str, int | None, str | None]]:

@@ -11,7 +11,7 @@ from pipeline.batches import by_length, padded
 from pipeline.models import load_encoder, load_tokenizer
 from pipeline.prediction import PADDING, TOKEN_BUDGET, evaluating
 from pipeline.run.processes import processes
-from pipeline.tokens import Frame, Tokens, cut_points, encode, framed
+from pipeline.tokens import Frame, Tokens, cut_points, encode
 
 NO_WORDS = np.zeros((0, 2), dtype=np.int64)
 
@@ -62,6 +62,6 @@ class DocumentEncoder:
         for number, whole in enumerate(encode(self.tokenizer, texts, lambda _: NO_WORDS)):
             for start, end in cut_points(whole.word_ids, frame.room(self.max_length)):
                 part = Tokens(whole.input_ids[start:end], whole.word_ids[start:end])
-                pieces.append(framed(frame, [part]).input_ids)
+                pieces.append(frame.around(part).input_ids)
                 owners.append(number)
         return pieces, owners

@@ -14,21 +14,18 @@ which the tokenizer leaves nothing, such as a control character, has no token: i
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
 
+from pipeline.lookup import read, uncut_reader
 from pipeline.run.errors import InputError
 
 Spans = Callable[[str], np.ndarray]
 """Text -> int [words, 2]: character spans of its words."""
-
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,15 @@ class Frame:
             raise InputError(f"max_length = {max_length} leaves no room for text between special tokens: raise it")
         return room
 
+    def around(self, text: Tokens) -> Tokens:
+        """A text between its special tokens."""
+        inside = slice(len(self.before), len(self.before) + len(text.input_ids))
+        size = inside.stop + len(self.after)
+        ids, words = np.empty(size, np.int32), np.full(size, -1, np.int32)
+        ids[: inside.start], ids[inside], ids[inside.stop :] = self.before, text.input_ids, self.after
+        words[inside] = text.word_ids
+        return Tokens(ids, words)
+
 
 def _find(ids: list[int], probe: list[int]) -> int:
     return next(i for i in range(len(ids)) if ids[i : i + len(probe)] == probe)
@@ -98,13 +104,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Span
 
     Special tokens written in a text, such as a literal `[MASK]`, are read as plain characters.
     """
-    coded = uncut_reader(tokenizer).encode_batch(texts, add_special_tokens=False)
-    lengths = np.array([len(each) for each in coded], dtype=np.int64)
-    ids = np.fromiter(chain.from_iterable(each.ids for each in coded), np.int32, lengths.sum())
-    pairs = chain.from_iterable(each.offsets for each in coded)
-    offsets = np.fromiter(chain.from_iterable(pairs), np.int64, 2 * len(ids)).reshape(-1, 2)
+    found = read(tokenizer, texts)
+    ids, lengths = found.ids, found.lengths
     known = ~np.isin(ids, tokenizer.all_special_ids)
-    words = _words_of_texts(texts, spans, lengths, offsets, known)
+    words = _words_of_texts(texts, spans, lengths, found.offsets, known)
     if tokenizer.unk_token_id is not None:  # a unigram model may have special tokens among its pieces
         ids[~known] = tokenizer.unk_token_id
     for end, length in zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True):
@@ -130,15 +133,6 @@ def _words_of_texts(
     numbers, text = np.full(len(known), -1, dtype=np.int32), text[inside]
     numbers[inside] = words_of_tokens(offsets[inside] + (ends - sizes)[text, None], edges) - before[text]
     return numbers
-
-
-def uncut_reader(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    """What reads for a tokenizer, set to cut and pad nothing; transformers sets all three anew at each call of its."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    backend.encode_special_tokens = True
-    return backend
 
 
 def encode_tokens(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[str]]) -> Iterator[Tokens]:
@@ -170,34 +164,19 @@ def cut_points(word_ids: np.ndarray, room: int) -> list[tuple[int, int]]:
     return [*pieces, (start, len(word_ids))]
 
 
-def framed(frame: Frame, parts: Sequence[Tokens]) -> Tokens:
-    """One text, or two, between its special tokens; the words of the second text count on from the first."""
-    ids, words, next_word = [list(frame.before)], [[-1] * len(frame.before)], 0
-    for i, part in enumerate(parts):
-        if i:
-            ids.append(list(frame.between))
-            words.append([-1] * len(frame.between))
-        ids.append(part.input_ids)
-        words.append(np.where(part.word_ids >= 0, part.word_ids + next_word, -1))
-        next_word += int(part.word_ids.max(initial=-1)) + 1
-    ids.append(list(frame.after))
-    words.append([-1] * len(frame.after))
-    return Tokens(np.concatenate(ids).astype(np.int32), np.concatenate(words).astype(np.int32))
-
-
 def sequence_rows(
     batch: dict[str, list], tokenizer: PreTrainedTokenizerBase, spans: Spans, max_length: int
 ) -> Iterator[dict[str, object]]:
     """Sequences of at most `max_length` ids from a batch of documents: `id`, `input_ids`, `word_ids`.
 
-    Nothing is cut off: a longer document becomes several sequences, `id`, `id#1`, `id#2`, … A pair is joined with the
-    separator between its texts.
+    Nothing is cut off: a longer document becomes several sequences, `id`, `id#1`, `id#2`, … A pair is one text of two
+    lines.
     """
     frame = Frame.of(tokenizer)
     texts = [t if p is None else f"{t}\n{p}" for t, p in zip(batch["text"], batch["text_pair"], strict=True)]
     for name, whole in zip(batch["id"], encode(tokenizer, texts, spans), strict=True):
         for number, (start, end) in enumerate(cut_points(whole.word_ids, frame.room(max_length))):
-            part = framed(frame, [Tokens(whole.input_ids[start:end], whole.word_ids[start:end])])
+            part = frame.around(Tokens(whole.input_ids[start:end], whole.word_ids[start:end]))
             yield {
                 "id": f"{name}#{number}" if number else name,
                 "input_ids": part.input_ids,
@@ -233,67 +212,6 @@ def unknown_rate(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> fl
         unknown += ids.count(tokenizer.unk_token_id)
         total += len(ids)
     return unknown / max(total, 1)
-
-
-def train_wordpiece(
-    texts: Callable[[], Iterable[str]], vocab_size: int, max_length: int, lowercase: bool
-) -> PreTrainedTokenizerFast:
-    """A BERT tokenizer trained on text: Chinese characters stand alone, other words become word pieces.
-
-    The trainer of `tokenizers` breaks ties by the order of a hash map, another one in every process. Here the alphabet
-    and the order of the single-character pieces are given to it, so that one text makes one tokenizer. The alphabet is
-    limited as well: the trainer does not count it against `vocab_size` and returns more entries than asked for.
-    """
-    alphabet = _alphabet(texts(), lowercase, vocab_size * 2 // 3)
-    single = sorted(t for t in _wordpiece(texts(), 0, alphabet, SPECIAL_TOKENS, lowercase) if t.startswith("##"))
-    vocabulary = _wordpiece(texts(), vocab_size, alphabet, [*SPECIAL_TOKENS, *single], lowercase)
-    tokenizer = _bert_tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"), lowercase)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
-    )
-    names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=max_length,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        **{f"{kind}_token": token for kind, token in names.items()},
-    )
-
-
-def _bert_tokenizer(model: models.WordPiece, lowercase: bool) -> Tokenizer:
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    return tokenizer
-
-
-def _alphabet(texts: Iterable[str], lowercase: bool, size: int) -> list[str]:
-    """The most frequent characters, in order of their code points."""
-    normalizer, counts = normalizers.BertNormalizer(lowercase=lowercase), Counter()
-    for text in texts:
-        counts.update(normalizer.normalize_str(text))
-    ranked = sorted((char for char in counts if not char.isspace()), key=lambda char: (-counts[char], char))
-    return sorted(ranked[:size])
-
-
-def _wordpiece(
-    texts: Iterable[str], vocab_size: int, alphabet: Sequence[str], first: Sequence[str], lowercase: bool
-) -> dict[str, int]:
-    """A vocabulary: `first`, the alphabet, its single-character pieces, then pieces merged up to `vocab_size`."""
-    tokenizer = _bert_tokenizer(models.WordPiece(unk_token="[UNK]"), lowercase)
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
-        initial_alphabet=list(alphabet),
-        limit_alphabet=len(alphabet),
-        min_frequency=2,
-        special_tokens=list(first),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer.get_vocab()
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, rows: int, place: str, masks: bool = True) -> None:

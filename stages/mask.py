@@ -39,13 +39,13 @@ from corpora.words import training_words
 from pipeline.batches import padded
 from pipeline.draws import document_keys
 from pipeline.masking.config import IMPORTANT, MaskingConfig
+from pipeline.masking.counting import added, count, metrics_of
 from pipeline.masking.exclusion import admitted, excluded_words
 from pipeline.masking.pages import in_markdown, pieces_as_written
 from pipeline.masking.selection import choose
 from pipeline.masking.substitutes import FILE, Substitutes, Word, from_words, read_words, same_sound, similar_words
 from pipeline.masking.substitutes import words_of as token_words
 from pipeline.masking.terms import Terms, joined, spans_of, terms_of
-from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
@@ -54,7 +54,7 @@ from pipeline.run.stage import run
 from pipeline.scoring.importance import Scale
 from pipeline.scoring.scorers import Score, Scorer, make_scorer
 from pipeline.scoring.weighing import Weigh, Words, alike, by_scorer, by_tagger, documents_of, of
-from pipeline.tokens import Frame, Spans, fingerprint, planted_words, sequence_rows
+from pipeline.tokens import Frame, Spans, fingerprint, sequence_rows
 from pipeline.training.loading import in_background
 
 COLUMNS = ("id", "text", "text_pair", "keywords")
@@ -139,7 +139,7 @@ def mask(
         else:
             _mask_shard(config, tokenizer, spans, weigh, marks, source, targets[source])
     wait_for_all()
-    metrics = _metrics(total(_added([json.loads(metadata_of(path)["counts"]) for path in share(targets.values())])))
+    metrics = metrics_of(total(added([json.loads(metadata_of(path)["counts"]) for path in share(targets.values())])))
     metrics |= {f"general_{part}": count_rows(out / "general" / part) for part in ("train", "dev") if general}
     if rank() == 0:
         tokenizer.save_pretrained(out / "tokenizer")
@@ -291,7 +291,7 @@ def _mask_shard(
                 for row, importance in zip(sequences, weigh(sequences, words), strict=True):
                     row["word_ids"], row["importance"] = marks.put(row["word_ids"], importance, of(words, row["id"]))
                 _choose(config, sequences)
-                _count(counts, sequences, batch, spans)
+                count(counts, sequences, batch, spans)
                 yield from sequences
         metadata["counts"] = json.dumps(counts)
 
@@ -321,43 +321,6 @@ def _choose(config: MaskConfig, sequences: list[dict]) -> None:
     masked = choose(config, words, importance, keys, visit)
     for row, chosen in zip(sequences, masked, strict=True):
         row["masked"] = chosen[: len(row["word_ids"])]
-
-
-def _count(counts: dict[str, float], sequences: list[dict], batch: dict[str, list], spans: Spans) -> None:
-    """Add a batch to a shard's counts: tokens, masked tokens, and hits where keywords are known."""
-    texts = {
-        name: (text, keywords)
-        for name, text, keywords in zip(batch["id"], batch["text"], batch["keywords"], strict=True)
-    }
-    for row in sequences:
-        inside = row["word_ids"] >= 0
-        found = (row["importance"] >= IMPORTANT) & inside
-        new = {"sequences": 1, "tokens": inside.sum(), "masked": row["masked"].sum(), "important": found.sum()}
-        text, keywords = texts.get(row["id"], ("", None))  # further sequences of a long document are not looked at
-        if keywords:
-            truth = planted_words(text, spans(text), keywords)[np.maximum(row["word_ids"], 0)] & inside
-            new |= {"truth": truth.sum(), "found": found.sum(), "hits": (truth & found).sum()}
-            new |= {"masked_truth": (truth & row["masked"]).sum()}
-        for name, value in new.items():
-            counts[name] = counts.get(name, 0) + int(value)
-
-
-def _added(counts: list[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(c.get(name, 0) for c in counts) for name in sorted({n for c in counts for n in c})}
-
-
-def _metrics(counts: dict[str, float]) -> dict[str, float]:
-    metrics = {
-        "sequences": counts["sequences"],
-        "tokens": counts["tokens"],
-        "mask_rate": counts["masked"] / max(counts["tokens"], 1),
-        "important_rate": counts["important"] / max(counts["tokens"], 1),
-    }
-    if counts.get("truth") and counts["important"]:  # with another policy than selective no word is important
-        measured = precision_recall_f1(counts["hits"], counts["found"], counts["truth"])
-        metrics |= {f"truth_{name}": value for name, value in measured.items()}
-        metrics["masked_on_truth"] = 100 * counts["masked_truth"] / max(counts["masked"], 1)
-    return metrics
 
 
 def _preview(config: MaskConfig, out: Path, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -32,7 +32,7 @@ from pipeline.scoring.deciding import NEEDS, Given, ScoringConfig, scored
 from pipeline.scoring.documents import Document, Scored, by_piece
 from pipeline.scoring.reading import COLUMNS, Read, read
 from pipeline.scoring.scorers import REMEDIES, Scorer
-from pipeline.tokens import Frame, framed
+from pipeline.tokens import Frame
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _to_tokens(document: Document, found: Scored | None) -> Scored:
 
 def _row(one: Read, found: Scored, frame: Frame) -> dict[str, object]:
     """A row of SCORES, and beside it what the metrics need."""
-    whole = framed(frame, [one.tokens])
+    whole = frame.around(one.tokens)
     before, after = len(frame.before), len(frame.after)
     truth = one.planted
     pad = lambda values: np.concatenate([np.zeros(before, values.dtype), values, np.zeros(after, values.dtype)])

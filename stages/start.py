@@ -30,13 +30,14 @@ from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, rank, say
 from pipeline.run.stage import run
-from pipeline.tokens import Spans, check_tokenizer, encode, sequence_rows, train_wordpiece, unknown_rate
+from pipeline.tokens import Spans, check_tokenizer, encode, sequence_rows, unknown_rate
 from pipeline.training.config import TrainerConfig
 from pipeline.vocabulary.choosing import VocabularyConfig, counted, taken
 from pipeline.vocabulary.extending import extended, rows_of, widen
 from pipeline.vocabulary.families import family_of
 from pipeline.vocabulary.fertility import Fertility
 from pipeline.vocabulary.pages import measures, vocabulary_page
+from pipeline.vocabulary.wordpiece import train_wordpiece
 
 MEASURED = 2048
 """Held-out documents of each corpus on which new words are measured."""

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.batches import IGNORE, LabelledBatches
 from pipeline.finetuning.inputs import Reader
+from pipeline.lookup import uncut_reader
 from pipeline.run.errors import InputError
-from pipeline.tokens import uncut_reader
 
 UNWRITABLE = -1
 """Label of a place where another character should stand that the vocabulary lacks: wrong, and no more is learned."""

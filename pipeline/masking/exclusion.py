@@ -23,8 +23,9 @@ def admitted(importance: np.ndarray, word_ids: np.ndarray, excluded: np.ndarray)
 
     word_ids int [L], -1 outside words; excluded bool [words], by word number.
     """
-    out = np.append(excluded, True)[word_ids]  # -1 is the one at the end
-    return np.where(out, 0, np.maximum(importance, 1)).astype(np.uint8)
+    found = np.maximum(importance, np.uint8(1))
+    found[np.append(excluded, True)[word_ids]] = 0  # -1 is the one at the end
+    return found
 
 
 def _is_punctuation(word: str) -> bool:

@@ -23,8 +23,8 @@ from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.yardstick import EVALUATION_TOKENS, over_dev
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
-from pipeline.tokens import SPECIAL_TOKENS
 from pipeline.training.unpadding import batch_on_device, taken
+from pipeline.vocabulary.wordpiece import SPECIAL_TOKENS
 
 Select = Literal["all", "chosen", "loss", "excess_loss"]
 

@@ -291,7 +291,7 @@ class Progress:
         """So many are done."""
         self.done = done
         now = time.monotonic()
-        if rank() == 0 and now - self.shown >= (0.2 if self.terminal else 15):
+        if now - self.shown >= (0.2 if self.terminal else 15) and rank() == 0:
             self.shown = now
             self._write(self._text(now, note))
 

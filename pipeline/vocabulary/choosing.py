@@ -12,7 +12,8 @@ from itertools import islice
 
 from transformers import PreTrainedTokenizerBase
 
-from pipeline.tokens import Spans, uncut_reader
+from pipeline.lookup import uncut_reader
+from pipeline.tokens import Spans
 from pipeline.vocabulary.families import Family, Unit
 
 READ_AT_ONCE = 256

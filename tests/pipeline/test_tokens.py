@@ -16,11 +16,9 @@ from pipeline.tokens import (
     cut_points,
     encode,
     fingerprint,
-    framed,
     planted_words,
     replaceable_ids,
     sequence_rows,
-    train_wordpiece,
     unknown_rate,
     words_of_tokens,
 )
@@ -100,15 +98,15 @@ def test_the_frame_is_what_the_tokenizer_puts_around_texts(families, name, befor
     assert parts == [before, between, after]
 
 
-@pytest.mark.parametrize("texts", [["film is good"], ["film", "is good"], ["", "good"]])
-def test_framing_gives_the_ids_of_the_tokenizer_itself(family, texts):
-    found = framed(Frame.of(family), list(encode(family, texts, spans)))
-    assert found.input_ids.tolist() == family(*texts)["input_ids"]
+@pytest.mark.parametrize("text", ["film is good", ""])
+def test_framing_gives_the_ids_of_the_tokenizer_itself(family, text):
+    found = Frame.of(family).around(read(family, text))
+    assert found.input_ids.tolist() == family(text)["input_ids"]
+    assert len(found.word_ids) == len(found.input_ids)
 
 
-def test_words_of_a_second_text_count_on_from_the_first(tokenizer):
-    found = framed(Frame.of(tokenizer), list(encode(tokenizer, ["好吃 film", "played a"], spans)))
-    assert found.word_ids.tolist() == [-1, 0, 0, 1, -1, 2, 2, 3, -1]
+def test_special_tokens_are_of_no_word(tokenizer):
+    assert Frame.of(tokenizer).around(read(tokenizer, "好吃 film")).word_ids.tolist() == [-1, 0, 0, 1, -1]
 
 
 WORD_IDS = st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=12).map(
@@ -181,18 +179,6 @@ def test_nothing_special_or_unused_stands_in_for_a_masked_token(tokenizer):
 def test_the_unknown_rate_is_the_share_of_unknown_tokens(tokenizer):
     assert unknown_rate(tokenizer, ["the film zzz", "yyy"]) == 2 / 4
     assert unknown_rate(tokenizer, [""]) == 0
-
-
-def test_a_trained_tokenizer_keeps_to_its_size_and_to_its_text():
-    texts = [text + chr(0x4E00 + i) for i in range(300) for text in TEXTS]
-    trained = train_wordpiece(lambda: texts, 60, 16, lowercase=True)
-    assert len(trained) == 60
-    assert trained.convert_ids_to_tokens(trained("味道太差")["input_ids"]) == ["[CLS]", *"味道太差", "[SEP]"]
-
-
-def test_one_text_makes_one_tokenizer():
-    texts = [f"{chr(0x4E00 + i)} {'abcdefgh'[i % 5 :]}{'xyz'[i % 3 :]}" for i in range(100)]
-    assert len({fingerprint(train_wordpiece(lambda: texts, 60, 16, lowercase=True)) for _ in range(4)}) == 1
 
 
 def test_a_tokenizer_without_mask_token_is_refused():

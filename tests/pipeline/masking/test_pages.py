@@ -18,7 +18,7 @@ from pipeline.masking.pages import (
 )
 from pipeline.masking.replacement import Vocabulary
 from pipeline.pages.plain import visible
-from pipeline.tokens import Frame, encode, framed, replaceable_ids
+from pipeline.tokens import Frame, encode, replaceable_ids
 
 TEXT = ["我爱北京的天气。", "a fine day"]
 
@@ -27,7 +27,7 @@ TEXT = ["我爱北京的天气。", "a fine day"]
 def drawn(tokenizer):
     """Two sequences and one visit of each."""
     spans = lambda text: np.array([[i, i + 1] for i, c in enumerate(text) if not c.isspace()])
-    rows = [framed(Frame.of(tokenizer), [tokens]) for tokens in encode(tokenizer, TEXT, spans)]
+    rows = [Frame.of(tokenizer).around(tokens) for tokens in encode(tokenizer, TEXT, spans)]
     flat = lambda name: np.concatenate([getattr(row, name) for row in rows])
     sequences = Sequences(
         id=np.array([b"one", b"two"]),
