@@ -185,7 +185,7 @@ def _masks(found: Found, tokenizer: PreTrainedTokenizerBase) -> Masks:
             strengths = np.where(row["keyword"], 255, 127 * strengths / max(np.abs(strengths).max(), 1e-9)).clip(0)
         line = lambda chosen, s=strengths, i=ids, w=words: pieces_as_written(i, w, s.astype(int), tokenizer, chosen)
         draws = [("visit 0", line(np.array(row["masked"])))] if "masked" in row else []
-        sequences.append(Drawn(f"{number:,}  {row['id']}", line(None), draws))
+        sequences.append(Drawn(f"{number:,}  {row['id']}", [("importance", line(None))], draws))
     return Masks(sequences)
 
 

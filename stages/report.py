@@ -10,22 +10,12 @@ writes  report/          report.html, one file that needs nothing beside it, in 
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
-from corpora.parquet import metadata_of, read_rows
+from corpora.parquet import read_rows
 from pipeline.finetuning.by_row import by_row
-from pipeline.masking.config import MaskingConfig
-from pipeline.masking.drawing import beside, drawn
-from pipeline.masking.pages import text_of
-from pipeline.masking.replacement import Vocabulary
-from pipeline.masking.substitutes import words_of
-from pipeline.models import load_tokenizer
 from pipeline.pages.html import write_html
 from pipeline.pages.markdown import write_markdown
 from pipeline.pages.parts import Picture, Said, Section, Table, english
@@ -41,19 +31,10 @@ from pipeline.results.overview import overview
 from pipeline.results.significance import ByRow
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.stage import run
-from pipeline.tokens import replaceable_ids
 
 TITLE = Said("Did it help?", "有帮助吗？")
-SENTENCES, VISITS = 3, 2
-"""Sequences that are shown with their masks, and draws of each policy."""
-READABLE = 40
-"""Ids of a sequence that is easily taken in: those nearest to it are shown."""
-OTHERS = {"whole_word": MaskingConfig(policy="whole_word"), "random": MaskingConfig(policy="random")}
-"""Policies the recipe's own is put beside."""
 CHANGED = 5
 """Rows that are shown as fixed, and as broken."""
-LOOKED_AT = 20_000
-"""Rows that are read to count words or to find examples, at most."""
 TEXT = ("corpus", "chosen", "scores", "tagger", "masked", "masked-control")
 """Artifacts of a run that are shown beside its arms."""
 
@@ -105,7 +86,7 @@ def _rows(arm: Arm) -> ByRow | None:
 
 
 def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: list[Compared]) -> list[Section]:
-    """All there may be to show, in the order in which it is asked for; of the text that of the first run."""
+    """All there may be to show, in the order in which it is asked for."""
     made = {folder.name: _made(folder) for folder in runs}
     several = len(runs) > 1
     every = {f"{run}/{name}" if several else name: one for run, found in made.items() for name, one in found.items()}
@@ -113,11 +94,11 @@ def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: li
         sections.every_seed(arms),
         sections.comparisons(found),
         sections.curves(arms),
-        _masks(runs[0]),
-        _speaking(runs[0]),
+        text.masks(runs, read_rows),
+        text.speaking(runs, read_rows),
         sections.keywords(runs),
         sections.reliability(runs),
-        _cleaning(runs[0]),
+        text.cleaning(runs[0], read_rows),
         sections.vocabulary(runs),
         _fills(arms),
         sections.classes(arms),
@@ -176,55 +157,6 @@ def _about(runs: Sequence[Path], arms: Sequence[Arm]) -> Said:
 # ---- sections that need rows ---------------------------------------------------------------------------------------
 
 
-def _masks(folder: Path) -> Section:
-    """Sequences of the domain, or of the task, under each policy."""
-    masked = folder / "masked"
-    there = [
-        masked / kind / "train" for kind in ("domain", "task") if _there(masked / MANIFEST, masked / kind / "train")
-    ]
-    if not there:
-        return text.masks([], "")
-    tokenizer = load_tokenizer(masked / "tokenizer")
-    recipe = MaskingConfig(**json.loads(metadata_of(there[0])["masking"]))
-    vocabulary = Vocabulary(tokenizer.mask_token_id, replaceable_ids(tokenizer))
-    policies = beside(recipe, OTHERS, vocabulary, there[0].parent)
-    rows = sorted(islice(read_rows(there[0]), 100), key=lambda row: abs(len(row["input_ids"]) - READABLE))[:SENTENCES]
-    return text.masks(drawn(rows, policies, VISITS, tokenizer), recipe.policy)
-
-
-def _speaking(folder: Path) -> Section:
-    """Keywords of the task's training text, by the class of the document they stand in."""
-    scores, task, found = folder / "scores", folder / "corpus" / "task" / "train", {}
-    if not _there(scores / MANIFEST, task, folder / "base"):
-        return text.speaking({}, "")
-    labels = {row["id"]: row["labels"] or [row["label"]] for row in read_rows(task, ("id", "label", "labels"))}
-    tokenizer = load_tokenizer(folder / "base")
-    for row in islice(read_rows(scores / "task", ("id", "input_ids", "word_ids", "keyword")), LOOKED_AT):
-        words = [text_of(np.array(word), tokenizer) for word in _keywords(row)]
-        for label in filter(None, labels.get(row["id"], [])):
-            found.setdefault(label, Counter()).update(words)
-    most = sorted(found, key=lambda label: (-found[label].total(), label))[: sections.CLASSES]
-    return text.speaking({label: found[label] for label in sorted(most)}, read_manifest(scores)["config"]["scorer"])
-
-
-def _keywords(row: Mapping[str, list]) -> list[tuple[int, ...]]:
-    """The words of a row of SCORES that are keywords."""
-    ids, words, keyword = (np.array(row[name]) for name in ("input_ids", "word_ids", "keyword"))
-    return words_of(ids[keyword], words[keyword]) if keyword.any() else []
-
-
-def _cleaning(folder: Path) -> Section:
-    """What became of the raw text, with the first document dropped for each reason."""
-    corpus = folder / "corpus"
-    if not _there(corpus / MANIFEST):
-        return text.cleaning({}, [])
-    examples: dict[str, tuple[str, str, str]] = {}
-    if _there(corpus / "rejected"):
-        for row in islice(read_rows(corpus / "rejected", ("reason", "origin", "text")), LOOKED_AT):
-            examples.setdefault(row["reason"], (row["reason"], row["origin"], row["text"]))
-    return text.cleaning(read_manifest(corpus)["metrics"], [examples[reason] for reason in sorted(examples)])
-
-
 def _fills(arms: Sequence[Arm]) -> Section:
     """What every adapted checkpoint fills in, where that was asked."""
     places = {arm.name: arm.folder / f"filled-{arm.last}" for arm in arms}
@@ -273,4 +205,4 @@ def _print(table: Table, lines: Sequence[Said]) -> None:
 
 
 if __name__ == "__main__":
-    run(report, version=2, sources=sources)
+    run(report, version=3, sources=sources)

@@ -32,7 +32,11 @@ def drawn(
         batches = MaskedBatches(sequences, masking, vocabulary, tokenizer.pad_token_id)
         found += [(f"{label} {n + 1}", batches.visit(every, np.full(len(rows), n))) for n in range(visits)]
     return [
-        Drawn(str(row["id"]), _as_written(row, tokenizer), [(name, pieces(v, i, tokenizer)) for name, v in found])
+        Drawn(
+            str(row["id"]),
+            [("importance", as_written(row, tokenizer))],
+            [(name, pieces(v, i, tokenizer)) for name, v in found],
+        )
         for i, row in enumerate(rows)
     ]
 
@@ -66,5 +70,6 @@ def sequences_of(rows: Sequence[Row]) -> Sequences:
     )
 
 
-def _as_written(row: Row, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
+def as_written(row: Row, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
+    """The pieces of a sequence with their importance, none masked."""
     return pieces_as_written(*(np.array(row[name]) for name in ("input_ids", "word_ids", "importance")), tokenizer)

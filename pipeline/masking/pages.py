@@ -37,10 +37,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One sequence under several policies: for each its name, and a line of pieces for each visit."""
+    """One sequence: as it is weighed, by one or by several; and under several policies, a line for each visit."""
 
     name: str
-    heat: list[Piece]
+    heats: list[tuple[str, list[Piece]]]
+    """Who weighed it, and its pieces."""
     draws: list[tuple[str, list[Piece]]]
 
 
@@ -107,16 +108,17 @@ def _in_markdown(piece: Piece) -> str:
 
 def in_terminal(sequences: Sequence[Drawn], colour: bool) -> str:
     """Each sequence with its heat, then its draws; without colour important words stand in asterisks."""
-    width = max((len(label) for one in sequences for label, _ in one.draws), default=0)
+    width, weighed = max(map(_label_width, sequences), default=0), _glow if colour else _starred
     lines = []
     for one in sequences:
-        lines += [
-            "",
-            visible(one.name),
-            f"  {'importance':{width}}  " + _joined(one.heat, _glow if colour else _starred),
-        ]
-        lines += [f"  {label:{width}}  " + _joined(line, _boxed) for label, line in one.draws]
+        lines += ["", visible(one.name)]
+        lines += [f"  {visible(label):{width}}  " + _joined(line, weighed) for label, line in one.heats]
+        lines += [f"  {visible(label):{width}}  " + _joined(line, _boxed) for label, line in one.draws]
     return "\n".join([*lines, ""])
+
+
+def _label_width(one: Drawn) -> int:
+    return max(len(visible(label)) for label, _ in [*one.heats, *one.draws])
 
 
 def _joined(line: Sequence[Piece], shown: Callable[[Piece], str]) -> str:
@@ -155,12 +157,17 @@ def _boxed(piece: Piece) -> str:
 
 def sequences_html(sequences: Sequence[Drawn]) -> str:
     """Each sequence as heat, and a table of its draws."""
-    return "".join(
-        f'<h3>{_safe(one.name)}</h3><p class="heat">{_joined(one.heat, _heated)}</p><table class="draws">'
-        + "".join(f"<tr><th>{_safe(label)}</th><td>{_joined(line, _marked)}</td></tr>" for label, line in one.draws)
-        + "</table>"
-        for one in sequences
-    )
+    return "".join(map(_sequence_html, sequences))
+
+
+def _sequence_html(one: Drawn) -> str:
+    """A heat alone needs no name and stands above the table, several stand in it."""
+    alone = len(one.heats) == 1
+    heat = "".join(f'<p class="heat">{_joined(line, _heated)}</p>' for _, line in one.heats) if alone else ""
+    rows = [(label, _joined(line, _heated)) for label, line in one.heats if not alone]
+    rows += [(label, _joined(line, _marked)) for label, line in one.draws]
+    told = "".join(f"<tr><th>{_safe(label)}</th><td>{line}</td></tr>" for label, line in rows)
+    return f'<h3>{_safe(one.name)}</h3>{heat}<table class="draws">{told}</table>'
 
 
 def _safe(text: str) -> str:

@@ -79,14 +79,14 @@ def test_what_acts_instead_of_being_seen_is_spelled_out():
 def test_sequences_escape_what_a_corpus_contains(drawn, tokenizer):
     evil = '<script>alert("1")</script>\u202e'
     line = [piece.__class__(evil, evil, 200, piece.state) for piece in pieces(drawn, 0, tokenizer)]
-    html = sequences_html([Drawn(evil, line, [(evil, line)])])
-    assert "<script" not in html and "\u202e" not in sequences_html([Drawn(evil, line, [("x", line)])])
-    text = in_terminal([Drawn(evil, line, [("x", line)])], colour=False)
+    html = sequences_html([Drawn(evil, [(evil, line)] * 2, [(evil, line)])])
+    assert "<script" not in html and "\u202e" not in sequences_html([Drawn(evil, [("x", line)], [("x", line)])])
+    text = in_terminal([Drawn(evil, [("x", line)], [("x", line)])], colour=False)
     assert "\u202e" not in text and "⟨202E⟩" in text
 
 
 def test_the_terminal_shows_each_draw_on_a_line(drawn, tokenizer):
-    one = Drawn("one", pieces(drawn, 0, tokenizer), [("selective 1", pieces(drawn, 0, tokenizer))])
+    one = Drawn("one", [("importance", pieces(drawn, 0, tokenizer))], [("selective 1", pieces(drawn, 0, tokenizer))])
     for colour in (False, True):
         lines = in_terminal([one], colour).splitlines()
         assert lines[1] == "one" and lines[2].lstrip().startswith("importance") and "[" in lines[3]

@@ -20,7 +20,7 @@ SECTIONS = [
         [
             Table([Said("text", "文本"), "F1"], [[[EVIL, Strong(EVIL)], "1.0"], [EVIL, EVIL]]),
             Points([EVIL, Said("said", "说")]),
-            Masks([Drawn(EVIL, LINE, [(EVIL, LINE)])]),
+            Masks([Drawn(EVIL, [(EVIL, LINE)], [(EVIL, LINE)])]),
             Code([EVIL]),
             Picture("scores", Said("Seeds", "种子"), lambda title: dots_svg({EVIL: [1.0]}, title)),
         ],
