@@ -10,7 +10,7 @@ document kept before is compared with it: two documents that share J of their ru
 of all places. Bands alone, as is common, would let everything fall together that fills in one template: thousands of
 documents have many chances.
 
-Kept are some 500 bytes a document, and room for more: up to twice that, and while tables grow three times.
+Kept are some 500 bytes a document. Nothing that is kept is ever copied as a whole: it stands in blocks.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +33,10 @@ _DRAWS = np.random.default_rng(20_201_127).integers(0, 1 << 63, (2, BANDS * ROWS
 _TIMES, _PLUS = _DRAWS[0] * np.uint64(2) + np.uint64(1), _DRAWS[1]
 WIDTH = 4 * BANDS + BANDS * ROWS
 """Of a signature, in 16 bits: 336 bytes."""
+BLOCK = 1 << 16
+"""Documents whose marks stand in one array."""
+MERGED = 1 << 24
+"""Hashes of a layer that is not made longer: what sorting it takes has an end."""
 SHOWN = 10
 """Pairs that are shown."""
 
@@ -43,9 +47,9 @@ class Met:
 
     units: Units
     layers: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
-    """(hashes of bands rising, whose each is): few, each at least twice as long as the next."""
-    marks: np.ndarray = field(default_factory=lambda: np.zeros((1024, BANDS * ROWS), dtype=np.uint16))
-    """Of each document, and room for as many."""
+    """(hashes of bands rising, uint32 whose each is): few, each at least twice as long as the next, or `MERGED`."""
+    blocks: list[np.ndarray] = field(default_factory=list)
+    """uint16 [BLOCK, BANDS x ROWS] each: the marks of `BLOCK` documents."""
     ids: list[str] = field(default_factory=list)
 
     @classmethod
@@ -70,18 +74,19 @@ class Met:
     def add(self, signatures: np.ndarray, ids: Sequence[str]) -> None:
         """Remember documents with these signatures uint16 [N, WIDTH]."""
         hashes = bands(signatures)
-        owners = np.repeat(np.arange(len(self.ids), len(self.ids) + len(signatures)), BANDS)
+        numbers = np.arange(len(self.ids), len(self.ids) + len(signatures))
+        owners = np.repeat(numbers.astype(np.uint32), BANDS)
         flat, owners = hashes.ravel()[hashes.ravel() != 0], owners[hashes.ravel() != 0]
-        while self.layers and len(self.layers[-1][0]) < 2 * len(flat):
+        while self.layers and len(self.layers[-1][0]) < min(2 * len(flat), MERGED):
             before, whose = self.layers.pop()
             flat, owners = np.concatenate([before, flat]), np.concatenate([whose, owners])
         order = np.argsort(flat, kind="stable")
         self.layers += [(flat[order], owners[order])] if len(flat) else []
-        first = len(self.ids)
         self.ids += ids
-        while len(self.marks) < len(self.ids):
-            self.marks = np.concatenate([self.marks, np.zeros_like(self.marks)])
-        self.marks[first : first + len(signatures)] = marks(signatures)
+        for number, one in zip(numbers.tolist(), marks(signatures), strict=True):
+            if number % BLOCK == 0:
+                self.blocks.append(np.empty((BLOCK, BANDS * ROWS), dtype=np.uint16))
+            self.blocks[-1][number % BLOCK] = one
 
     def twins(self, signatures: np.ndarray) -> np.ndarray:
         """int64 [N]: the number of a document kept before that each is a near-duplicate of, -1 where there is none."""
@@ -90,7 +95,7 @@ class Met:
             places = np.searchsorted(before, hashes).clip(max=len(before) - 1)
             for i, band in zip(*np.nonzero((before[places] == hashes) & (hashes != 0)), strict=True):
                 other = int(owners[places[i, band]])
-                if found[i] < 0 and alike(marks(signatures)[i], self.marks[other]):
+                if found[i] < 0 and alike(marks(signatures)[i], self.blocks[other // BLOCK][other % BLOCK]):
                     found[i] = other
         return found
 

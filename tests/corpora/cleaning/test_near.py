@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from corpora.cleaning import near as near_module
 from corpora.cleaning.near import Met, bands, near
 
 ALPHABET = [chr(code) for code in range(0x4E00, 0x4E00 + 400)]
@@ -65,7 +66,10 @@ def test_short_texts_are_nobody_s_duplicates_and_words_count_in_english():
     assert kept([], "zh") == ([], [])
 
 
-def test_the_layers_hold_everything_and_are_few():
+@pytest.mark.parametrize(("block", "merged", "most"), [(near_module.BLOCK, near_module.MERGED, 10), (64, 2000, 30)])
+def test_layers_and_blocks_hold_everything_and_are_few(block, merged, most, monkeypatch):
+    monkeypatch.setattr(near_module, "BLOCK", block)
+    monkeypatch.setattr(near_module, "MERGED", merged)
     draw, met = np.random.default_rng(3), Met.of("zh")
     signatures = met.signatures([document(draw, 40) for _ in range(2500)])
     for i in range(0, 2500, 25):
@@ -73,7 +77,8 @@ def test_the_layers_hold_everything_and_are_few():
     assert (
         met.twins(signatures).tolist() == list(range(2500))
         and met.ids == [str(i) for i in range(2500)]
-        and len(met.layers) <= 10
+        and len(met.layers) <= most
     )
     assert (met.twins(met.signatures([document(draw, 40) for _ in range(50)])) == -1).all()
+    assert sum(map(len, met.blocks)) < 2500 + block and max(len(one) for one, _ in met.layers) < 3 * merged
     assert not met.signatures(["", "好"]).any() and bands(signatures).all()
