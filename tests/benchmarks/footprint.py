@@ -30,7 +30,7 @@ from tests.benchmarks.timing import Found, Rows
 SIZES, QUICK = (10, 100, 1000), (1, 2)
 ALL = {"quality_rules": True, "repeated_lines": 10, "drop_near_duplicates": True}
 ARMS = {"as it is": {}, "all of it": ALL}
-BLOCK = 5000
+BLOCK = 50_000
 """Lines made at a time."""
 
 
