@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import count, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -64,11 +65,9 @@ def written(folder: Path, size: int) -> Path:
     """A file of so many MB of text and its card; one that is there already is taken as it is."""
     path, card = folder / f"{size}.txt", folder / f"{size}.toml"
     if not path.exists():
-        with open(path, "w", encoding="utf-8") as file:
-            seed = 0
-            while file.tell() < 1e6 * size:
-                file.write("\n".join(lines(BLOCK, seed)) + "\n")
-                seed += 1
+        with open(path, "wb") as file:
+            every = (f"{line}\n".encode() for seed in count() for line in lines(BLOCK, seed))
+            file.writelines(takewhile(lambda _: file.tell() < 1e6 * size, every))
         card.write_text(
             f'name = "bench"\ntitle = ""\nlanguage = "zh"\nlicence = ""\norigin = ""\n'
             f'[fields]\ntext = "text"\n[files]\nunlabeled = "{path}"\n',
