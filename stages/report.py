@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corpora.parquet import read_rows
-from pipeline.finetuning.by_row import by_row
+from pipeline.finetuning.by_row import TRUTH, by_row
 from pipeline.pages.html import write_html
 from pipeline.pages.markdown import write_markdown
 from pipeline.pages.parts import Picture, Said, Section, Table, english
 from pipeline.reports import terminal_table
 from pipeline.results import sections, text
 from pipeline.results.arms import Arm, by_task, comparable
-from pipeline.results.changes import TRUTH, changed, changes, judged
+from pipeline.results.changes import changed, changes, judged
 from pipeline.results.comparison import Compared
 from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts

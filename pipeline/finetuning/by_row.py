@@ -41,15 +41,15 @@ MEASURES: dict[str, dict[str, Measure]] = {
 }
 """Kind of task -> the measures that are of counts."""
 
-COLUMNS = {"classes": "label", "ordered": "label", "labels": "labels", "tags": "tags"}
-"""Kind of task -> where the truth stands in its predictions."""
+TRUTH = {"classes": "label", "ordered": "label", "labels": "labels", "tags": "tags", "spelling": "target"}
+"""Kind of task -> where the truth stands in its predictions; a number is never quite right."""
 
 
 def by_row(kind: str, metric: str, predictions: Iterable[Mapping[str, object]]) -> ByRow | None:
     """From `predictions/` of a fine-tuned artifact; None where the measure is not one of counts."""
     if metric not in MEASURES.get(kind, {}):
         return None
-    column, said = COLUMNS[kind], {}
+    column, said = TRUTH[kind], {}
     for row in predictions:
         said.setdefault(row["seed"], {})[row["id"]] = _added(kind, row[column], row["predicted"])
     names = sorted({name for rows in said.values() for one in rows.values() for name in one})

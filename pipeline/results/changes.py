@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.finetuning.by_row import TRUTH
 from pipeline.finetuning.task import Row
 from pipeline.pages.parts import Cell, Part, Said, Section, Strong, Table
 from pipeline.pages.plain import shortened
-
-TRUTH = {"classes": "label", "ordered": "label", "labels": "labels", "tags": "tags", "spelling": "target"}
-"""Kind of task -> where the truth stands in its predictions; a number is never quite right."""
 
 
 @dataclass
