@@ -1,7 +1,7 @@
 """Tables for people: the same rows as Markdown, and lined up for a terminal."""
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from math import ceil, floor, isnan, log10
 
@@ -41,6 +41,7 @@ STYLE = (
     "{text{fill:#ccc}.a{stroke:#666}}</style>"
 )
 COLOURS = ["#4c78a8", "#e45756", "#54a24b", "#b279a2", "#f58518", "#72b7b2", "#9d755d", "#bab0ac"]
+DASHES = ["", "6 3", "2 3"]
 WIDTH, TOP = 640, 30
 
 
@@ -61,10 +62,10 @@ def dots_svg(series: dict[str, Sequence[float]], title: str) -> str:
 
 def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> str:
     """A line for each name that has at least two points; there must be one."""
-    colours = dict(zip(series, COLOURS * len(series), strict=False))  # as in the other plots of these names
+    looks = _looks(series)  # as in the other plots of these names
     series = {name: points for name, points in series.items() if len(points) > 1}
     low, high = span([y for points in series.values() for _, y in points])
-    last, width, height = max(x for points in series.values() for x, _ in points), WIDTH - 230, 220
+    last, width, height = max(x for points in series.values() for x, _ in points), WIDTH - 75 - _room(series), 220
     place = lambda p: (60 + p[0] / last * width, TOP + (high - p[1]) / (high - low) * height)
     parts = []
     for value in (low, (low + high) / 2, high):
@@ -74,12 +75,11 @@ def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> s
     for x, anchor in ((0, "start"), (last, "end")):
         at = f'x="{place((x, low))[0]:.1f}" y="{TOP + height + 20}" text-anchor="{anchor}"'
         parts.append(f"<text {at}>{x:,.0f}</text>")
-    for row, (name, points) in enumerate(series.items()):
-        colour = colours[name]
+    for name, points in series.items():
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{WIDTH - 155}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{safe(name)}</text>')
-    return picture(parts, title, TOP + height + 30)
+        parts.append(f'<polyline points="{path}" fill="none" {_stroke(looks[name])}/>')
+    parts += _legend({name: looks[name] for name in series})
+    return picture(parts, title, TOP + max(height + 30, 24 + 18 * len(series)))
 
 
 def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title: str) -> str:
@@ -176,19 +176,47 @@ def path_svg(points: Sequence[tuple[str, float, float]], marked: str, axes: tupl
 
 def paths_svg(series: dict[str, Sequence[tuple[float, float]]], axes: tuple[str, str], title: str) -> str:
     """A way (x, y) of each name that has one, there must be one: from a ring over dots to a larger one at its end."""
-    colours = dict(zip(series, COLOURS * len(series), strict=False))  # as in the other plots of these names
+    looks = _looks(series)  # as in the other plots of these names
     series = {name: points for name, points in series.items() if points}
-    place, parts = _plane([point for points in series.values() for point in points], axes, WIDTH - 230)
-    for row, (name, points) in enumerate(series.items()):
-        colour, ((x, y), *between, (right, down)) = colours[name], [place(*point) for point in points]
+    width = WIDTH - 85 - _room(series)
+    place, parts = _plane([point for points in series.values() for point in points], axes, width)
+    for name, points in series.items():
+        (colour, _), ((x, y), *between, (right, down)) = looks[name], [place(*point) for point in points]
         way = " ".join(f"{x:.1f},{y:.1f}" for x, y in ((x, y), *between, (right, down)))
-        parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<polyline points="{way}" fill="none" {_stroke(looks[name])}/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in between]
         parts.append(f'<circle cx="{right:.1f}" cy="{down:.1f}" r="6" fill="{colour}"/>')
-        parts.append(f'<text x="{WIDTH - 145}" y="{TOP + 16 + 18 * row}" style="fill:{colour}">{safe(name)}</text>')
+    parts += _legend({name: looks[name] for name in series})
     begun = {place(*points[0]) for points in series.values()}
     rings = [f'<circle class="a" cx="{x:.1f}" cy="{y:.1f}" r="6" fill="none" stroke-width="2"/>' for x, y in begun]
-    return picture([*parts, *sorted(rings)], title, TOP + 350)
+    return picture([*parts, *sorted(rings)], title, TOP + max(350, 24 + 18 * len(series)))
+
+
+Look = tuple[str, str]
+"""A colour and a pattern of dashes."""
+
+
+def _looks(names: Iterable[str]) -> dict[str, Look]:
+    """How each name is drawn: eight colours, then the same in dashes, then in dots."""
+    return {name: (COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]) for i, name in enumerate(names)}
+
+
+def _stroke(look: Look) -> str:
+    return f'stroke="{look[0]}" stroke-width="2"' + (f' stroke-dasharray="{look[1]}"' if look[1] else "")
+
+
+def _room(names: Iterable[str]) -> int:
+    """What a legend takes, with the air before it; half of a picture at most."""
+    return min(60 + 7 * max(map(shown_width, names)), WIDTH // 2)
+
+
+def _legend(looks: dict[str, Look]) -> list[str]:
+    left, parts = WIDTH + 16 - _room(looks), []
+    for row, (name, look) in enumerate(looks.items()):
+        y = TOP + 16 + 18 * row
+        parts.append(f'<path d="M{left} {y - 4}h18" {_stroke(look)}/>')
+        parts.append(f'<text x="{left + 25}" y="{y}" style="fill:{look[0]}">{safe(name)}</text>')
+    return parts
 
 
 Place = Callable[[float, float], tuple[float, float]]

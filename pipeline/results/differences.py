@@ -63,14 +63,17 @@ def _same(found: Sequence[Compared]) -> list[Said]:
     if not found:
         return []
     sizes = [one.found.detectable for one in found]
-    pairs = [(one.arm, one.control) for one in found]
     told = f"{min(sizes):.1f}–{max(sizes):.1f}"
+    against: dict[str, list[str]] = {}
+    for one in found:
+        against.setdefault(one.control, []).append(one.arm)
+    en = "; ".join(f"{', '.join(arms)} against {control}" for control, arms in against.items())
+    zh = "；".join(f"{'、'.join(arms)} 对 {control}" for control, arms in against.items())
     return [
         Said(
             f"**No difference found** in {len(found)} comparisons; one of {told} would be found four times in five: "
-            f"{'; '.join(f'{arm} against {control}' for arm, control in pairs)}.",
-            f"{len(found)} 项比较**未发现差异**（若真实差异为 {told}，五次中有四次能发现）："
-            f"{'；'.join(f'{arm} 对 {control}' for arm, control in pairs)}。",
+            f"{en}.",
+            f"{len(found)} 项比较**未发现差异**（若真实差异为 {told}，五次中有四次能发现）：{zh}。",
         )
     ]
 

@@ -72,6 +72,20 @@ def test_lines_are_well_formed_and_every_name_is_text():
     assert len(list(ElementTree.fromstring(svg).iter(f"{SVG}polyline"))) == 4
 
 
+@pytest.mark.parametrize("draw", [lines_svg, lambda series, title: paths_svg(series, ("x", "y"), title)])
+def test_of_many_names_no_two_are_drawn_alike_and_none_is_cut(draw):
+    names = [f"reviews@integrated_gradients{i}/dapt" for i in range(20)]
+    tree = ElementTree.fromstring(draw({name: [(0, 5.0), (9, 4.0)] for name in names}, "t"))
+    lines = [(line.get("stroke"), line.get("stroke-dasharray")) for line in tree.iter(f"{SVG}polyline")]
+    assert len(set(lines)) == 20
+    _, top, width, height = map(float, tree.get("viewBox").split())
+    ends = {
+        text.text: (float(text.get("x")) + 6.5 * len(text.text), float(text.get("y")))
+        for text in tree.iter(f"{SVG}text")
+    }
+    assert all(ends[name][0] <= width and ends[name][1] <= top + height for name in names)
+
+
 @pytest.mark.parametrize("values", [[5.0], [5.0, 5.0], [0.0, 100.0]])
 def test_dots_of_any_spread_stay_in_the_picture(values):
     for circle in ElementTree.fromstring(dots_svg({"a": values}, "t")).iter(f"{SVG}circle"):
