@@ -62,9 +62,8 @@ def test_other_tokenizers_are_read_by_the_library(families, kind):
     assert same(read(tokenizer, TEXTS), lookup._by_library(tokenizer.backend_tokenizer, TEXTS))
 
 
-@pytest.mark.parametrize("rules", [{"handle_chinese_chars": False}])
-def test_ideographs_that_are_not_set_apart_are_not_looked_up(rules):
-    tokenizer = bert(**rules)
+def test_ideographs_that_are_not_set_apart_are_not_looked_up():
+    tokenizer = bert(handle_chinese_chars=False)
     assert same(read(tokenizer, ["好吃film"]), lookup._by_library(tokenizer.backend_tokenizer, ["好吃film"]))
 
 
