@@ -17,7 +17,8 @@ from corpora.parquet import read_rows
 from pipeline.finetuning import evidence
 from pipeline.finetuning.by_row import by_row
 from pipeline.metrics import mean_sd
-from pipeline.reports import dots_svg, markdown_table, plus_minus, terminal_table
+from pipeline.pages.plots import dots_svg
+from pipeline.pages.tables import markdown_table, plus_minus, terminal_table
 from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import Sample
 from pipeline.run.artifact import MANIFEST, changes, read_manifest

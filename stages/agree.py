@@ -23,7 +23,8 @@ from corpora.segment import Segmenter, WordsConfig
 from corpora.words import training_words
 from pipeline.metrics import mean_sd, precision_recall_f1
 from pipeline.models import load_tokenizer
-from pipeline.reports import markdown_table, matrix_svg, terminal_table
+from pipeline.pages.plots import matrix_svg
+from pipeline.pages.tables import markdown_table, terminal_table
 from pipeline.run.errors import InputError
 from pipeline.run.processes import say
 from pipeline.run.stage import run

@@ -20,7 +20,8 @@ from corpora.stop_words import stop_words
 from corpora.vocabulary import Words, counted, jaccard, jensen_shannon, overlap, sampled, together
 from pipeline.diagnosis import Known, known
 from pipeline.models import load_masked_lm, load_tokenizer
-from pipeline.reports import dots_svg, markdown_table, matrix_svg, terminal_table
+from pipeline.pages.plots import dots_svg, matrix_svg
+from pipeline.pages.tables import markdown_table, terminal_table
 from pipeline.run.artifact import read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes, say

@@ -20,7 +20,7 @@ from transformers import MODEL_FOR_MASKED_LM_MAPPING
 from corpora.parquet import read_rows
 from pipeline.costs import Training, disk, fine_tuning, pretraining, random_model, speed, tokens_in
 from pipeline.models import ModelSize, load_config
-from pipeline.reports import terminal_table
+from pipeline.pages.tables import terminal_table
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import clock

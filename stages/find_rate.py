@@ -22,7 +22,7 @@ from pipeline.finetuning.method import fine_tune
 from pipeline.finetuning.split import Split
 from pipeline.finetuning.tasks import COLUMNS, task_of
 from pipeline.models import load_tokenizer
-from pipeline.reports import rates_svg, rates_text
+from pipeline.pages.plots import rates_svg, rates_text
 from pipeline.run.errors import Diverged
 from pipeline.run.processes import processes, rank
 from pipeline.run.stage import run

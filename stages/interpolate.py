@@ -26,8 +26,9 @@ from pipeline.interpolation import Between, front
 from pipeline.models import load_masked_lm, load_tokenizer, model_card, save
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.yardstick import fixed_mask_loss
+from pipeline.pages.plots import path_svg
+from pipeline.pages.tables import markdown_table, terminal_table
 from pipeline.pretraining import fixed_batches
-from pipeline.reports import markdown_table, path_svg, terminal_table
 from pipeline.run.artifact import SCRATCH, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import main_first, processes, rank

@@ -19,7 +19,7 @@ from pipeline.finetuning.by_row import TRUTH, by_row
 from pipeline.pages.html import write_html
 from pipeline.pages.markdown import write_markdown
 from pipeline.pages.parts import Picture, Said, Section, Table, english
-from pipeline.reports import terminal_table
+from pipeline.pages.tables import terminal_table
 from pipeline.results import sections, text
 from pipeline.results.arms import Arm, by_task, comparable
 from pipeline.results.changes import changed, changes, judged

@@ -6,7 +6,8 @@ from functools import partial
 from pipeline.finetuning.evidence import at_home_and_elsewhere, class_rows, confused, most_confused
 from pipeline.metrics import mean_sd
 from pipeline.pages.parts import Part, Picture, Points, Said, Table
-from pipeline.reports import matrix_svg, plus_minus
+from pipeline.pages.plots import matrix_svg
+from pipeline.pages.tables import plus_minus
 
 TITLES = {
     "accuracy": Said("accuracy", "准确率"),

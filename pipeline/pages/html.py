@@ -74,5 +74,5 @@ def _marked(text: str) -> Markup:
 
 
 def _drawn(picture: Picture) -> Markup:
-    """As pictures are written by pipeline/reports.py, which escapes their names."""
+    """As pictures are written by pipeline/pages/plots.py, which escapes their names."""
     return Markup(picture.draw(""))

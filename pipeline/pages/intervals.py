@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.reports import COLOURS, TOP, WIDTH, axis, picture, safe, shown_width, span
+from pipeline.pages.plots import COLOURS, TOP, WIDTH, axis, picture, safe, span
+from pipeline.pages.tables import shown_width
 
 ROW = 22
 """Height of a line of the picture."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.masking.pages import in_terminal
 from pipeline.pages.parts import Cell, Code, Masks, Part, Picture, Points, Said, Section, Strong, Table, english
 from pipeline.pages.plain import visible
-from pipeline.reports import markdown_table
+from pipeline.pages.tables import markdown_table
 
 
 def write_markdown(path: Path, title: Said, sections: Sequence[Section]) -> None:

@@ -12,12 +12,12 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pipeline.pages.markdown import plain
 from pipeline.pages.parts import Table, english
+from pipeline.pages.tables import markdown_table, plus_minus
 from pipeline.publishing.licences import Source, concerns
 from pipeline.publishing.lineage import Step, readers
 from pipeline.publishing.repeating import command, recipe, without_places
 from pipeline.publishing.sentences import LOADING
 from pipeline.publishing.weights import Weights
-from pipeline.reports import markdown_table, plus_minus
 from pipeline.run.artifact import Manifest
 from pipeline.run.processes import clock
 

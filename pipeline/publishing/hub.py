@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from pipeline.reports import terminal_table
+from pipeline.pages.tables import terminal_table
 from pipeline.run.artifact import read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import size

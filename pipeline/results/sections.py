@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
 from pipeline.pages.intervals import intervals_svg
 from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
-from pipeline.reports import dots_svg, lines_svg, paths_svg, plus_minus, reliability_svg
+from pipeline.pages.plots import dots_svg, lines_svg, paths_svg, reliability_svg
+from pipeline.pages.tables import plus_minus
 from pipeline.results.arms import GENERAL, Arm
 from pipeline.results.comparison import Compared, p_shown
 from pipeline.run.artifact import MANIFEST, read_manifest

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.reports import markdown_table
+from pipeline.pages.tables import markdown_table
 from pipeline.vocabulary.choosing import NewWord
 from pipeline.vocabulary.fertility import Fertility
 

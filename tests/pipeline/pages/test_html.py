@@ -9,7 +9,7 @@ from pipeline.masking.pages import MASKED, Drawn, Piece
 from pipeline.pages.html import write_html
 from pipeline.pages.markdown import write_markdown
 from pipeline.pages.parts import Code, Masks, Picture, Points, Said, Section, Strong, Table
-from pipeline.reports import dots_svg
+from pipeline.pages.plots import dots_svg
 
 EVIL = "<script>alert(1)</script>\u202e"
 LINE = [Piece(EVIL, EVIL, 200, MASKED)]

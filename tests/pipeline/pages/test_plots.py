@@ -4,20 +4,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipeline.reports import (
+from pipeline.pages.plots import (
     COLOURS,
     dots_svg,
     lines_svg,
-    markdown_table,
     matrix_svg,
     path_svg,
     paths_svg,
-    plus_minus,
     rates_svg,
     rates_text,
     reliability_svg,
-    terminal_table,
 )
+from pipeline.pages.tables import markdown_table, plus_minus, terminal_table
 
 NASTY = ["<script>alert(1)</script>", 'a "b" & <c>', "餐馆 ]]> --", "plain"]
 SVG = "{http://www.w3.org/2000/svg}"
