@@ -10,7 +10,7 @@ document kept before is compared with it: two documents that share J of their ru
 of all places. Bands alone, as is common, would let everything fall together that fills in one template: thousands of
 documents have many chances.
 
-Kept are some 500 bytes a document. Nothing that is kept is ever copied as a whole: it stands in blocks.
+Kept are some 500 bytes a document, in blocks and layers, so that none of it is ever copied as a whole.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

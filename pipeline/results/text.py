@@ -36,8 +36,6 @@ OTHERS = {"whole_word": MaskingConfig(policy="whole_word"), "random": MaskingCon
 """Policies the recipe's own is put beside."""
 LOOKED_AT = 20_000
 """Rows that are read to count words or to find examples, at most."""
-
-
 TITLE = Said("What is masked", "遮盖了什么")
 
 
@@ -151,7 +149,7 @@ def masks(runs: Sequence[Path], rows: Rows) -> Section:
     places = {run.name: place for run in _unlike(there, "masked") if (place := _text(run / "masked"))}
     if not places:
         return Section(TITLE, [])
-    first = next(iter(places.values()))
+    (name, first), *others = places.items()
     tokenizer = load_tokenizer(first.parents[1] / "tokenizer")
     settings = read_manifest(first.parents[1])["config"]
     recipe = MaskingConfig(**{one.name: settings[one.name] for one in fields(MaskingConfig) if one.name in settings})
@@ -159,10 +157,10 @@ def masks(runs: Sequence[Path], rows: Rows) -> Section:
     read = lambda place: islice(rows(place), FIRST)
     shown = sorted(read(first), key=lambda row: abs(len(row["input_ids"]) - READABLE))[:SENTENCES]
     sequences = drawn(shown, policies, VISITS, tokenizer)
-    weighed = {name: found for name, place in places.items() if (found := _weighed_by(read(place), shown))}
-    if len(weighed) > 1:
-        lines = {name: [as_written(row, tokenizer) for row in found] for name, found in weighed.items()}
-        heats = [[(name, line[number]) for name, line in lines.items()] for number in range(len(shown))]
+    weighed = [(other, found) for other, place in others if (found := _weighed_by(read(place), shown))]
+    if weighed:
+        lines = [(who, [as_written(row, tokenizer) for row in found]) for who, found in [(name, shown), *weighed]]
+        heats = [[(who, line[number]) for who, line in lines] for number in range(len(shown))]
         sequences = [replace(one, heats=heat) for one, heat in zip(sequences, heats, strict=True)]
     weighs = any(piece.importance > 1 for one in sequences for _, heat in one.heats for piece in heat)
     return Section(TITLE, [_told(recipe.policy, weighs), Masks(sequences)])

@@ -56,9 +56,10 @@ def test_sequences_are_shown_as_every_run_weighs_them(made):
     assert heats(runs[:1]) == {"one": {"importance": [9, 200]}, "two": {"importance": [3, 4, 5]}}
 
 
-def test_a_run_that_weighs_all_words_alike_has_nothing_to_show_beside_others(made):
-    weighing = made("a", {"one": [9, 200]}), made("b", {"one": [130, 2]})
-    assert heats([made("even", {}), *weighing])["one"] == {"a": [9, 200], "b": [130, 2]}
+def test_of_runs_that_weigh_all_words_alike_only_the_first_is_shown_and_it_hides_no_other(made):
+    even, further, weighing = made("even", {}), made("further", {}), made("a", {"one": [9, 200]})
+    assert heats([even, further, weighing])["one"] == {"even": [1, 1], "a": [9, 200]}
+    assert heats([even, further])["one"] == {"importance": [1, 1]}
 
 
 def test_runs_of_other_sequences_are_left_out(made):
