@@ -24,6 +24,7 @@ TASK   ?= 1/1
 EXECUTOR ?=
 LAUNCH ?=
 REFERENCE ?=
+REPEATS ?= 1
 INIT   ?= base
 ADAPTED ?= dapt
 FACTORS ?= $(MATRIX)
@@ -50,7 +51,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE RECIPES VARIANT VARIANTS SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH WORKERS REFERENCE RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE RECIPES VARIANT VARIANTS SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH WORKERS REFERENCE REPEATS RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
@@ -140,27 +141,35 @@ TAPT_REFERRED := $(if $(filter excess_loss,$(call setting,tapt.clm,select,all)),
 
 # What is forgotten is measured, and some of it read again, where general text is masked: masked.general_documents.
 # What the encoder is worth is asked on the way where dapt.probe.rows says so.
-ALSO_ON = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general) \
-  $$(grep -qs '"rows": [1-9]' $(S)/$(if $(findstring tapt,$(notdir $(@D))),tapt,dapt).json && echo --task $(RUN)/corpus/task)
+# REPEATS=3 pretrains an arm three times: dapt, dapt-2, dapt-3.
+AGAIN    := $(shell seq 2 $(REPEATS))
+repeated  = $(foreach arm,$1,$(arm) $(AGAIN:%=$(arm)-%))
+made      = $(patsubst %,$(RUN)/%/manifest.json,$(call repeated,$1))
+SECTION   = $(if $(findstring tapt,$(notdir $(@D))),tapt,dapt)
+REPEAT    = $(patsubst %,$(SECTION).repeat=%,$(filter $(AGAIN),$(lastword $(subst -, ,$(@D)))))
+ALSO_ON   = $$(test -d $(RUN)/masked/general && echo --general $(RUN)/masked/general) \
+  $$(grep -qs '"rows": [1-9]' $(S)/$(SECTION).json && echo --task $(RUN)/corpus/task)
+PRETRAIN  = $(TENSORS) stages.pretrain --recipe '$(RECIPE)' --set $(OVERRIDES) $(REPEAT) --out $(@D)
 
-$(RUN)/dapt/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(DAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain) $(ALSO_ON)
+$(call made,dapt): $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(DAPT_REFERRED:%=%/manifest.json)
+	@$(PRETRAIN) --init $(RUN)/base --masked $(RUN)/masked/domain $(DAPT_REFERRED:%=--referred %/domain) $(ALSO_ON)
 
-$(RUN)/tapt/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(ALSO_ON)
+$(call made,tapt): $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
+	@$(PRETRAIN) --init $(RUN)/base --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(ALSO_ON)
 
-$(RUN)/dapt-tapt/manifest.json: $(S)/tapt.json $(RUN)/dapt/manifest.json $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/dapt --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(ALSO_ON)
+# dapt-tapt-2 begins at dapt-2.
+$(call made,dapt-tapt): $(S)/tapt.json $(call made,dapt) $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
+	@$(PRETRAIN) --init $(subst dapt-tapt,dapt,$(@D)) --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(ALSO_ON)
 
 # What as much training brings without what is to be shown: on random words, and on general text.
-$(RUN)/dapt-control/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked-control/domain $(ALSO_ON)
+$(call made,dapt-control): $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
+	@$(PRETRAIN) --init $(RUN)/base --masked $(RUN)/masked-control/domain $(ALSO_ON)
 
-$(RUN)/tapt-control/manifest.json: $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked-control/task $(ALSO_ON)
+$(call made,tapt-control): $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
+	@$(PRETRAIN) --init $(RUN)/base --masked $(RUN)/masked-control/task $(ALSO_ON)
 
-$(RUN)/general/manifest.json: $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
-	@$(TENSORS) stages.pretrain $(ARGS) --init $(RUN)/base --masked $(RUN)/masked/general $(ALSO_ON)
+$(call made,general): $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
+	@$(PRETRAIN) --init $(RUN)/base --masked $(RUN)/masked/general $(ALSO_ON)
 
 $(RUN)/interpolated/manifest.json: $(S)/interpolated.json $(RUN)/base/manifest.json $(RUN)/$(ADAPTED)/manifest.json $(RUN)/masked/manifest.json
 	@$(TENSORS) stages.interpolate $(ARGS) --init $(RUN)/base --adapted $(RUN)/$(ADAPTED) --masked $(RUN)/masked/$(if $(findstring tapt,$(ADAPTED)),task,domain) \
@@ -183,7 +192,7 @@ $(RUN)/filled-%/manifest.json: $(S)/filled.json $(RUN)/base/manifest.json $(RUN)
 	@$(ROWS) stages.fill $(ARGS) --init $(RUN)/base --adapted $(RUN)/$* --masked $(RUN)/masked/$(call filled_from,$*)
 
 # The report waits for the arms asked for, and shows every arm that is there.
-ARMS := $(or $(filter dapt tapt dapt-tapt interpolated multitask,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
+ARMS := $(or $(call repeated,$(filter dapt tapt dapt-tapt,$(MAKECMDGOALS))) $(filter interpolated multitask,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
 
 FILLED := $(filter dapt tapt dapt-tapt interpolated,$(ARMS))
 
@@ -215,26 +224,28 @@ help:  ## what can be typed
 	  'WORKERS=$(WORKERS)' 'processes that read and clean raw text' \
 	  'LAUNCH="$(LAUNCH)"' 'hardware: LAUNCH="accelerate launch --config_file stages/launch/gpu8.yaml"' \
 	  'TRACK=$(TRACK)' 'trackers beside TensorBoard: wandb (offline unless WANDB_MODE=online), trackio' \
+	  'REPEATS=$(REPEATS)' 'how often dapt, tapt, controls are pretrained, each time by other draws; the report then knows that noise too' \
 	  'REFERENCE=$(REFERENCE)' 'checkpoint adapted to good text, for excess_loss: REFERENCE=runs/demo-random/tapt' \
 	  'RUNS=$(RUNS)' 'where everything made goes' 'PYTHON=$(PYTHON)' 'Python 3.10 or newer, to make .venv with'
 	@echo; printf '  %s\n' 'make dapt' 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…' 'make tapt RECIPE=reviews DATA=~/data' 'make compare RECIPES="demo demo-random"'
 
-dapt: $(RUN)/finetuned-dapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the domain, fine-tune, compare with base
+dapt: $(RUN)/report/manifest.json  ## adapt to the domain, fine-tune, compare with base
 	@echo "report: $(RUN)/report/report.html"
-tapt: $(RUN)/finetuned-tapt/manifest.json $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare with base
+tapt: $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare with base
 	@echo "report: $(RUN)/report/report.html"
-dapt-tapt: $(RUN)/finetuned-dapt-tapt/manifest.json $(RUN)/report/manifest.json  ## first the domain, then the task text
+dapt-tapt: $(RUN)/report/manifest.json  ## first the domain, then the task text
 	@echo "report: $(RUN)/report/report.html"
 # Of what is there or asked for: tapt has a control once there is a tapt; general text is one where it is masked.
 controls: $(S)/masked.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
 	@arms=($(if $(MASKED_SCORER),dapt-control $(if $(wildcard $(RUN)/tapt/manifest.json),tapt-control))); \
 	if grep -q '"general_documents": [1-9]' $(S)/masked.json; then arms+=(general); fi; \
 	test $${#arms[@]} -gt 0 || { echo 'controls: words are masked at random already, so the control is general text: SET="masked.general_documents=4000"' >&2; exit 2; }; \
-	$(MAKE) --no-print-directory $(RUN)/finetuned-dapt/manifest.json $$(printf "$(RUN)/finetuned-%s/manifest.json " "$${arms[@]}")
+	for n in '' $(AGAIN:%=-%); do \
+	  $(MAKE) --no-print-directory $$(printf "$(RUN)/finetuned-%s$$n/manifest.json " dapt "$${arms[@]}"); done
 	@$(MAKE) --no-print-directory report
-interpolated: $(RUN)/finetuned-interpolated/manifest.json $(RUN)/report/manifest.json  ## mix base and dapt: less forgotten; needs masked.general_documents
+interpolated: $(RUN)/report/manifest.json  ## mix base and dapt: less forgotten; needs masked.general_documents
 	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.html"
-multitask: $(RUN)/finetuned-multitask/manifest.json $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
+multitask: $(RUN)/report/manifest.json  ## learn tasks beside this one first, then fine-tune
 	@echo "report: $(RUN)/report/report.html"
 corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
 slices: $(S)/corpus.json  ## one machine's part of the cleaning, on a shared disk: TASK=2/4 WORKERS=16, or EXECUTOR=…; then make corpus on one

@@ -20,7 +20,7 @@ from pipeline.metrics import mean_sd
 from pipeline.pages.plots import dots_svg
 from pipeline.pages.tables import markdown_table, plus_minus, terminal_table
 from pipeline.results.comparison import Compared, Named, compared, p_shown
-from pipeline.results.significance import Sample
+from pipeline.results.significance import EVERY, Sample
 from pipeline.run.artifact import MANIFEST, changes, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import clock
@@ -58,7 +58,7 @@ class Tried:
         pairs = changes(there["config"], here["config"]).items()  # without settings newer than the baseline
         changed = ", ".join(f"{name} = {now}" for name, (before, now) in pairs if before is not None) or "baseline"
         results = {one["seed"]: one for one in told["seeds"]}
-        scores = {seed: one["measured"][told["metric"]] for seed, one in results.items()}
+        scores = {(EVERY, seed): one["measured"][told["metric"]] for seed, one in results.items()}
         rows = by_row(told["kind"], told["metric"], read_rows(folder / "predictions"))
         return cls(changed, told["metric"], results, Sample(scores, rows), here["provenance"]["seconds"])
 

@@ -20,6 +20,7 @@ command, and ends with the same weights.
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -46,6 +47,8 @@ from pipeline.training.optimisers import RetentionConfig, retaining
 COLUMNS = ("id", "input_ids", "word_ids", "importance")
 PROBED_COLUMNS = ("id", "text", "text_pair", "label")
 
+Drawn = TypeVar("Drawn", TrainerConfig, MaskingConfig)
+
 
 @dataclass(frozen=True)
 class PretrainConfig(ObjectiveConfig):
@@ -53,6 +56,9 @@ class PretrainConfig(ObjectiveConfig):
 
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """Length and pace."""
+    repeat: int = field(default=1, metadata=ADDED)
+    """Which repeat of the same training this is: each draws order, dropout and masks anew, so that luck shows
+    (REPEATS=3 makes 1, 2 and 3); what dev is measured by stays."""
     warm_embeddings: float = field(default=0.0, metadata=ADDED)
     """Share of the training over which only what has a row for every word learns, embeddings and output, so that new
     words (base.vocabulary) find their place before the layers move; 0 = all learn from the first step."""
@@ -71,6 +77,8 @@ class PretrainConfig(ObjectiveConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.repeat < 1:
+            raise ValueError(f"repeat = {self.repeat} must be at least 1")
         if not 0 <= self.warm_embeddings < 1:
             raise ValueError(f"warm_embeddings = {self.warm_embeddings} must be at least 0 and below 1")
         if self.warm_embeddings and self.objective == "rtd":
@@ -88,6 +96,10 @@ class PretrainConfig(ObjectiveConfig):
         if self.replay and self.clm.select == "excess_loss":
             raise ValueError("clm.select = excess_loss has no reference for general text: leave out replay")
 
+    def drawn(self, first: Drawn) -> Drawn:
+        """The settings of the first training's draws as this repeat has them."""
+        return replace(first, seed=first.seed + self.repeat - 1)
+
 
 def pretrain(
     config: PretrainConfig,
@@ -104,28 +116,29 @@ def pretrain(
             f"replay = {config.replay} reads general text again, and none is masked: set masked.general_documents"
         )
     tokenizer = load_tokenizer(init)
-    own, again = (_text(folder, tokenizer, init, out / SCRATCH) if folder else None for folder in (masked, general))
+    trainer, texts = config.drawn(config.trainer), (masked, general)
+    own, again = (_text(folder, tokenizer, init, out / SCRATCH, config) if folder else None for folder in texts)
     if referred is not None:
         lost = main_first(lambda: _reference(referred / "train", own.train, out / SCRATCH))
         own = replace(own, train=replace(own.train, reference=lost))
     method = config.method
-    model = method.open(init, config.trainer.seed)
+    model = method.open(init, trainer.seed)
     if config.lora.rank:
-        add_adapters(model.base_model, config.lora, config.trainer.seed)
+        add_adapters(model.base_model, config.lora, trainer.seed)
     more = (
         again,
         config.replay,
         weights_of(config.mixture),
-        retaining(config.retention, config.trainer),
+        retaining(config.retention, trainer),
         config.warm_embeddings,
     )
     more += (_probe(config.probe, task, own, tokenizer), config.probe.choose, config.probe.patience)
-    metrics = learn(model, tokenizer, own, config.trainer, out, masked.name, method, *more)
+    metrics = learn(model, tokenizer, own, trainer, out, masked.name, method, *more)
     if config.lora.rank:
         merge_adapters(model.base_model)
     if rank() == 0:
         text = f"`{init.name}` continued on {masked.name} text by {method.called}, {own.masking.policy} masking."
-        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(config.trainer)}))
+        save(model, tokenizer, out, model_card(masked.name, init.name, text, {**metrics, **keyed(trainer)}))
     return metrics
 
 
@@ -138,12 +151,12 @@ def _probe(config: ProbeConfig, task: Path | None, own: Text, tokenizer: PreTrai
     return probe(config, lambda part: list(read_rows(task / part, PROBED_COLUMNS)), own.dev, tokenizer)
 
 
-def _text(masked: Path, tokenizer: PreTrainedTokenizerBase, init: Path, scratch: Path) -> Text:
+def _text(masked: Path, tokenizer: PreTrainedTokenizerBase, init: Path, scratch: Path, config: PretrainConfig) -> Text:
     """A masked corpus, its columns mapped into memory."""
     footer = metadata_of(masked / "train")
     if footer.get("tokenizer") != fingerprint(tokenizer):
         raise InputError(f"{masked} was made with another tokenizer than {init} has: run make masked with this base")
-    masking = MaskingConfig(**json.loads(footer["masking"]))
+    masking = config.drawn(MaskingConfig(**json.loads(footer["masking"])))
     cache = scratch / masked.name
     train, dev = main_first(lambda: [_sequences(masked / part, cache / part) for part in ("train", "dev")])
     return Text(train, dev, masking, None if masking.replacement == "mask" else Substitutes.load(masked / SUBSTITUTES))

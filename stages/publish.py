@@ -26,7 +26,6 @@ from corpora.parquet import read_rows
 from corpora.parts import CORPORA, Part, parts
 from corpora.schemas import InputError as CorpusError
 from corpora.spelling.noise import NoiseConfig
-from pipeline.finetuning.by_row import by_row
 from pipeline.finetuning.evidence import FILE as EVIDENCE
 from pipeline.pages.parts import Table
 from pipeline.publishing.card import Published, published_card
@@ -38,7 +37,6 @@ from pipeline.publishing.weights import Weights
 from pipeline.results import sections
 from pipeline.results.arms import Arm, by_task, comparable
 from pipeline.results.differences import differences, failed, verdicts
-from pipeline.results.significance import ByRow
 from pipeline.run.artifact import MANIFEST, Manifest, file_digest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import say
@@ -209,7 +207,7 @@ def _compared(folder: Path, name: str) -> tuple[list[str], list[Table]]:
     arm = next((one for one in arms[1:] if one.last == name), None)
     if arm is None:
         return [], []
-    [found] = differences([arms], _rows, CONFIDENCE)
+    [found] = differences([arms], read_rows, CONFIDENCE)
     mine = [one for one in found if arm.name in (one.arm, one.control)]
     shown = [one for one in arms if one.name in {name for pair in mine for name in (pair.arm, pair.control)}]
     tables = [
@@ -227,11 +225,6 @@ def _arms(folder: Path) -> list[Arm]:
         say(f"! the card compares nothing: {error}")
         return []
     return arms if arms[0].last == "base" else []
-
-
-def _rows(arm: Arm) -> ByRow | None:
-    """What every seed of an arm said of every test row."""
-    return by_row(str(arm.evidence["kind"]), arm.metric, read_rows(arm.tuned / "predictions"))
 
 
 def sources(config: PublishConfig, runs: Path, data: Path, defaults: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corpora.parquet import read_rows
-from pipeline.finetuning.by_row import TRUTH, by_row
+from pipeline.finetuning.by_row import TRUTH
 from pipeline.pages.html import write_html
 from pipeline.pages.markdown import write_markdown
 from pipeline.pages.parts import Picture, Said, Section, Table, english
@@ -28,7 +28,6 @@ from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts
 from pipeline.results.fills import fills
 from pipeline.results.overview import overview
-from pipeline.results.significance import ByRow
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.stage import run
 
@@ -50,7 +49,7 @@ class ReportConfig:
 def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float]:
     """Write the report of one run, or of several side by side, task by task; metrics with each arm's accuracy."""
     tasks, left_out = zip(*map(comparable, by_task(runs)), strict=True)
-    found = differences(tasks, _rows, config.confidence)
+    found = differences(tasks, read_rows, config.confidence)
     shown, printed = [], []
     for arms, one, left in zip(tasks, found, left_out, strict=True):
         lines = [*verdicts(one, arms), *failed(arms), *left]
@@ -78,11 +77,6 @@ def _of_task(found: list[Section], folder: Path, alone: bool) -> list[Section]:
     named = lambda title: Said(f"{title.en} · {task}", f"{title.zh} · {task}")
     of_run = lambda part: replace(part, name=f"{folder.name}-{part.name}") if isinstance(part, Picture) else part
     return [replace(one, title=named(one.title), parts=[*map(of_run, one.parts)]) for one in there]
-
-
-def _rows(arm: Arm) -> ByRow | None:
-    """What every seed of an arm said of every test row."""
-    return by_row(str(arm.evidence["kind"]), arm.metric, read_rows(arm.tuned / "predictions"))
 
 
 def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: list[Compared]) -> list[Section]:

@@ -14,16 +14,22 @@ def simulated(
     of_seed: float = 0.02,
     of_row: float = 0.3,
     gain: float = 0.0,
+    repeats: int = 1,
+    of_repeat: float = 0.0,
 ) -> list[Sample]:
-    """Two arms on the same rows: rows differ in how hard they are, also for the arm; runs in how good they are."""
+    """Two arms on the same rows: rows differ in how hard they are, also for the arm; pretrainings and runs in how good
+    they are."""
     hard, found = rng.normal(0, of_row, rows), []
     for more in (gain, 0.0):
         own = rng.normal(0, of_row / 3, rows)
-        runs = rng.normal(0, of_seed, seeds)
-        chance = np.clip(0.8 + more + hard + own + runs[:, None], 0, 1)
-        right = (rng.random((seeds, rows)) < chance).astype(float)
-        counts = {s: csr_matrix(np.stack([one, one, np.ones(rows)], 1)) for s, one in enumerate(right)}
-        found.append(Sample({s: 100 * right[s].mean() for s in range(seeds)}, ByRow(counts, accuracy)))
+        runs = rng.normal(0, of_seed, (repeats, seeds))
+        if of_repeat:
+            runs += rng.normal(0, of_repeat, (repeats, 1))
+        chance = np.clip(0.8 + more + hard + own + runs[..., None], 0, 1)
+        right = (rng.random((repeats, seeds, rows)) < chance).astype(float)
+        each = {(r + 1, s): right[r, s] for r in range(repeats) for s in range(seeds)}
+        counts = {run: csr_matrix(np.stack([one, one, np.ones(rows)], 1)) for run, one in each.items()}
+        found.append(Sample({run: 100 * one.mean() for run, one in each.items()}, ByRow(counts, accuracy)))
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from pipeline.finetuning.spans import count_spans
-from pipeline.results.significance import ByRow, Measure
+from pipeline.results.significance import EVERY, ByRow, Measure
 
 Added = dict[str, tuple[int, int, int]]
 """Of one row, class -> found rightly, found, there to be found."""
@@ -46,15 +46,18 @@ TRUTH = {"classes": "label", "ordered": "label", "labels": "labels", "tags": "ta
 
 
 def by_row(kind: str, metric: str, predictions: Iterable[Mapping[str, object]]) -> ByRow | None:
-    """From `predictions/` of a fine-tuned artifact; None where the measure is not one of counts."""
+    """From `predictions/` of a fine-tuned artifact, or of several with the `repeat` of each; None where the measure is
+    not one of counts."""
     if metric not in MEASURES.get(kind, {}):
         return None
     column, said = TRUTH[kind], {}
     for row in predictions:
-        said.setdefault(row["seed"], {})[row["id"]] = _added(kind, row[column], row["predicted"])
+        said.setdefault((row.get("repeat", EVERY), row["seed"]), {})[row["id"]] = _added(
+            kind, row[column], row["predicted"]
+        )
     names = sorted({name for rows in said.values() for one in rows.values() for name in one})
     places = {name: i for i, name in enumerate(names)}
-    return ByRow({seed: _matrix(rows, places) for seed, rows in said.items()}, MEASURES[kind][metric])
+    return ByRow({run: _matrix(rows, places) for run, rows in said.items()}, MEASURES[kind][metric])
 
 
 def _added(kind: str, truth: object, predicted: object) -> Added:

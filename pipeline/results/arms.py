@@ -1,13 +1,17 @@
-"""Arms: fine-tuned checkpoints side by side, each with the pretraining it came from."""
+"""Arms: fine-tuned checkpoints side by side, each with the pretraining it came from, and the repeats of it."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from pipeline.finetuning import evidence
+from pipeline.finetuning.by_row import by_row
+from pipeline.metrics import mean_sd
 from pipeline.pages.parts import Said
+from pipeline.results.significance import EVERY, ByRow, Run, Sample
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
 
@@ -16,16 +20,29 @@ GENERAL = "dev_general_loss"
 WORDS_CONTROL, TEXT_CONTROL = "-control", "general"
 """`dapt-control` learned as many words as `dapt`, at random; `general` as long, from general text."""
 
+AGAIN = re.compile(r"(.+)-(\d+)")
+"""`dapt-2` is `dapt` pretrained once more."""
+
+Predictions = Callable[[Path], Iterable[Mapping[str, object]]]
+"""Reads the rows of a folder of shards."""
+
 
 @dataclass(frozen=True)
 class Arm:
-    """A fine-tuned checkpoint and how it was pretrained."""
+    """A fine-tuned checkpoint and how it was pretrained; and the same from other draws of the pretraining."""
 
     name: str
     folder: Path
     """Of the run: runs/demo."""
     result: Manifest
     pretrained: Manifest
+    repeats: tuple["Arm", ...] = ()
+    """`dapt-2`, `dapt-3`: the same arm, pretrained again."""
+
+    @property
+    def pretrainings(self) -> tuple["Arm", ...]:
+        """This one and its repeats."""
+        return (replace(self, repeats=()), *self.repeats)
 
     @property
     def last(self) -> str:
@@ -49,11 +66,12 @@ class Arm:
 
     @cached_property
     def evidence(self) -> dict[str, object]:
-        """What every seed found."""
+        """What every seed found, of all pretrainings."""
         path = self.tuned / evidence.FILE
         if not path.exists():
             raise InputError(f"{path.parent} is of an older version ({path.name} is missing): make it again")
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found | {"seeds": found["seeds"] + [one for arm in self.repeats for one in arm.evidence["seeds"]]}
 
     @property
     def metric(self) -> str:
@@ -66,16 +84,46 @@ class Arm:
         return next(name for name in self.evidence["metrics"] if name != self.metric)
 
     @property
-    def score(self) -> float:
-        """The mean over seeds of what counts."""
-        return float(self.result["metrics"][self.metric])
+    def repeat(self) -> int:
+        """Which repeat of its pretraining it is; a base is not pretrained again."""
+        return int(self.pretrained["config"].get("repeat", 1)) if self.pretrained["stage"] == "pretrain" else EVERY
+
+    @cached_property
+    def scores(self) -> dict[Run, float]:
+        """What every run reached on the test rows, of what counts."""
+        return {(arm.repeat, seed): score for arm in self.pretrainings for seed, score in arm.seeds.items()}
 
     @property
     def seeds(self) -> dict[int, float]:
-        """What every fine-tuning seed reached on the test rows."""
+        """The same of the fine-tuning seeds of its first pretraining."""
         start = f"{self.metric}_seed_"
         metrics = self.result["metrics"]
         return {int(name.removeprefix(start)): value for name, value in metrics.items() if name.startswith(start)}
+
+    @property
+    def score(self) -> float:
+        """The mean over runs of what counts."""
+        return mean_sd(list(self.scores.values()))[0]
+
+    def measured(self, name: str) -> tuple[float, float]:
+        """Mean and deviation over runs of anything that was measured on the test rows."""
+        if not self.repeats:
+            return self.result["metrics"][name], self.result["metrics"][f"{name}_sd"]
+        return mean_sd([one["measured"][name] for one in self.evidence["seeds"]])
+
+    def sample(self, rows: Predictions) -> Sample:
+        """Its runs, for statistics."""
+        return Sample(self.scores, self._by_row(rows))
+
+    def _by_row(self, rows: Predictions) -> ByRow | None:
+        """What every run said of every test row; none where its measure is not one of counts."""
+        said = ({**row, "repeat": arm.repeat} for arm in self.pretrainings for row in rows(arm.predictions))
+        return by_row(str(self.evidence["kind"]), self.metric, said)
+
+    @property
+    def predictions(self) -> Path:
+        """Of every seed on every test row."""
+        return self.tuned / "predictions"
 
     @cached_property
     def journal(self) -> list[dict[str, float]]:
@@ -105,7 +153,7 @@ def by_task(runs: Sequence[Path]) -> list[list[Arm]]:
 
 
 def comparable(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
-    """Arms fine-tuned the same way on the same task, each once, and a line for each that was not."""
+    """Arms fine-tuned the same way on the same task, each once and with its repeats; a line for each that was not."""
     if not arms:
         raise InputError("no fine-tuned model in this run: run make dapt or make tapt")
     kept, lines, seen = [], [], set()
@@ -127,7 +175,27 @@ def comparable(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
         elif arm.result["key"] not in seen:
             kept.append(arm)
         seen.add(arm.result["key"])
-    return kept, lines
+    gathered, more = _gathered(kept)
+    return gathered, lines + more
+
+
+def _gathered(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
+    """Every arm with its repeats, and a line for each that repeats another training."""
+    first = {arm.name: arm for arm in arms if not AGAIN.fullmatch(arm.name)}
+    again: dict[str, list[Arm]] = {name: [] for name in first}
+    lines = []
+    for arm in (one for one in arms if one.name not in first):
+        name = AGAIN.fullmatch(arm.name)[1]
+        if name in first and _repeats(arm, first[name]):
+            again[name].append(arm)
+        else:
+            lines.append(
+                Said(
+                    f"{arm.name} is left out: it repeats another training than {name}; make it again (REPEATS).",
+                    f"{arm.name} 未列入：它重复的不是当前 {name} 的训练，请重新生成（REPEATS）。",
+                )
+            )
+    return [replace(arm, repeats=tuple(again[name])) for name, arm in first.items()], lines
 
 
 def is_control(arm: Arm) -> bool:
@@ -147,7 +215,17 @@ def _as_long(control: Arm, arm: Arm) -> bool:
     masked = [arm.folder / f"masked{which}" for which in ("", WORDS_CONTROL)]
     made = [read_manifest(path)["config"] | {"control": False} for path in masked if (path / MANIFEST).exists()]
     same = control.last == TEXT_CONTROL or all(config == made[0] for config in made)
-    return same and one["config"] == other["config"] and one["inputs"].get("init") == other["inputs"].get("init")
+    return same and _settings(control) == _settings(arm) and one["inputs"].get("init") == other["inputs"].get("init")
+
+
+def _repeats(arm: Arm, first: Arm) -> bool:
+    """Whether it is the same training, but for its draws."""
+    return _settings(arm) == _settings(first) and arm.repeat != first.repeat
+
+
+def _settings(arm: Arm) -> dict[str, object]:
+    """Of its pretraining, whichever repeat it is."""
+    return arm.pretrained["config"] | {"repeat": 1}
 
 
 def _like(arm: Arm, first: Arm) -> bool:

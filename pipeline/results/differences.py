@@ -3,28 +3,25 @@
 A gain is told beside its control: what as much training brings without what is to be shown.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from pipeline.finetuning.pages import title_of
 from pipeline.pages.parts import Said
-from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, is_control
+from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, Predictions, is_control
 from pipeline.results.comparison import Compared, Named, compared, p_shown
-from pipeline.results.significance import ByRow, Sample
+from pipeline.results.significance import Difference
 
 MANY = 8
 """Comparisons of a task from which on those without a difference are told in one sentence."""
 
-Rows = Callable[[Arm], ByRow | None]
-"""What an arm said of every test row; none where its measure is not one of counts."""
 
-
-def differences(tasks: Sequence[Sequence[Arm]], rows: Rows, confidence: float) -> list[list[Compared]]:
+def differences(tasks: Sequence[Sequence[Arm]], rows: Predictions, confidence: float) -> list[list[Compared]]:
     """Of the arms of each task: every arm against base, against its controls, and of several recipes those of the
     first against their like, or what is varied of a recipe against the recipe; corrected together, over all tasks."""
     pairs = []
     for arms in tasks:
-        named = {arm.name: Named(arm.name, Sample(arm.seeds, rows(arm))) for arm in arms}
+        named = {arm.name: Named(arm.name, arm.sample(rows)) for arm in arms}
         pairs.append([(named[one], named[other]) for one, other in _pairs(arms)])
     found = iter(compared([pair for some in pairs for pair in some], confidence))
     return [list(islice(found, len(some))) for some in pairs]
@@ -53,7 +50,7 @@ def verdicts(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
     Of many comparisons those without a difference share one: what was found is not to be looked for among them.
     """
     metric = title_of(arms[0].metric)
-    told = [one for one in found if len(found) <= MANY or one.verdict != "same" or one.found.seeds < 2]
+    told = [one for one in found if len(found) <= MANY or one.verdict != "same" or one.found.runs < 2]
     return (
         [verdict(one, metric) for one in told] + _same([one for one in found if one not in told]) + _alone(found, arms)
     )
@@ -99,16 +96,16 @@ def verdict(one: Compared, metric: Said) -> Said:
     """A sentence bound to what was found; that none was found is not that there is none."""
     found = one.found
     gained = Said(f"{found.mean:+.1f} {metric.en}", f"{metric.zh} {found.mean:+.1f}")
-    if found.seeds < 2:
+    if found.runs < 2:
         return Said(
             f"**{one.arm} against {one.control}**: {gained.en}; one seed says nothing about noise (finetuned.seeds).",
             f"**{one.arm} 与 {one.control} 相比**：{gained.zh}；单个种子无法判断噪声（finetuned.seeds）。",
         )
     interval, p = f"[{found.low:+.1f}, {found.high:+.1f}]", f"p {p_shown(one.p)}"
-    rows = Said(f" and {found.rows:,} rows", f"、{found.rows:,} 条测试样本") if found.rows else Said("", "")
+    over = _over(found)
     told = Said(
-        f"{gained.en}, {found.confidence:.0%} interval {interval} over {found.seeds} seeds{rows.en}, {p}",
-        f"{gained.zh}，{found.confidence:.0%} 置信区间 {interval}，{found.seeds} 个种子{rows.zh}，{p}",
+        f"{gained.en}, {found.confidence:.0%} interval {interval} over {over.en}, {p}",
+        f"{gained.zh}，{found.confidence:.0%} 置信区间 {interval}，{over.zh}，{p}",
     )
     if one.verdict == "same":
         return Said(
@@ -123,16 +120,27 @@ def verdict(one: Compared, metric: Said) -> Said:
     )
 
 
+def _over(found: Difference) -> Said:
+    """What the error knows of."""
+    parts = [Said(f"{found.repeats} pretrainings", f"{found.repeats} 次预训练")] if found.repeats > 1 else []
+    parts += [Said(f"{found.seeds} seeds", f"{found.seeds} 个种子")]
+    parts += [Said(f"{found.rows:,} rows", f"{found.rows:,} 条测试样本")] if found.rows else []
+    *most, last = (part.en for part in parts)
+    return Said(f"{', '.join(most)} and {last}" if most else last, "、".join(part.zh for part in parts))
+
+
 def failed(arms: Sequence[Arm]) -> list[Said]:
     """A line for each arm of which seeds gave every row one answer."""
     lines = []
     for arm in arms:
-        if count := int(arm.result["metrics"]["degenerate"]):
+        if count := sum(int(one.result["metrics"]["degenerate"]) for one in arm.pretrainings):
+            runs = Said("runs", "次运行") if arm.repeats else Said("seeds", "个种子")
             lines.append(
                 Said(
-                    f"{count} of {len(arm.seeds)} seeds of {arm.name} gave every row the same answer; "
+                    f"{count} of {len(arm.scores)} {runs.en} of {arm.name} gave every row the same answer; "
                     "they are in the mean.",
-                    f"{arm.name} 的 {len(arm.seeds)} 个种子中有 {count} 个对所有样本给出同一答案；它们计入均值。",
+                    f"{arm.name} 的 {len(arm.scores)} {runs.zh}中有 {count} {runs.zh[0]}对所有样本给出同一答案；"
+                    "它们计入均值。",
                 )
             )
     return lines

@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from pipeline.finetuning.pages import class_table, confusions, elsewhere_table, measures_table, title_of
+from pipeline.metrics import mean_sd
 from pipeline.pages.intervals import intervals_svg
 from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
 from pipeline.pages.plots import dots_svg, lines_svg, paths_svg, reliability_svg
@@ -38,10 +39,10 @@ def results_table(arms: Sequence[Arm], found: Sequence[Compared]) -> Table:
 
 
 def _row(arm: Arm, against: str) -> list[str]:
-    result, made = arm.result["metrics"], arm.pretrained["metrics"]
+    made = arm.pretrained["metrics"]
     return [
-        arm.name,
-        *(plus_minus(result[name], result[f"{name}_sd"]) for name in (arm.metric, arm.beside)),
+        f"{arm.name} × {len(arm.pretrainings)}" if arm.repeats else arm.name,
+        *(plus_minus(*arm.measured(name)) for name in (arm.metric, arm.beside)),
         against,
         f"{made.get('steps', 0):,}",
         f"{made.get('tokens', 0) / 1e6:.1f} M",
@@ -51,9 +52,12 @@ def _row(arm: Arm, against: str) -> list[str]:
 
 
 def _lost(arm: Arm, name: str) -> str:
-    """A loss on dev text before and after, where it was measured."""
-    made = arm.pretrained["metrics"]
-    return f"{made[f'{name}_before']:.2f} → {made[name]:.2f}" if name in made else ""
+    """A loss on dev text before and after, the mean of all pretrainings, where it was measured."""
+    made = [one.pretrained["metrics"] for one in arm.pretrainings]
+    if name not in made[0]:
+        return ""
+    before, after = (mean_sd([one[which] for one in made])[0] for which in (f"{name}_before", name))
+    return f"{before:.2f} → {after:.2f}"
 
 
 def comparisons(found: Sequence[Compared]) -> Section:
@@ -90,9 +94,12 @@ STATISTICS = Said(
 
 def every_seed(arms: Sequence[Arm]) -> Section:
     """A dot a seed."""
-    metric, scores = title_of(arms[0].metric), {arm.name: list(arm.seeds.values()) for arm in arms}
+    metric, again = title_of(arms[0].metric), any(arm.repeats for arm in arms)
+    scores = {one.name: list(one.seeds.values()) for arm in arms for one in arm.pretrainings}
+    row = Said("; a row a pretraining", "；每行一次预训练") if again else Said("", "")
     title = Said(
-        f"test {metric.en}, %: a dot a seed, a bar at their mean", f"测试集{metric.zh}（%）：每点一个种子，竖线为均值"
+        f"test {metric.en}, %: a dot a seed, a bar at their mean{row.en}",
+        f"测试集{metric.zh}（%）：每点一个种子，竖线为均值{row.zh}",
     )
     return Section(Said("Every seed", "每个种子"), [Picture("scores", title, partial(dots_svg, scores))])
 
@@ -166,7 +173,8 @@ def _start(way: Sequence[tuple[float, float]]) -> tuple[float, float]:
 def measures(arms: Sequence[Arm]) -> Section:
     """Everything that was measured on the test rows."""
     names = list(arms[0].evidence["seeds"][0]["measured"])
-    table = measures_table({arm.name: arm.result["metrics"] for arm in arms}, names, arms[0].metric)
+    metrics = {one.name: one.result["metrics"] for arm in arms for one in arm.pretrainings}
+    table = measures_table(metrics, names, arms[0].metric)
     return Section(Said("All measures", "全部指标"), [table])
 
 

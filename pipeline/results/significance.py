@@ -1,10 +1,11 @@
-"""Is a difference between two arms more than noise: of fine-tuning seeds and of test rows, both.
+"""Is a difference between two arms more than noise: of pretraining, of fine-tuning seeds and of test rows, all three.
 
-Seeds and rows are crossed: every seed answers the same rows. The error of a mean difference is put together from its
-spread over seeds and from a paired bootstrap over rows, what both contain counted once; the quantiles are Student's,
-with the degrees of freedom of the whole (Satterthwaite 1946). With three to five seeds that keeps its promise, which
-a percentile bootstrap over seeds does not (it takes noise for a gain two to three times too often:
-tests/pipeline/results/test_significance.py simulates it).
+They are crossed: every repeat of a pretraining is fine-tuned with every seed, and every run answers the same rows.
+The error of a mean difference is put together from its spread over repeats, over seeds, and a paired bootstrap over
+rows, what several contain counted once; the quantiles are Student's, with the degrees of freedom of the whole
+(Satterthwaite 1946). With three to five of a kind that keeps its promise, which a percentile bootstrap over seeds does
+not (it takes noise for a gain two to three times too often: tests/pipeline/results/test_significance.py simulates
+it); the Multi-Bootstrap over pretrainings and rows (Sellam et al. 2021) has twenty-five pretrainings.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,18 +26,23 @@ REPLICATES, AT_ONCE = 1000, 50
 POWER = 0.8
 """Of the smallest difference that is called detectable."""
 EXACT = 12
-"""Seeds up to which every flip of signs is tried; beyond, FLIPS of them."""
+"""Differences up to which every flip of signs is tried; beyond, FLIPS of them."""
 FLIPS = 10_000
 
 Measure = Callable[[np.ndarray], np.ndarray]
 """Of counts [..., C, 3], found rightly, found, there to be found: a measure [...] in percent."""
 
+Run = tuple[int, int]
+"""Which repeat of a pretraining, and which seed of fine-tuning."""
+EVERY = 0
+"""The repeat of what is not pretrained again, as a base: it stands beside every repeat of another arm."""
+
 
 @dataclass(frozen=True)
 class ByRow:
-    """What every test row adds to the counts of every class, for each seed, and what is measured of their sums."""
+    """What every test row adds to the counts of every class, for each run, and what is measured of their sums."""
 
-    counts: dict[int, csr_matrix]  # seed -> [N, 3 C]: found rightly, found, there to be found, class by class
+    counts: dict[Run, csr_matrix]  # [N, 3 C]: found rightly, found, there to be found, class by class
     measure: Measure
 
     @property
@@ -44,19 +50,15 @@ class ByRow:
         """How many."""
         return next(iter(self.counts.values())).shape[0]
 
-    def of_samples(self, seeds: Sequence[int]) -> np.ndarray:
-        """float64 [REPLICATES, S]: measured on rows drawn with replacement, the same ones for every arm and seed."""
-        return np.stack([self._samples[seed] for seed in seeds], axis=1)
-
     @cached_property
-    def _samples(self) -> dict[int, np.ndarray]:
-        """Of every seed, once for all comparisons an arm stands in."""
+    def of_samples(self) -> dict[Run, np.ndarray]:
+        """float64 [REPLICATES] of every run: measured on rows drawn with replacement, the same for all of them."""
         found = [self._of(weights) for weights in _weights(self.rows)]
-        return {seed: np.concatenate([one[seed] for one in found]) for seed in self.counts}
+        return {run: np.concatenate([one[run] for one in found]) for run in self.counts}
 
-    def _of(self, weights: np.ndarray) -> dict[int, np.ndarray]:
-        sums = {seed: (counts.T @ weights.T).T for seed, counts in self.counts.items()}
-        return {seed: self.measure(one.reshape(len(one), -1, 3)) for seed, one in sums.items()}
+    def _of(self, weights: np.ndarray) -> dict[Run, np.ndarray]:
+        sums = {run: (counts.T @ weights.T).T for run, counts in self.counts.items()}
+        return {run: self.measure(one.reshape(len(one), -1, 3)) for run, one in sums.items()}
 
 
 def _weights(rows: int) -> Iterator[np.ndarray]:
@@ -68,29 +70,45 @@ def _weights(rows: int) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class Sample:
-    """What an arm reached: seed -> measure on the test rows; and row by row, where the measure is one of counts."""
+    """What every run of an arm reached on the test rows; and row by row, where the measure is one of counts."""
 
-    scores: Mapping[int, float]
+    scores: Mapping[Run, float]
     rows: ByRow | None = None
+
+    @property
+    def repeats(self) -> set[int]:
+        """Of its pretraining; `EVERY` alone where it has none of its own."""
+        return {repeat for repeat, _ in self.scores}
+
+    def of(self, repeat: int, seed: int) -> Run:
+        """The run that stands beside that of another arm."""
+        return (EVERY if self.repeats == {EVERY} else repeat, seed)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of arm - control over the seeds both have, with everything that says how sure it is."""
+    """Mean of arm - control over the runs both have, with everything that says how sure it is."""
 
     mean: float
     error: float
-    """Standard error, over seeds and rows."""
+    """Standard error, over repeats, seeds and rows."""
     freedom: float
     """Degrees of freedom of that error."""
     confidence: float
+    repeats: int
+    """Pretrainings; of one alone the error knows nothing of their noise."""
     seeds: int
     rows: int
-    """Test rows that were resampled; 0: the error is over seeds alone."""
+    """Test rows that were resampled; 0: the error is over repeats and seeds alone."""
     effect: float
     """In standard deviations of one run."""
     flips: float
-    """p of the exact paired permutation test over seeds; never below 2 / 2^seeds."""
+    """p of the exact paired permutation test, over repeats, or seeds where there is one; never below 2 / 2^flipped."""
+
+    @property
+    def runs(self) -> int:
+        """Of either arm."""
+        return self.repeats * self.seeds
 
     @property
     def _reach(self) -> float:
@@ -98,25 +116,25 @@ class Difference:
 
     @property
     def low(self) -> float:
-        """Lower end of the interval; without limit for a single seed."""
-        return self.mean - self._reach if self.seeds > 1 else -np.inf
+        """Lower end of the interval; without limit for a single run."""
+        return self.mean - self._reach if self.runs > 1 else -np.inf
 
     @property
     def high(self) -> float:
         """Upper end of the interval."""
-        return self.mean + self._reach if self.seeds > 1 else np.inf
+        return self.mean + self._reach if self.runs > 1 else np.inf
 
     @property
     def p(self) -> float:
-        """Two-sided p of no difference; 1 for a single seed."""
-        if self.seeds < 2 or self.mean == 0:
+        """Two-sided p of no difference; 1 for a single run."""
+        if self.runs < 2 or self.mean == 0:
             return 1.0
         return float(2 * student_t.sf(abs(self.mean) / self.error, self.freedom)) if self.error else 0.0
 
     @cached_property
     def detectable(self) -> float:
-        """The smallest true difference that would be found in `POWER` of all such comparisons; of one seed none."""
-        if self.seeds < 2:
+        """The smallest true difference that would be found in `POWER` of all such comparisons; of one run none."""
+        if self.runs < 2:
             return np.inf
         if not self.error:
             return 0.0
@@ -126,44 +144,73 @@ class Difference:
 
 
 def difference(arm: Sample, control: Sample, confidence: float = 0.95) -> Difference:
-    """Of an arm to another, paired by seed and row."""
-    seeds = sorted(arm.scores.keys() & control.scores.keys())
-    values, others = (np.array([one.scores[seed] for seed in seeds], dtype=float) for one in (arm, control))
+    """Of an arm to another, paired by repeat, seed and row."""
+    repeats, seeds = _common(arm, control)
+    table = lambda one, values: np.array([[values[one.of(r, s)] for s in seeds] for r in repeats], dtype=float)
+    values, others = (table(one, one.scores) for one in (arm, control))
     rows = arm.rows.rows if arm.rows and control.rows else 0
     if rows and control.rows.rows != rows:
         raise ValueError(f"{rows} test rows cannot be paired with {control.rows.rows}")
-    drawn = arm.rows.of_samples(seeds) - control.rows.of_samples(seeds) if rows else np.zeros((2, len(seeds)))
-    error, freedom = _error(values - others, drawn, rows)
+    of_rows = lambda one: table(one, one.rows.of_samples) if rows else np.zeros((*values.shape, 2))
+    drawn = of_rows(arm) - of_rows(control)
+    error, freedom = _error(values - others, np.moveaxis(drawn, -1, 0), rows)
     return Difference(
         mean=float((values - others).mean()),
         error=error,
         freedom=freedom,
         confidence=confidence,
+        repeats=len(repeats),
         seeds=len(seeds),
         rows=rows,
-        effect=_effect(values, others),
-        flips=_flipped(values - others),
+        effect=_effect(values.ravel(), others.ravel()),
+        flips=_flipped((values - others).mean(1) if len(repeats) > 1 else (values - others)[0]),
     )
 
 
-def _error(differences: np.ndarray, drawn: np.ndarray, rows: int) -> tuple[float, float]:
-    """Standard error of the mean of differences [S], and its degrees of freedom; drawn [B, S]: of rows resampled.
+def _common(arm: Sample, control: Sample) -> tuple[list[int], list[int]]:
+    """Repeats and seeds that both have."""
+    one, other = arm.repeats, control.repeats
+    repeats = one if other == {EVERY} else other if one == {EVERY} else one & other
+    has = lambda sample, seed: all(sample.of(repeat, seed) in sample.scores for repeat in repeats)
+    seeds = {seed for _, seed in arm.scores}
+    return sorted(repeats), sorted(seed for seed in seeds if has(arm, seed) and has(control, seed))
 
-    Both parts contain the noise of single answers, which is of a row and a seed together: it is taken out of the
-    second.
+
+def _error(differences: np.ndarray, drawn: np.ndarray, rows: int) -> tuple[float, float]:
+    """Standard error of the mean of differences [R, S], and its degrees of freedom; drawn [B, R, S]: rows resampled.
+
+    What repeats or seeds have in common with rows, the noise of single answers included, is in both parts, and is
+    taken out of the second.
     """
-    seeds = len(differences)
-    if seeds < 2:
+    repeats, seeds = differences.shape
+    if differences.size < 2:
         return float(np.inf), 1.0
-    of_seeds = differences.var(ddof=1) / seeds
-    mean = drawn.mean(1)
-    of_both = (drawn - mean[:, None]).var(0, ddof=1).mean() / (seeds - 1)
-    of_rows = max(mean.var(ddof=1) - of_both, 0.0)
-    variance = of_seeds + of_rows
+    parts, freedoms = _spread(differences), (repeats - 1, seeds - 1, (repeats - 1) * (seeds - 1))
+    of_runs = max(parts[0] + parts[1] - parts[2], parts[0], parts[1])
+    mean = drawn.mean((1, 2))
+    of_repeats, of_seeds, of_both = _spread(drawn - drawn.mean(0))
+    of_rows = max(mean.var(ddof=1) - (of_repeats + of_seeds - of_both), 0.0)
+    variance = of_runs + of_rows
     if not variance:
-        return 0.0, seeds - 1.0
-    share = of_seeds / variance
-    return float(np.sqrt(variance)), float(1 / (share**2 / (seeds - 1) + (1 - share) ** 2 / max(rows - 1, 1)))
+        return 0.0, max(sum(freedoms), 1.0)
+    squares = [(part, freedom) for part, freedom in zip((*parts, of_rows), (*freedoms, rows - 1), strict=True) if part]
+    return float(np.sqrt(variance)), float(variance**2 / sum(part**2 / max(freedom, 1) for part, freedom in squares))
+
+
+def _spread(table: np.ndarray) -> tuple[float, float, float]:
+    """What repeats, seeds, and their being together add to the variance of the mean of [..., R, S], the mean over ...
+
+    The first two contain the third (a crossed analysis of variance without replication).
+    """
+    repeats, seeds = table.shape[-2:]
+    of_repeat, of_seed = table.mean(-1, keepdims=True), table.mean(-2, keepdims=True)
+    mean = of_repeat.mean(-2, keepdims=True)
+    share = lambda deviations, freedom: float((deviations**2).sum((-2, -1)).mean() / max(freedom, 1))
+    return (
+        share(of_repeat - mean, (repeats - 1) * repeats),
+        share(of_seed - mean, (seeds - 1) * seeds),
+        share(table - of_repeat - of_seed + mean, (repeats - 1) * (seeds - 1) * repeats * seeds),
+    )
 
 
 def _effect(values: np.ndarray, others: np.ndarray) -> float:
@@ -176,12 +223,12 @@ def _effect(values: np.ndarray, others: np.ndarray) -> float:
 
 def _flipped(differences: np.ndarray) -> float:
     """Share of all flips of their signs of which the sum is as far from 0 (Fisher's paired permutation test)."""
-    seeds = len(differences)
-    if seeds <= EXACT:
-        signs = np.array(list(product((1, -1), repeat=seeds)))
+    count = len(differences)
+    if count <= EXACT:
+        signs = np.array(list(product((1, -1), repeat=count)))
     else:
-        drawn = bits(1, RESAMPLE, np.arange(FLIPS - 1)[:, None], np.arange(seeds)[None]) >> np.uint64(63)
-        signs = np.concatenate([np.ones((1, seeds)), 1 - 2 * drawn.astype(np.int64)])
+        drawn = bits(1, RESAMPLE, np.arange(FLIPS - 1)[:, None], np.arange(count)[None]) >> np.uint64(63)
+        signs = np.concatenate([np.ones((1, count)), 1 - 2 * drawn.astype(np.int64)])
     sums = np.abs(signs @ differences)
     return float((sums >= abs(differences.sum()) - 1e-9).mean())
 

@@ -86,11 +86,11 @@ def section_of(name: str) -> str:
     """The recipe section of an artifact: `finetuned-dapt` reads [finetuned], `dapt-tapt` is a TAPT begun at dapt.
 
     `rate-dapt` and `ablated-dapt-…` are about the same fine-tuning as `finetuned-dapt`; `general` is trained as `dapt`
-    is, on other text.
+    is, on other text. `dapt-2` is `dapt` pretrained once more.
     """
     first = name.split("-", maxsplit=1)[0]
     others = {"rate": "finetuned", "ablated": "finetuned", "general": "dapt"}
-    return "tapt" if name == "dapt-tapt" else others.get(first, first)
+    return "tapt" if name.startswith("dapt-tapt") else others.get(first, first)
 
 
 def config_class(stage: Stage) -> type:

@@ -9,7 +9,7 @@ from pipeline.results.significance import Sample
 
 
 def arm(name: str, *scores: float) -> Named:
-    return Named(name, Sample(dict(enumerate(scores))))
+    return Named(name, Sample({(0, seed): score for seed, score in enumerate(scores)}))
 
 
 def said(one: Compared, measure: str = "accuracy") -> str:

@@ -19,7 +19,7 @@ def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
             f"accuracy_seed_{seed}": score + seed * len(name[1:]) % 3 + seed * (name == "dapt") % 2
             for seed in range(5)
         } | {"degenerate": 0}
-        told = {"config": {}, "version": 1, "key": name}
+        told = {"config": {}, "version": 1, "key": name, "stage": "start" if name == "base" else "pretrain"}
         for folder, more in (
             (f"finetuned-{name}", {"inputs": {"task": task, "init": ""}}),
             (name, {"inputs": {"init": "a"}}),
@@ -28,13 +28,18 @@ def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
             (run / folder / MANIFEST).write_text(
                 json.dumps({"digest": "", "files": {}, "metrics": metrics, **told, **more})
             )
-        evidence = {"metric": "accuracy", "metrics": ["accuracy", "macro_f1"], "kind": "classes", "seeds": []}
+        evidence = {"metric": "accuracy", "metrics": ["accuracy", "macro_f1"], "kind": "value", "seeds": []}
         (run / f"finetuned-{name}" / "evidence.json").write_text(json.dumps(evidence))
     return run
 
 
+def nothing(folder: Path) -> list[dict[str, object]]:
+    """No predictions: the error is that over runs alone."""
+    return []
+
+
 def compared(*tasks: list[Arm]) -> list[list[tuple[str, str]]]:
-    return [[(one.arm, one.control) for one in some] for some in differences(tasks, lambda _: None, 0.95)]
+    return [[(one.arm, one.control) for one in some] for some in differences(tasks, nothing, 0.95)]
 
 
 def test_every_arm_is_compared_with_base_and_with_its_controls(tmp_path):
@@ -61,7 +66,7 @@ def test_a_variant_is_compared_with_its_recipe(tmp_path):
 def test_of_many_comparisons_those_without_a_difference_share_a_sentence(tmp_path):
     runs = [made(tmp_path / f"demo@{i}", {"base": 70, "dapt": 70 + 10 * (i == 3)}) for i in range(9)]
     [arms] = by_task(runs)
-    [found] = differences([arms], lambda _: None, 0.95)
+    [found] = differences([arms], nothing, 0.95)
     lines = [line.en for line in verdicts(found, arms)]
     same = [one for one in found if one.verdict == "same"]
     [shared] = [line for line in lines if line.startswith("**No difference found** in ")]
@@ -75,8 +80,8 @@ def test_recipes_of_other_tasks_are_groups_of_their_own_and_corrected_together(t
     runs = [made(tmp_path / f"run{i}", {"base": 70, "dapt": 72}, task=f"task{i}") for i in range(3)]
     groups = by_task(runs)
     assert [[arm.name for arm in arms] for arms in groups] == [[f"run{i}/base", f"run{i}/dapt"] for i in range(3)]
-    together = differences(groups, lambda _: None, 0.95)
-    alone = differences(groups[:1], lambda _: None, 0.95)[0][0]
+    together = differences(groups, nothing, 0.95)
+    alone = differences(groups[:1], nothing, 0.95)[0][0]
     assert [len(some) for some in together] == [1, 1, 1] and 0 < together[0][0].p == pytest.approx(3 * alone.p)
 
 
@@ -92,6 +97,6 @@ def test_a_control_that_was_trained_otherwise_is_left_out(tmp_path):
 @pytest.mark.parametrize(("arms", "said"), [(["base", "dapt"], True), (["base", "dapt", "dapt-control"], False)])
 def test_a_gain_without_a_control_is_said_to_be_one(tmp_path, arms, said):
     found = arms_of(made(tmp_path / "demo", {name: SCORES[name] for name in arms}), prefix=False)
-    lines = [line.en for line in verdicts(differences([found], lambda _: None, 0.95)[0], found)]
+    lines = [line.en for line in verdicts(differences([found], nothing, 0.95)[0], found)]
     assert lines[0].startswith("**dapt is better than base**: +")
     assert any("Without a control" in line for line in lines) is said

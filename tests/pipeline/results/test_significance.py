@@ -19,7 +19,12 @@ SCORES = st.lists(st.tuples(SCORE, SCORE), min_size=2, max_size=10)
 
 
 def samples(pairs) -> list[Sample]:
-    return [Sample(dict(enumerate(map(float, column)))) for column in zip(*pairs, strict=True)]
+    return [reached(dict(enumerate(map(float, column)))) for column in zip(*pairs, strict=True)]
+
+
+def reached(seeds: dict[int, float], repeat: int = 0) -> Sample:
+    """What the seeds of one pretraining reached."""
+    return Sample({(repeat, seed): float(score) for seed, score in seeds.items()})
 
 
 @given(SCORES, st.sampled_from([0.8, 0.95, 0.99]))
@@ -34,12 +39,12 @@ def test_without_rows_interval_and_p_are_those_of_the_paired_t_test(pairs, confi
 
 
 def test_only_seeds_that_both_have_are_compared():
-    found = difference(Sample({1: 5, 2: 7, 9: 0}), Sample({2: 6, 1: 4, 3: 100}))
+    found = difference(reached({1: 5, 2: 7, 9: 0}), reached({2: 6, 1: 4, 3: 100}))
     assert (found.mean, found.seeds, found.p) == (1, 2, 0)
 
 
 def test_a_single_seed_says_nothing_about_noise():
-    found = difference(Sample({1: 5}), Sample({1: 4}))
+    found = difference(reached({1: 5}), reached({1: 4}))
     assert (found.mean, found.low, found.high, found.p, found.detectable) == (1, -np.inf, np.inf, 1, np.inf)
 
 
@@ -81,17 +86,17 @@ def said(truth, answers) -> list[dict[str, object]]:
 def test_sums_over_rows_measure_what_is_measured_of_the_whole():
     truth, answers = ["a", "b", "a", "c"], [["a", "b", "b", "b"], ["a", "a", "a", "c"]]
     found = by_row("classes", "accuracy", said(truth, answers))
-    whole = [found.counts[seed].sum(0).A1.reshape(-1, 3) for seed in (0, 1)]
+    whole = [found.counts[0, seed].sum(0).A1.reshape(-1, 3) for seed in (0, 1)]
     assert [accuracy(one) for one in whole] == [50, 75]
     assert macro_f1(whole[0]) == pytest.approx(mean_f1([(1, 1, 2), (1, 3, 1), (0, 0, 1)])["macro_f1"])
     labels = by_row("labels", "micro_f1", said([["a", "b"], []], [[["a"], ["b"]]]))
-    assert micro_f1(labels.counts[0].sum(0).A1.reshape(-1, 3)) == pytest.approx(100 * 2 / (2 + 2))
+    assert micro_f1(labels.counts[0, 0].sum(0).A1.reshape(-1, 3)) == pytest.approx(100 * 2 / (2 + 2))
 
 
 def test_spans_are_counted_row_by_row():
     rows = [{"id": "1", "seed": 3, "tags": ["B-X", "I-X", "O"], "predicted": ["B-X", "I-X", "B-Y"]}]
     found = by_row("tags", "f1", rows)
-    assert found.counts[3].toarray().tolist() == [[1, 1, 1, 0, 1, 0]]
+    assert found.counts[0, 3].toarray().tolist() == [[1, 1, 1, 0, 1, 0]]
     assert by_row("tags", "accuracy", rows) is None and by_row("spelling", "f1", rows) is None
 
 
@@ -131,7 +136,8 @@ def test_rows_drawn_again_are_drawn_as_a_bootstrap_draws():
     """The deviation of an accuracy over samples of rows is that of a share: sqrt(p q / N)."""
     right = np.arange(400) % 4 > 0
     found = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]))
-    drawn = found.of_samples([0])
-    assert drawn.shape == (significance.REPLICATES, 1)
+    drawn = found.of_samples[0, 0]
+    assert drawn.shape == (significance.REPLICATES,)
     assert drawn.std() == pytest.approx(100 * np.sqrt(0.75 * 0.25 / 400), rel=0.1)
-    assert np.array_equal(drawn, found.of_samples([0]))
+    again = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]))
+    assert np.array_equal(drawn, again.of_samples[0, 0])
