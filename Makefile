@@ -192,7 +192,8 @@ $(RUN)/filled-%/manifest.json: $(S)/filled.json $(RUN)/base/manifest.json $(RUN)
 	@$(ROWS) stages.fill $(ARGS) --init $(RUN)/base --adapted $(RUN)/$* --masked $(RUN)/masked/$(call filled_from,$*)
 
 # The report waits for the arms asked for, and shows every arm that is there.
-ARMS := $(or $(call repeated,$(filter dapt tapt dapt-tapt,$(MAKECMDGOALS))) $(filter interpolated multitask,$(MAKECMDGOALS)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
+ASKED := $(call repeated,$(filter dapt tapt dapt-tapt,$(MAKECMDGOALS))) $(filter interpolated multitask,$(MAKECMDGOALS))
+ARMS  := $(or $(strip $(ASKED)),$(filter-out base,$(patsubst $(RUN)/finetuned-%/manifest.json,%,$(wildcard $(RUN)/finetuned-*/manifest.json))),dapt)
 
 FILLED := $(filter dapt tapt dapt-tapt interpolated,$(ARMS))
 
@@ -319,7 +320,7 @@ each = for recipe in $(or $(RECIPES),$(RECIPE)); do for variant in : $(foreach v
 
 estimate: | $(VENV)/.stamp  ## what RECIPES will cost before they start: tokens, hours at the speed of this machine, disk
 	@$(call each,corpus)
-	@$(PY) -m stages.estimate --runs $(COMPARED)
+	@$(PY) -m stages.estimate --runs $(COMPARED) --repeats '$(REPEATS)'
 
 compare: | $(VENV)/.stamp  ## recipes, and variants of each, in one table with controls: RECIPES="demo demo-random" VARIANTS="tfidf:masked.scorer=tfidf"
 	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }

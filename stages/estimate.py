@@ -1,7 +1,7 @@
 """What a comparison will cost before it starts: artifacts to make, tokens, hours at the speed of this machine, disk.
 
     make estimate                                        # of RECIPE
-    make estimate RECIPES="demo demo-random"             # as make compare would make them, with their controls
+    make estimate RECIPES="demo demo-random" REPEATS=3   # as make compare would make them, with their controls
 
 Writes nothing. The corpora must be there: `make estimate` makes them first.
 """
@@ -32,8 +32,8 @@ SAMPLE = 1000
 class Planned:
     """A run as its settings plan it, and what of it is there."""
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    def __init__(self, run: Path, repeats: int) -> None:
+        self.run, self.repeats = run, repeats
         names = ("corpus", "base", "masked", "dapt", "finetuned")
         self.settings = {name: json.loads((run / ".settings" / f"{name}.json").read_text("utf-8")) for name in names}
         self.rows = {name: int(n) for name, n in read_manifest(run / "corpus")["metrics"].items()}
@@ -47,7 +47,7 @@ class Planned:
         return tokens_in(texts, most)
 
     def trainings(self) -> Iterator[Training]:
-        """Of base, baseline, DAPT and its control."""
+        """Of base, baseline, DAPT and its controls, those of all repeats."""
         base, dapt, tuned = (self.settings[name] for name in ("base", "dapt", "finetuned"))
         if not base["model"]:
             length = self.length("general", base["max_length"])
@@ -58,26 +58,29 @@ class Planned:
         yield fine_tuning("finetuned-base", tuned, task, rows)
         if "domain/train" not in self.rows:
             return
-        length = self.length("domain", self.settings["masked"]["max_length"])
-        controls = ["-control"] if self.settings["masked"]["policy"] == "selective" else []
-        for name in ("dapt", *(f"dapt{one}" for one in controls)):
-            yield pretraining(name, dapt["trainer"], length, self.rows["domain/train"])
-            yield fine_tuning(f"finetuned-{name}", tuned, task, rows)
+        masked = self.settings["masked"]
+        read = {"dapt": "domain"} | ({"dapt-control": "domain"} if masked["policy"] == "selective" else {})
+        read |= {"general": "general"} if masked.get("general_documents") else {}
+        for arm, part in read.items():
+            length = self.length(part, masked["max_length"])
+            for name in (arm, *(f"{arm}-{n}" for n in range(2, self.repeats + 1))):
+                yield pretraining(name, dapt["trainer"], length, self.rows[f"{part}/train"])
+                yield fine_tuning(f"finetuned-{name}", tuned, task, rows)
 
     def depends(self, name: str) -> str:
         """What a training is of: equal ones of two recipes are made once."""
         parts = ["corpus", "base"]
-        parts += ["masked", "dapt"] if "dapt" in name else []
+        parts += ["masked", "dapt"] if "dapt" in name or "general" in name else []
         parts += ["finetuned"] if name.startswith("finetuned") else []
         return name + json.dumps([self.settings[part] for part in parts], sort_keys=True)
 
 
-def estimate(runs: list[Path]) -> list[str]:
-    """The lines to print."""
+def estimate(runs: list[Path], repeats: int = 1) -> list[str]:
+    """The lines to print; every arm is pretrained so many times."""
     seen, rows, left, checkpoints = set(), [], 0, 0
     rates: dict[str, tuple[float, int]] = {}
     for run in runs:
-        plan = Planned(run)
+        plan = Planned(run, repeats)
         size = json.dumps([plan.settings["base"][name] for name in ("model", "hidden_size", "layers", "vocab_size")])
         for one in plan.trainings():
             known = plan.depends(one.name)
@@ -134,9 +137,10 @@ def main() -> None:
     """Estimate from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, nargs="+", required=True)
+    parser.add_argument("--repeats", type=int, default=1)
     args = parser.parse_args()
     try:
-        print("\n".join(estimate(args.runs)))
+        print("\n".join(estimate(args.runs, args.repeats)))
     except InputError as error:
         print(f"estimate: {error}", file=sys.stderr)
         sys.exit(2)

@@ -204,7 +204,7 @@ def _origin(card: Card) -> str:
 def _compared(folder: Path, name: str) -> tuple[list[str], list[Table]]:
     """What the report of the run says of an arm, in sentences and numbers: against base, and against its controls."""
     arms = _arms(folder)
-    arm = next((one for one in arms[1:] if one.last == name), None)
+    arm = next((one for one in arms[1:] if name in [again.last for again in one.pretrainings]), None)
     if arm is None:
         return [], []
     [found] = differences([arms], read_rows, CONFIDENCE)

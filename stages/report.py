@@ -100,7 +100,7 @@ def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: li
         sections.elsewhere(arms),
         sections.measures(arms),
         cost(every),
-        sections.notes(arms[0], config.confidence),
+        sections.notes(arms, config.confidence),
         repeat(every, made),
     ]
 
@@ -199,4 +199,4 @@ def _print(table: Table, lines: Sequence[Said]) -> None:
 
 
 if __name__ == "__main__":
-    run(report, version=3, sources=sources)
+    run(report, version=4, sources=sources)

@@ -63,7 +63,7 @@ class Project:
         ours = (
             "MAKE.*|MFLAGS|KEYMASK_CALL|RECIPES?|VARIANTS?|SET|BASE|DATA|INPUT|FROM|RUNS|INIT|ADAPTED|FACTORS|LAUNCH"
         )
-        ours += "|REFERENCE|PYTHON|TRACK|PUSH|UPLOAD"
+        ours += "|REFERENCE|REPEATS|PYTHON|TRACK|PUSH|UPLOAD"
         environment = {name: value for name, value in os.environ.items() if not re.fullmatch(ours, name)}
         command = ["make", "TORCH_INDEX=", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -134,6 +134,7 @@ def test_make_alone_lists_what_can_be_typed(project):
         'LAUNCH=""',
         "BASE=",
         "REFERENCE=",
+        "REPEATS=1",
     )
     assert all(variable in text for variable in variables)
 
@@ -354,6 +355,22 @@ def test_controls_are_pretrained_as_dapt_is_on_random_words_and_on_general_text(
     assert "masked.control" not in control and "--masked runs/demo/masked-control/domain" in control
     assert "--masked runs/demo/masked/general" in general
     assert project.calls("controls") == []
+
+
+def test_every_arm_that_is_asked_for_is_pretrained_so_many_times(project):
+    arms = ("dapt", "dapt-2", "dapt-3")
+    repeats = [f"{how}{arm}" for arm in arms for how in ("pretrain ", "finetune finetuned-")]
+    calls = project.calls("dapt", "REPEATS=3")
+    assert [call for call in calls if "dapt" in call and "fill" not in call] == repeats
+    assert project.calls("dapt", "REPEATS=3") == project.calls("dapt", "report") == []
+    project.calls("dapt-tapt", "REPEATS=2", "SET=dapt.trainer.steps=9")
+    commands = (project.folder / "commands").read_text().splitlines()
+    [second] = [line for line in commands if line.endswith("runs/demo/masked/task") and "dapt-tapt-2" in line]
+    assert "--set dapt.trainer.steps=9 tapt.repeat=2 --out" in second and "--init runs/demo/dapt-2 " in second
+    [dapt] = [line for line in commands if "dapt.trainer.steps=9" in line and "--out runs/demo/dapt-2 " in line]
+    assert "dapt.repeat=2" in dapt
+    calls = project.calls("controls", "REPEATS=2")
+    assert {"pretrain dapt-control", "pretrain dapt-control-2", "finetune finetuned-dapt-control-2"} <= {*calls}
 
 
 def test_where_words_are_random_already_the_control_is_general_text(project):

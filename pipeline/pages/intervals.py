@@ -30,7 +30,8 @@ class Interval(NamedTuple):
 
 
 def intervals_svg(series: Mapping[str, Interval], title: str) -> str:
-    """A row for each name: a line over its interval, a bar at the mean, dots; what reaches out of the picture is cut.
+    """A row for each name: a line over its interval, a bar at the mean, dots; what reaches out of the picture is cut,
+    and ends in the head of an arrow.
 
     The picture is as wide as all means, dots and 0, and as much again of the intervals.
     """
@@ -49,4 +50,8 @@ def intervals_svg(series: Mapping[str, Interval], title: str) -> str:
         ]
         line = f'd="M{x(one.low):.1f} {y}H{x(one.high):.1f}M{x(one.mean):.1f} {y - 7}v14"'
         parts.append(f'<path {line} stroke="{one.colour}" stroke-width="2.5"/>')
+        for cut, end, back in ((one.low < low, x(low), 7), (one.high > high, x(high), -7)):
+            if cut:
+                head = f"M{end + back:.1f} {y - 5}L{end:.1f} {y}l{back} 5"
+                parts.append(f'<path d="{head}" fill="none" stroke="{one.colour}" stroke-width="2"/>')
     return picture(parts, title, bottom + 30)

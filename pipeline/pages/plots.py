@@ -16,14 +16,14 @@ DASHES = ["", "6 3", "2 3"]
 WIDTH, TOP = 640, 30
 
 
-def dots_svg(series: dict[str, Sequence[float]], title: str) -> str:
-    """A row for each name: a dot for each value, a bar at their mean."""
+def dots_svg(series: dict[str, Sequence[float]], title: str, colours: Sequence[int] = ()) -> str:
+    """A row for each name: a dot for each value, a bar at their mean; `colours`: the number of each row's."""
     low, high = span([value for values in series.values() for value in values])
     left = 24 + 8 * max(map(shown_width, series))
     x = lambda value: left + (value - low) / (high - low) * (WIDTH - left - 20)
     parts = axis(low, high, x, TOP + 34 * len(series))
     for row, (name, values) in enumerate(series.items()):
-        y, colour = TOP + 34 * row + 17, COLOURS[row % len(COLOURS)]
+        y, colour = TOP + 34 * row + 17, COLOURS[(colours[row] if colours else row) % len(COLOURS)]
         mean = sum(values) / len(values)
         parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{safe(name)}</text>')
         parts += [f'<circle cx="{x(v):.1f}" cy="{y}" r="5" fill="{colour}" fill-opacity=".7"/>' for v in values]

@@ -45,6 +45,11 @@ class Arm:
         return (replace(self, repeats=()), *self.repeats)
 
     @property
+    def shown(self) -> str:
+        """`dapt × 3` where it was pretrained three times."""
+        return f"{self.name} × {len(self.pretrainings)}" if self.repeats else self.name
+
+    @property
     def last(self) -> str:
         """`dapt` of `demo/dapt`."""
         return self.name.split("/")[-1]
@@ -107,8 +112,6 @@ class Arm:
 
     def measured(self, name: str) -> tuple[float, float]:
         """Mean and deviation over runs of anything that was measured on the test rows."""
-        if not self.repeats:
-            return self.result["metrics"][name], self.result["metrics"][f"{name}_sd"]
         return mean_sd([one["measured"][name] for one in self.evidence["seeds"]])
 
     def sample(self, rows: Predictions) -> Sample:

@@ -41,7 +41,7 @@ def results_table(arms: Sequence[Arm], found: Sequence[Compared]) -> Table:
 def _row(arm: Arm, against: str) -> list[str]:
     made = arm.pretrained["metrics"]
     return [
-        f"{arm.name} × {len(arm.pretrainings)}" if arm.repeats else arm.name,
+        arm.shown,
         *(plus_minus(*arm.measured(name)) for name in (arm.metric, arm.beside)),
         against,
         f"{made.get('steps', 0):,}",
@@ -82,12 +82,13 @@ def comparisons(found: Sequence[Compared]) -> Section:
 
 
 STATISTICS = Said(
-    "*p, alone*: from the error over seeds and test rows, put together from the spread over seeds and a paired "
-    "bootstrap over rows, both counting what they share once. *Flips*: the exact paired permutation test over seeds, "
-    "which never goes below 2 / 2^seeds. *Effect*: the difference in standard deviations of one run. *Detectable*: "
-    "the true difference that would be found four times in five.",
-    "*p（单独）*：误差兼顾种子与测试样本，由种子间离散度与样本配对自助法合成，共有部分只计一次。"
-    "*置换*：对种子的精确配对置换检验，不会低于 2 / 2^种子数。*效应量*：以单次运行的标准差为单位。"
+    "*p, alone*: from the error over pretrainings, where there are several, seeds and test rows, put together from "
+    "the spread over the former and a paired bootstrap over rows, counting what they share once. *Flips*: the exact "
+    "paired permutation test over pretrainings, or over seeds where there is one; it never goes below 2 / 2^n. "
+    "*Effect*: the difference in standard deviations of one run. *Detectable*: the true difference that would be "
+    "found four times in five.",
+    "*p（单独）*：误差兼顾预训练（有多次时）、种子与测试样本，由前两者的离散度与样本配对自助法合成，共有部分只计一次。"
+    "*置换*：对预训练（只有一次时对种子）的精确配对置换检验，不会低于 2 / 2^n。*效应量*：以单次运行的标准差为单位。"
     "*可检出*：五次中有四次能发现的真实差异。",
 )
 
@@ -101,7 +102,9 @@ def every_seed(arms: Sequence[Arm]) -> Section:
         f"test {metric.en}, %: a dot a seed, a bar at their mean{row.en}",
         f"测试集{metric.zh}（%）：每点一个种子，竖线为均值{row.zh}",
     )
-    return Section(Said("Every seed", "每个种子"), [Picture("scores", title, partial(dots_svg, scores))])
+    colours = [place for place, arm in enumerate(arms) for _ in arm.pretrainings]
+    picture = Picture("scores", title, partial(dots_svg, scores, colours=colours))
+    return Section(Said("Every seed", "每个种子"), [picture])
 
 
 def curves(arms: Sequence[Arm]) -> Section:
@@ -253,9 +256,24 @@ TAGGER = Said(
 )
 
 
-def notes(arm: Arm, confidence: float) -> Section:
+PRETRAINED_ONCE = Said(
+    "Each checkpoint was pretrained once: what another draw of its order and masks would change is not in the "
+    "interval (REPEATS=3 puts it there).",
+    "每个检查点只预训练一次：换一次顺序与遮盖的抽样会带来的变化不在区间之内（用 REPEATS=3 可计入）。",
+)
+PRETRAINED_AGAIN = Said(
+    "*× n*: pretrained n times, with other draws of order, dropout and masks; losses are their mean, steps, tokens "
+    "and time those of one. Differences between two such arms, and to base, have that noise in their interval; "
+    "others, of what was pretrained once, have not.",
+    "*× n*：预训练 n 次，顺序、dropout 与遮盖各自重新抽样；损失为各次均值，步数、词元与用时为一次的量。"
+    "两个此类模型之间、及其与 base 之间的差异，区间已含这一噪声；只预训练一次的则不含。",
+)
+
+
+def notes(arms: Sequence[Arm], confidence: float) -> Section:
     """How the numbers came about."""
-    metric, beside = title_of(arm.metric), title_of(arm.beside)
+    metric, beside = title_of(arms[0].metric), title_of(arms[0].beside)
+    luck = PRETRAINED_AGAIN if any(arm.repeats for arm in arms) else PRETRAINED_ONCE
     return Section(
         Said("How to read it", "如何阅读"),
         [
@@ -265,18 +283,16 @@ def notes(arm: Arm, confidence: float) -> Section:
                 f"looked at once. *Against base*: mean paired difference, with its {confidence:.0%} interval over "
                 "seeds and test rows (of measures that are counts; else over seeds alone), for this comparison alone. "
                 "*p*: of no difference, corrected for all comparisons of the page (Holm 1979); the verdicts go by it. "
-                "Each checkpoint was pretrained once: what another pretraining seed would change is not in the "
-                "interval. *Dev loss*: held-out text of the arm's own corpus with fixed whole-word masks, the same "
+                f"{luck.en} *Dev loss*: held-out text of the arm's own corpus with fixed whole-word masks, the same "
                 "for every policy, before → after; *general*: that of general text, where it is masked "
                 "(masked.general_documents): what rises is forgotten. Time is wall clock of pretraining. "
                 "*Calibration error*: how far probabilities are from the share that comes true, on average.",
                 f"{metric.zh}与{beside.zh}在测试集上计算，为各微调种子的均值 ± 标准差，有量程的以百分比表示；最佳轮次"
                 "由开发集选出，测试集只看一次。*与 base 之差*：配对之差的均值及其 "
                 f"{confidence:.0%} 置信区间，兼顾种子与测试样本（指标由计数得出时；否则只及种子），仅就该项比较而言。"
-                "*p*：无差异的概率，按本页全部比较校正（Holm 1979），结论以此为准。每个检查点只预训练一次："
-                "换一个预训练种子的影响不在区间之内。"
-                "*开发集损失*：该模型自身语料的留出文本，固定整词遮盖，各策略相同，之前 → 之后；*通用文本损失*：在"
-                "遮盖了通用文本（masked.general_documents）时给出，上升即为遗忘。用时为预训练的实际时间。"
+                "*p*：无差异的概率，按本页全部比较校正（Holm 1979），结论以此为准。"
+                f"{luck.zh}*开发集损失*：该模型自身语料的留出文本，固定整词遮盖，各策略相同，之前 → 之后；"
+                "*通用文本损失*：在遮盖了通用文本（masked.general_documents）时给出，上升即为遗忘。用时为预训练的实际时间。"
                 "*校准误差*：概率与实际应验比例的平均差距。",
             )
         ],

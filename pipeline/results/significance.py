@@ -186,7 +186,7 @@ def _error(differences: np.ndarray, drawn: np.ndarray, rows: int) -> tuple[float
     if differences.size < 2:
         return float(np.inf), 1.0
     parts, freedoms = _spread(differences), (repeats - 1, seeds - 1, (repeats - 1) * (seeds - 1))
-    of_runs = max(parts[0] + parts[1] - parts[2], parts[0], parts[1])
+    of_runs = max(parts[0] + parts[1] - parts[2], parts[2])
     mean = drawn.mean((1, 2))
     of_repeats, of_seeds, of_both = _spread(drawn - drawn.mean(0))
     of_rows = max(mean.var(ddof=1) - (of_repeats + of_seeds - of_both), 0.0)

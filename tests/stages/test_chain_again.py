@@ -122,6 +122,20 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
+def test_a_training_repeated_draws_anew_and_is_measured_as_before(kitchen, tmp_path):
+    """Masks as well as order and dropout: with another seed of the training alone the masks of a visit stay."""
+    folders = {"init": kitchen["base"], "masked": kitchen["masked"] / "domain"}
+    settings = {"dapt": (), "dapt-2": ("dapt.repeat=2",), "other/dapt": ("dapt.trainer.seed=1",)}
+    for name, more in settings.items():
+        out = tmp_path / "toy" / name
+        assert kitchen.make("pretrain", out, "--set", "dapt.trainer.steps=10", *more, **folders) == 0
+    made = {name: read_manifest(tmp_path / "toy" / name) for name in settings}
+    assert len({one["metrics"]["dev_loss_before"] for one in made.values()}) == 1
+    assert len({one["metrics"]["dev_loss"] for one in made.values()}) == 3
+    assert made["dapt-2"]["metrics"]["tokens"] == made["other/dapt"]["metrics"]["tokens"]  # the same sequences
+    assert made["dapt-2"]["config"]["trainer"]["seed"] == made["dapt"]["config"]["trainer"]["seed"]
+
+
 @pytest.mark.parametrize("file", ["cpu2.yaml", "fsdp2.yaml"])
 def test_two_processes_learn_the_same_as_one(kitchen, file):
     still, masked = kitchen.runs / "still" / file, kitchen["masked"] / "domain"

@@ -56,6 +56,13 @@ def test_every_training_is_listed_with_its_tokens_and_its_time(tmp_path):
     assert "at 320 tokens/s" in lines[2]
 
 
+def test_controls_and_repeats_are_listed_as_they_would_be_made(tmp_path):
+    general = {"policy": "random", "max_length": 32, "general_documents": 7}
+    lines = stage.estimate([planned(tmp_path / "a", masked=general)], repeats=2)
+    arms = ["dapt", "dapt-2", "general", "general-2"]
+    assert listed(lines)[2:] == [f"a/{name}" for arm in arms for name in (arm, f"finetuned-{arm}")]
+
+
 def test_what_is_there_and_what_another_recipe_makes_is_not_counted_again(tmp_path):
     first, other = planned(tmp_path / "a"), planned(tmp_path / "b", masked={"policy": "random", "max_length": 32})
     finished(first, "finetuned-base")

@@ -36,5 +36,9 @@ def test_only_what_is_on_one_side_of_zero_has_a_colour():
 
 
 def test_an_interval_that_knows_nothing_does_not_flatten_the_others():
-    _, [(_, known), (_, unknown)] = drawn({"a": Interval(1, 0.5, 1.5), "b": Interval(0.5, -500, 500)})
+    both = {"a": Interval(1, 0.5, 1.5), "b": Interval(0.5, -500, 500)}
+    _, [(_, known), (_, unknown)] = drawn(both)
     assert unknown[1] - unknown[0] < 6 * (known[1] - known[0])
+    paths = ElementTree.fromstring(intervals_svg(both, "t")).iter(f"{SVG}path")
+    heads = [path for path in paths if path.get("stroke-width") == "2"]
+    assert [path.get("d").split("L")[1].split(" ")[0] for path in heads] == [f"{end:.1f}" for end in unknown[:2]]

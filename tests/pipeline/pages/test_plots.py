@@ -45,6 +45,11 @@ def test_dots_are_well_formed_and_every_name_is_text():
     assert "<script" not in svg
 
 
+def test_rows_of_one_number_share_a_colour():
+    circles = ElementTree.fromstring(dots_svg({"a": [1], "a-2": [2], "b": [3]}, "t", [1, 1, 2])).iter(f"{SVG}circle")
+    assert [one.get("fill") for one in circles] == [COLOURS[1], COLOURS[1], COLOURS[2]]
+
+
 def test_a_way_is_well_formed_and_its_better_points_lie_to_the_left_and_below():
     svg = path_svg([(NASTY[0], 1.0, 4.0), ("b", 2.0, 3.0)], "b", (NASTY[1], NASTY[2]), NASTY[3])
     assert all(any(name in text for text in texts(svg)) for name in NASTY) and "<script" not in svg

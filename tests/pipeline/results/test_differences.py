@@ -19,10 +19,11 @@ def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
             f"accuracy_seed_{seed}": score + seed * len(name[1:]) % 3 + seed * (name == "dapt") % 2
             for seed in range(5)
         } | {"degenerate": 0}
-        told = {"config": {}, "version": 1, "key": name, "stage": "start" if name == "base" else "pretrain"}
+        config = {"repeat": int(name[-1])} if name[-1].isdecimal() else {}
+        told = {"version": 1, "key": name, "stage": "start" if name == "base" else "pretrain"}
         for folder, more in (
-            (f"finetuned-{name}", {"inputs": {"task": task, "init": ""}}),
-            (name, {"inputs": {"init": "a"}}),
+            (f"finetuned-{name}", {"config": {}, "inputs": {"task": task, "init": ""}}),
+            (name, {"config": config, "inputs": {"init": "a"}}),
         ):
             (run / folder).mkdir(parents=True)
             (run / folder / MANIFEST).write_text(
@@ -92,6 +93,27 @@ def test_a_control_that_was_trained_otherwise_is_left_out(tmp_path):
     kept, [line] = comparable(arms_of(run, prefix=False))
     assert [arm.name for arm in kept] == ["base", "dapt", "general", "tapt"]
     assert line.en == "dapt-control is left out: it was trained otherwise than dapt; run make controls."
+
+
+def test_what_was_pretrained_again_is_one_arm(tmp_path):
+    run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "dapt-2": 81, "dapt-control": 75})
+    arms, left_out = comparable(arms_of(run, prefix=False))
+    assert [arm.name for arm in arms] == ["base", "dapt", "dapt-control"] and not left_out
+    assert sorted(arms[1].scores) == [(repeat, seed) for repeat in (1, 2) for seed in range(5)]
+    [found] = differences([arms], nothing, 0.95)
+    repeats = {(one.arm, one.control): one.found.repeats for one in found}
+    assert repeats == {("dapt", "base"): 2, ("dapt-control", "base"): 1, ("dapt", "dapt-control"): 1}
+    assert "over 2 pretrainings and 5 seeds, p" in verdicts(found, arms)[0].en
+    assert [arm.shown for arm in arms] == ["base", "dapt × 2", "dapt-control"]
+
+
+def test_what_repeats_another_training_is_left_out(tmp_path):
+    run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "dapt-2": 81})
+    manifest = json.loads((run / "dapt-2" / MANIFEST).read_text())
+    (run / "dapt-2" / MANIFEST).write_text(json.dumps(manifest | {"config": {"repeat": 2, "steps": 7}}))
+    arms, [line] = comparable(arms_of(run, prefix=False))
+    assert [arm.name for arm in arms] == ["base", "dapt"] and not arms[1].repeats
+    assert line.en == "dapt-2 is left out: it repeats another training than dapt; make it again (REPEATS)."
 
 
 @pytest.mark.parametrize(("arms", "said"), [(["base", "dapt"], True), (["base", "dapt", "dapt-control"], False)])

@@ -48,6 +48,37 @@ def test_a_single_seed_says_nothing_about_noise():
     assert (found.mean, found.low, found.high, found.p, found.detectable) == (1, -np.inf, np.inf, 1, np.inf)
 
 
+@given(SCORES)
+def test_of_one_seed_the_error_is_that_over_pretrainings(pairs):
+    samples_of = lambda column: Sample({(repeat, 7): score for repeat, score in enumerate(column, 1)})
+    found, wanted = difference(*map(samples_of, zip(*pairs, strict=True))), ttest_rel(*zip(*pairs, strict=True))
+    assert (found.repeats, found.seeds) == (len(pairs), 1)
+    differences = np.subtract(*zip(*pairs, strict=True))
+    if np.ptp(differences) > 1e-6 * np.abs(differences).max():
+        assert found.p == pytest.approx(wanted.pvalue, abs=1e-9)
+
+
+def test_pretrainings_and_seeds_add_up_as_a_crossed_analysis_of_variance():
+    """Two pretrainings by three seeds: mean squares by hand, of which the two effects contain what is of both."""
+    table = [[1.0, 2.0, 6.0], [4.0, 8.0, 9.0]]
+    arm = Sample({(r, s): table[r - 1][s] for r in (1, 2) for s in range(3)})
+    found = difference(arm, reached({0: 0, 1: 0, 2: 0}))
+    of_repeats, of_seeds = [3.0, 7.0], [2.5, 5.0, 7.5]
+    left = [table[r][s] - of_repeats[r] - of_seeds[s] + 5.0 for r in (0, 1) for s in range(3)]
+    one, other, both = 3 * 8.0, 2 * (6.25 + 0 + 6.25) / 2, sum(x**2 for x in left) / 2
+    assert (found.mean, found.error**2) == (5.0, pytest.approx((one + other - both) / 6))
+    freedom = (one + other - both) ** 2 / (one**2 / 1 + other**2 / 2 + both**2 / 2)
+    assert found.freedom == pytest.approx(freedom)
+
+
+def test_a_base_stands_beside_every_pretraining_and_others_beside_their_like():
+    twice = Sample({(1, 0): 5.0, (1, 1): 7.0, (2, 0): 6.0, (2, 1): 8.0})
+    against_base = difference(twice, reached({0: 5, 1: 5}))
+    assert (against_base.mean, against_base.repeats, against_base.seeds) == (1.5, 2, 2)
+    against_one = difference(twice, reached({0: 5, 1: 5}, repeat=2))
+    assert (against_one.mean, against_one.repeats, against_one.seeds) == (2, 1, 2)
+
+
 def test_an_arm_beside_itself_is_no_difference():
     found = difference(*samples([(3, 3), (5, 5)]))
     assert (found.mean, found.low, found.high, found.p, found.effect, found.flips) == (0, 0, 0, 1, 0, 1)
@@ -118,6 +149,18 @@ def test_where_there_is_no_difference_one_is_found_in_a_twentieth(worlds):
     with_rows, alone = (worlds[:, :2] < 0.05).sum(0)
     assert 2 <= with_rows <= 23
     assert worlds[:, 2].sum() > 30 and alone > with_rows  # other rows would say otherwise: seeds alone cannot know
+
+
+def test_only_pretrainings_again_know_that_another_would_be_otherwise(monkeypatch):
+    """100 worlds without a difference: 5 expected, 12 is the 0.999 quantile; of one pretraining each luck is gain."""
+    monkeypatch.setattr(significance, "REPLICATES", 60)
+    rng, found = np.random.default_rng(11), []
+    for _ in range(100):
+        arms = simulated(rng, seeds=5, repeats=3, of_repeat=0.03)
+        once = [Sample({run: one.scores[run] for run in one.scores if run[0] == 1}, one.rows) for one in arms]
+        found.append((difference(*arms).p < 0.05, difference(*once).p < 0.05))
+    again, once = np.sum(found, axis=0)
+    assert again <= 12 and once > 20
 
 
 def test_a_detectable_difference_is_found_in_four_of_five(monkeypatch):
