@@ -329,7 +329,7 @@ compare: | $(VENV)/.stamp  ## recipes, and variants of each, in one table with c
 	@for recipe in $(RECIPES); do name=$${recipe##*/}; \
 	  if grep -qs '"policy": "selective"\|"general_documents": [1-9]' $(RUNS)/$${name%.toml}/.settings/masked.json; then \
 	    $(MAKE) --no-print-directory controls RECIPE=$$recipe; fi; done
-	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --runs $(COMPARED) --out $(RUNS)/compare/report
+	@$(PY) -m stages.report --recipe $(firstword $(RECIPES)) --set $(OVERRIDES) --runs $(COMPARED) --out $(RUNS)/compare/report
 	@echo "report: $(RUNS)/compare/report/report.html"
 
 browse: | $(VENV)/.stamp  ## look into runs, corpora, scores and masks in a browser, on this machine alone: PORT=8787

@@ -11,7 +11,7 @@ writes  report/          report.html, one file that needs nothing beside it, in 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from corpora.parquet import read_rows
@@ -28,7 +28,7 @@ from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts
 from pipeline.results.fills import fills
 from pipeline.results.overview import overview
-from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
+from pipeline.run.artifact import ADDED, MANIFEST, Manifest, read_manifest
 from pipeline.run.stage import run
 
 TITLE = Said("Did it help?", "有帮助吗？")
@@ -44,12 +44,14 @@ class ReportConfig:
 
     confidence: float = 0.95
     """Of the intervals, and of the verdicts over all comparisons together."""
+    against: tuple[str, ...] = field(default=(), metadata=ADDED)
+    """Variants that the others are compared with as well as with the recipe as it is: ["random"]."""
 
 
 def report(config: ReportConfig, runs: list[Path], out: Path) -> dict[str, float]:
     """Write the report of one run, or of several side by side, task by task; metrics with each arm's accuracy."""
     tasks, left_out = zip(*map(comparable, by_task(runs)), strict=True)
-    found = differences(tasks, read_rows, config.confidence)
+    found = differences(tasks, read_rows, config.confidence, config.against)
     shown, printed = [], []
     for arms, one, left in zip(tasks, found, left_out, strict=True):
         lines = [*verdicts(one, arms), *failed(arms), *left]

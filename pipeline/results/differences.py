@@ -11,28 +11,38 @@ from pipeline.pages.parts import Said
 from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, Predictions, is_control
 from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import Difference
+from pipeline.run.errors import InputError
 
 MANY = 8
 """Comparisons of a task from which on those without a difference are told in one sentence."""
 
 
-def differences(tasks: Sequence[Sequence[Arm]], rows: Predictions, confidence: float) -> list[list[Compared]]:
+def differences(
+    tasks: Sequence[Sequence[Arm]], rows: Predictions, confidence: float, against: Sequence[str] = ()
+) -> list[list[Compared]]:
     """Of the arms of each task: every arm against base, against its controls, and of several recipes those of the
-    first against their like, or what is varied of a recipe against the recipe; corrected together, over all tasks."""
+    first against their like, or what is varied of a recipe against the recipe and the variants `against`; corrected
+    together, over all tasks."""
+    if strange := [name for name in against if not any(arm.variant == name for arms in tasks for arm in arms)]:
+        known = sorted({arm.variant for arms in tasks for arm in arms} - {""})
+        raise InputError(f"report.against: no run is the variant {strange[0]}; there are {', '.join(known) or 'none'}")
     pairs = []
     for arms in tasks:
         named = {arm.name: Named(arm.name, arm.sample(rows)) for arm in arms}
-        pairs.append([(named[one], named[other]) for one, other in _pairs(arms)])
+        pairs.append([(named[one], named[other]) for one, other in _pairs(arms, against)])
     found = iter(compared([pair for some in pairs for pair in some], confidence))
     return [list(islice(found, len(some))) for some in pairs]
 
 
-def _pairs(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+def _pairs(arms: Sequence[Arm], against: Sequence[str]) -> list[tuple[str, str]]:
     pairs = [(arm.name, arms[0].name) for arm in arms[1:]]
     pairs += [(arm.name, control.name) for arm in arms for control in _controls(arm, arms)]
     for arm in (one for one in arms if one.folder == arms[0].folder and not is_control(one)):
         like = [other for other in arms if other.folder != arm.folder and other.last == arm.last]
         pairs += [(other.name, arm.name) if other.variant else (arm.name, other.name) for other in like]
+    for control in (one for name in against for one in arms if one.variant == name and one.last != "base"):
+        like = [other for other in arms if other.folder != control.folder and other.last == control.last]
+        pairs += [(other.name, control.name) for other in like]
     once: dict[frozenset[str], tuple[str, str]] = {}
     for pair in pairs:
         once.setdefault(frozenset(pair), pair)

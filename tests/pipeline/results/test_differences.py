@@ -8,6 +8,7 @@ import pytest
 from pipeline.results.arms import Arm, arms_of, by_task, comparable
 from pipeline.results.differences import differences, verdicts
 from pipeline.run.artifact import MANIFEST
+from pipeline.run.errors import InputError
 
 SCORES = {"base": 70, "dapt": 80, "dapt-control": 75, "general": 71, "tapt": 74}
 
@@ -62,6 +63,16 @@ def test_a_variant_is_compared_with_its_recipe(tmp_path):
     runs = [made(tmp_path / name, {"base": 70, "dapt": 80}) for name in ("demo", "demo@knn")]
     [arms] = by_task(runs)
     assert ("demo@knn/dapt", "demo/dapt") in compared(arms)[0]
+
+
+def test_variants_are_compared_with_one_of_them_where_that_is_asked(tmp_path):
+    runs = [made(tmp_path / name, {"base": 70, "dapt": 80}) for name in ("demo", "demo@knn", "demo@random")]
+    [arms] = by_task(runs)
+    pairs = lambda *against: [(one.arm, one.control) for one in differences([arms], nothing, 0.95, against)[0]]
+    assert set(pairs("random")) - set(pairs()) == {("demo@knn/dapt", "demo@random/dapt")}
+    assert ("demo@random/dapt", "demo/dapt") in pairs("random")
+    with pytest.raises(InputError, match="no run is the variant rnd; there are knn, random"):
+        pairs("rnd")
 
 
 def test_of_many_comparisons_those_without_a_difference_share_a_sentence(tmp_path):
