@@ -124,7 +124,7 @@ def _seed(work: Work, seed: int, best: float) -> Result:
     trainer = replace(config.trainer, seed=int(bits(config.trainer.seed, seed)) >> 33)
     batches, label = work.splits["train"].batches, f"seed {seed}"
     trained = fine_tune(model, work.task, batches, config, trainer, work.init, label, measure, work.metric)
-    task, _ = _tuned(work, model)
+    task = work.task if config.thresholds == "half" else _tuned(work, model)[0]
     answers = task.answers(model, test.batches)
     result = result_of(seed, trained.evaluation[work.metric], trained.steps, task, test, answers)
     others = {name: split.measure(task, task.answers(model, split.batches)) for name, split in work.elsewhere.items()}

@@ -3,6 +3,7 @@
     make dapt          # on the domain, from base/
     make tapt          # on the task text, from base/
     make dapt-tapt     # on the task text, from dapt/
+    make dapt REPEATS=3              # three times, by other draws: dapt/, dapt-2/, dapt-3/
 
     accelerate launch --config_file stages/launch/gpu8.yaml -m stages.pretrain --recipe macbert …
 

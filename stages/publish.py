@@ -214,7 +214,7 @@ def _compared(folder: Path, name: str) -> tuple[list[str], list[Table]]:
         sections.results_table(shown, found),
         *(t for t in sections.comparisons(mine).parts if isinstance(t, Table)),
     ]
-    return [line.en for line in (*verdicts(mine, arms), *failed(shown))], tables
+    return [line.en for line in (*verdicts(mine, arms), *failed(shown), sections.luck(shown))], tables
 
 
 def _arms(folder: Path) -> list[Arm]:

@@ -25,10 +25,7 @@ LINEAGE_NOTE = (
     "Named by digest: each was found by the hash of what the next one read, not by its name. "
     "*Read by*, below, says which of them were made directly from a text."
 )
-ONCE = (
-    "Each checkpoint was pretrained once: what another seed of the pretraining would change is in no interval. "
-    "p is corrected for all comparisons of the run (Holm 1979)."
-)
+CORRECTED = "p is corrected for all comparisons of the run (Holm 1979)."
 FILES = 30
 """Raw files that are named, at most."""
 LABELS = 20
@@ -268,7 +265,7 @@ def _found(one: Published) -> list[str]:
         parts.append(_seeds(one))
     parts += ["\n".join(f"- {line}" for line in one.verdicts)] if one.verdicts else []
     parts += [markdown_table([*map(english, t.head)], [[*map(english, row)] for row in t.rows]) for t in one.tables]
-    parts += [ONCE] if one.verdicts else []
+    parts += [CORRECTED] if one.verdicts else []
     return ["## What was found", *parts] if parts else []
 
 

@@ -198,7 +198,8 @@ def _gathered(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
                     f"{arm.name} 未列入：它重复的不是当前 {name} 的训练，请重新生成（REPEATS）。",
                 )
             )
-    return [replace(arm, repeats=tuple(again[name])) for name, arm in first.items()], lines
+    ordered = {name: tuple(sorted(some, key=lambda arm: arm.repeat)) for name, some in again.items()}
+    return [replace(arm, repeats=ordered[name]) for name, arm in first.items()], lines
 
 
 def is_control(arm: Arm) -> bool:
@@ -222,8 +223,9 @@ def _as_long(control: Arm, arm: Arm) -> bool:
 
 
 def _repeats(arm: Arm, first: Arm) -> bool:
-    """Whether it is the same training, but for its draws."""
-    return _settings(arm) == _settings(first) and arm.repeat != first.repeat
+    """Whether it is the same training on the same text, but for its draws; `dapt-tapt-2` begins at another dapt."""
+    text = lambda one: {name: digest for name, digest in one.pretrained["inputs"].items() if name != "init"}
+    return _settings(arm) == _settings(first) and text(arm) == text(first) and arm.repeat != first.repeat
 
 
 def _settings(arm: Arm) -> dict[str, object]:

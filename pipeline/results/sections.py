@@ -270,10 +270,15 @@ PRETRAINED_AGAIN = Said(
 )
 
 
+def luck(arms: Sequence[Arm]) -> Said:
+    """What intervals know of the draws of pretraining."""
+    return PRETRAINED_AGAIN if any(arm.repeats for arm in arms) else PRETRAINED_ONCE
+
+
 def notes(arms: Sequence[Arm], confidence: float) -> Section:
     """How the numbers came about."""
     metric, beside = title_of(arms[0].metric), title_of(arms[0].beside)
-    luck = PRETRAINED_AGAIN if any(arm.repeats for arm in arms) else PRETRAINED_ONCE
+    drawn = luck(arms)
     return Section(
         Said("How to read it", "如何阅读"),
         [
@@ -283,7 +288,7 @@ def notes(arms: Sequence[Arm], confidence: float) -> Section:
                 f"looked at once. *Against base*: mean paired difference, with its {confidence:.0%} interval over "
                 "seeds and test rows (of measures that are counts; else over seeds alone), for this comparison alone. "
                 "*p*: of no difference, corrected for all comparisons of the page (Holm 1979); the verdicts go by it. "
-                f"{luck.en} *Dev loss*: held-out text of the arm's own corpus with fixed whole-word masks, the same "
+                f"{drawn.en} *Dev loss*: held-out text of the arm's own corpus with fixed whole-word masks, the same "
                 "for every policy, before → after; *general*: that of general text, where it is masked "
                 "(masked.general_documents): what rises is forgotten. Time is wall clock of pretraining. "
                 "*Calibration error*: how far probabilities are from the share that comes true, on average.",
@@ -291,7 +296,7 @@ def notes(arms: Sequence[Arm], confidence: float) -> Section:
                 "由开发集选出，测试集只看一次。*与 base 之差*：配对之差的均值及其 "
                 f"{confidence:.0%} 置信区间，兼顾种子与测试样本（指标由计数得出时；否则只及种子），仅就该项比较而言。"
                 "*p*：无差异的概率，按本页全部比较校正（Holm 1979），结论以此为准。"
-                f"{luck.zh}*开发集损失*：该模型自身语料的留出文本，固定整词遮盖，各策略相同，之前 → 之后；"
+                f"{drawn.zh}*开发集损失*：该模型自身语料的留出文本，固定整词遮盖，各策略相同，之前 → 之后；"
                 "*通用文本损失*：在遮盖了通用文本（masked.general_documents）时给出，上升即为遗忘。用时为预训练的实际时间。"
                 "*校准误差*：概率与实际应验比例的平均差距。",
             )

@@ -118,10 +118,11 @@ def test_what_was_pretrained_again_is_one_arm(tmp_path):
     assert [arm.shown for arm in arms] == ["base", "dapt × 2", "dapt-control"]
 
 
-def test_what_repeats_another_training_is_left_out(tmp_path):
+@pytest.mark.parametrize("other", [{"config": {"repeat": 2, "steps": 7}}, {"inputs": {"init": "a", "masked": "b"}}])
+def test_what_repeats_another_training_is_left_out(tmp_path, other):
     run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "dapt-2": 81})
     manifest = json.loads((run / "dapt-2" / MANIFEST).read_text())
-    (run / "dapt-2" / MANIFEST).write_text(json.dumps(manifest | {"config": {"repeat": 2, "steps": 7}}))
+    (run / "dapt-2" / MANIFEST).write_text(json.dumps(manifest | other))
     arms, [line] = comparable(arms_of(run, prefix=False))
     assert [arm.name for arm in arms] == ["base", "dapt"] and not arms[1].repeats
     assert line.en == "dapt-2 is left out: it repeats another training than dapt; make it again (REPEATS)."
