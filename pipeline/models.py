@@ -36,7 +36,7 @@ from transformers.utils import logging
 from pipeline.draws import bits
 from pipeline.objectives.objective import head_modules
 from pipeline.run.errors import InputError
-from pipeline.run.processes import say
+from pipeline.run.progress import say
 from pipeline.tokens import check_tokenizer
 
 

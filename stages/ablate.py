@@ -23,7 +23,7 @@ from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import EVERY, Sample
 from pipeline.run.artifact import MANIFEST, changes, read_manifest
 from pipeline.run.errors import InputError
-from pipeline.run.processes import clock
+from pipeline.run.progress import clock
 from pipeline.run.stage import run
 
 HEAD = ["setting", "dev", "test", "against baseline", "p", "min", "max", "failed", "time"]

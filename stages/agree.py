@@ -26,7 +26,7 @@ from pipeline.models import load_tokenizer
 from pipeline.pages.plots import matrix_svg
 from pipeline.pages.tables import markdown_table, terminal_table
 from pipeline.run.errors import InputError
-from pipeline.run.processes import say
+from pipeline.run.progress import say
 from pipeline.run.stage import run
 from pipeline.scoring.agreement import Opinion, between_seeds, overlap, rank_correlation, side_by_side
 from pipeline.scoring.classifier import Classifier

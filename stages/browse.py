@@ -27,7 +27,7 @@ from pipeline.models import load_tokenizer
 from pipeline.pages.html import page
 from pipeline.pages.parts import Cell, Link, Masks, Part, Points, Said, Search, Section, Strong, Table, Words
 from pipeline.run.artifact import MANIFEST, read_manifest
-from pipeline.run.processes import clock
+from pipeline.run.progress import clock
 
 ROWS = 20
 """Of a page."""

@@ -25,7 +25,7 @@ from corpora.segment import Segmenter, WordsConfig
 from corpora.words import words_of
 from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
-from pipeline.run.processes import Progress, progress, say
+from pipeline.run.progress import Progress, progress, say
 from pipeline.run.stage import run
 
 if TYPE_CHECKING:

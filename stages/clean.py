@@ -27,7 +27,8 @@ from corpora.reading.raw import WHOLE, Part
 from corpora.slices import Slice, missing, write_missing, write_slice
 from pipeline.run.artifact import lock
 from pipeline.run.errors import Busy, InputError
-from pipeline.run.processes import die_with_parent, progress, say
+from pipeline.run.processes import die_with_parent
+from pipeline.run.progress import progress, say
 from pipeline.run.recipe import build, load_recipe, recipe_folder
 
 if sys.version_info >= (3, 11):

@@ -24,7 +24,8 @@ from pipeline.pages.plots import dots_svg, matrix_svg
 from pipeline.pages.tables import markdown_table, terminal_table
 from pipeline.run.artifact import read_manifest
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, say
+from pipeline.run.processes import processes
+from pipeline.run.progress import say
 from pipeline.run.stage import run
 from pipeline.tokens import sequence_rows
 from pipeline.verdict import verdict

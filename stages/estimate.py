@@ -23,7 +23,7 @@ from pipeline.models import ModelSize, load_config
 from pipeline.pages.tables import terminal_table
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.errors import InputError
-from pipeline.run.processes import clock
+from pipeline.run.progress import clock
 
 SAMPLE = 1000
 """Texts whose length is looked at."""

@@ -19,7 +19,8 @@ from pipeline.filling import Filling, Hole, fillings, holes
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.run.artifact import read_manifest
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, rank, say
+from pipeline.run.processes import processes, rank
+from pipeline.run.progress import say
 from pipeline.run.stage import run
 from pipeline.tokens import fingerprint
 

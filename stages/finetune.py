@@ -36,7 +36,8 @@ from pipeline.finetuning.tasks import COLUMNS, task_of
 from pipeline.models import load_tokenizer, model_card, save
 from pipeline.run.artifact import SCRATCH, keyed
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, rank, say, wait_for_all
+from pipeline.run.processes import processes, rank, wait_for_all
+from pipeline.run.progress import say
 from pipeline.run.stage import run
 
 PARTS = ("train", "dev", "test")

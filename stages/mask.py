@@ -49,7 +49,8 @@ from pipeline.masking.terms import Terms, joined, spans_of, terms_of
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
-from pipeline.run.processes import claimed, main_first, rank, share, total, unmade, wait_for_all
+from pipeline.run.processes import main_first, rank, total, wait_for_all
+from pipeline.run.sharing import claimed, share, unmade
 from pipeline.run.stage import run
 from pipeline.scoring.importance import Scale
 from pipeline.scoring.scorers import Score, Scorer, make_scorer

@@ -36,7 +36,7 @@ from corpora.reading.sources import other_encodings
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.slices import remove_stale
 from corpora.splits import HoldOut
-from pipeline.run.processes import Progress, say, size
+from pipeline.run.progress import Progress, say, size
 from pipeline.run.stage import run
 
 Write = Callable[[str, Iterable[Row]], int]

@@ -39,7 +39,7 @@ from pipeline.results.arms import Arm, by_task, comparable
 from pipeline.results.differences import differences, failed, verdicts
 from pipeline.run.artifact import MANIFEST, Manifest, file_digest, read_manifest
 from pipeline.run.errors import InputError
-from pipeline.run.processes import say
+from pipeline.run.progress import say
 from pipeline.run.stage import run
 
 OF_A_MODEL = (

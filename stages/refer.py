@@ -22,7 +22,8 @@ from corpora.schemas import REFERRED
 from pipeline.models import load_causal_lm, load_tokenizer
 from pipeline.objectives.causal_lm import CausalLM, token_losses
 from pipeline.run.errors import InputError
-from pipeline.run.processes import claimed, processes, share, total, unmade, wait_for_all
+from pipeline.run.processes import processes, total, wait_for_all
+from pipeline.run.sharing import claimed, share, unmade
 from pipeline.run.stage import run
 from pipeline.tokens import fingerprint
 

@@ -25,7 +25,8 @@ from pipeline.masking.pages import in_markdown, pieces_as_written
 from pipeline.metrics import precision_recall_f1
 from pipeline.models import load_tokenizer
 from pipeline.run.errors import InputError
-from pipeline.run.processes import gathered, rank, share
+from pipeline.run.processes import gathered, rank
+from pipeline.run.sharing import share
 from pipeline.run.stage import run
 from pipeline.scoring.classifier import Classifier
 from pipeline.scoring.deciding import NEEDS, Given, ScoringConfig, scored

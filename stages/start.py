@@ -28,7 +28,8 @@ from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.pretraining import Text, learn
 from pipeline.run.artifact import ADDED, SCRATCH
 from pipeline.run.errors import InputError
-from pipeline.run.processes import main_first, rank, say
+from pipeline.run.processes import main_first, rank
+from pipeline.run.progress import say
 from pipeline.run.stage import run
 from pipeline.tokens import Spans, check_tokenizer, encode, sequence_rows, unknown_rate
 from pipeline.training.config import TrainerConfig

@@ -25,7 +25,8 @@ from pipeline.finetuning.tasks import COLUMNS, task_of
 from pipeline.models import load_encoder, load_tokenizer, model_card, save
 from pipeline.run.artifact import keyed
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, rank, say
+from pipeline.run.processes import processes, rank
+from pipeline.run.progress import say
 from pipeline.run.stage import run
 from pipeline.training.config import TrainerConfig
 from pipeline.training.trainer import train

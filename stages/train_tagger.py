@@ -28,7 +28,8 @@ from pipeline.objectives.cross_entropy import soft_cross_entropy, summed_cross_e
 from pipeline.objectives.labelling import Labelling
 from pipeline.objectives.objective import Objective
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, rank, say
+from pipeline.run.processes import processes, rank
+from pipeline.run.progress import say
 from pipeline.run.stage import run
 from pipeline.tagging import (
     LABELS,

@@ -31,7 +31,7 @@ from pipeline.draws import bits
 from pipeline.models import ModelSize, load_as, load_config, load_encoder, load_tokenizer, reinitialise
 from pipeline.objectives.discriminator import Difference, Discriminator, WordHead
 from pipeline.run.errors import InputError
-from pipeline.run.processes import say
+from pipeline.run.progress import say
 from pipeline.tokens import check_tokenizer
 
 KINDS = "bert", "electra", "ernie"

@@ -10,7 +10,8 @@ from pipeline.batches import Batches, MaskedBatches, Sequences, by_length, targe
 from pipeline.draws import document_keys
 from pipeline.masking.config import MaskingConfig
 from pipeline.objectives.masked_lm import MaskedLM
-from pipeline.run.processes import share, total
+from pipeline.run.processes import total
+from pipeline.run.sharing import share
 from pipeline.training.dropout import token_keys
 
 FIXED_MASKS = MaskingConfig(policy="whole_word", mask_share=1.0, random_share=0.0)

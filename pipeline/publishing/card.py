@@ -19,7 +19,7 @@ from pipeline.publishing.repeating import command, recipe, without_places
 from pipeline.publishing.sentences import LOADING
 from pipeline.publishing.weights import Weights
 from pipeline.run.artifact import Manifest
-from pipeline.run.processes import clock
+from pipeline.run.progress import clock
 
 LINEAGE_NOTE = (
     "Named by digest: each was found by the hash of what the next one read, not by its name. "

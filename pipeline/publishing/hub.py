@@ -13,7 +13,7 @@ import yaml
 from pipeline.pages.tables import terminal_table
 from pipeline.run.artifact import read_manifest
 from pipeline.run.errors import InputError
-from pipeline.run.processes import size
+from pipeline.run.progress import size
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pipeline.pages.parts import Code, Part, Said, Section, Table
 from pipeline.run.artifact import Manifest, changes
-from pipeline.run.processes import clock
+from pipeline.run.progress import clock
 
 
 def cost(made: Mapping[str, Manifest]) -> Section:

@@ -15,7 +15,7 @@ from pipeline.pages.tables import plus_minus
 from pipeline.results.arms import GENERAL, Arm
 from pipeline.results.comparison import Compared, p_shown
 from pipeline.run.artifact import MANIFEST, read_manifest
-from pipeline.run.processes import clock
+from pipeline.run.progress import clock
 from pipeline.vocabulary.pages import vocabulary_line
 
 GENERAL_LINE = "dev/general_loss"

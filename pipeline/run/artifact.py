@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.run.errors import Busy, InputError
 from pipeline.run.faults import fault
-from pipeline.run.processes import say
+from pipeline.run.progress import say
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"

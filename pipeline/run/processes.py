@@ -7,13 +7,10 @@ length goes before a `wait_for_all()`, which waits as long as it takes.
 """
 
 import ctypes
-import itertools
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -32,9 +29,6 @@ ROLL_CALL = 5.0
 CPUINFO = Path("/proc/cpuinfo")
 DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of <sys/prctl.h>."""
-
-_calls = itertools.count()
-"""Numbers of the calls of `claimed`, which every process makes in the same order."""
 
 Item = TypeVar("Item")
 
@@ -88,11 +82,11 @@ def name_missing(place: str) -> str:
     """
     if world() == 1:
         return ""
-    store = _store()
+    room = store()
     names = [f"{place}/{number}" for number in range(world())]
-    store.set(names[rank()], "here")
+    room.set(names[rank()], "here")
     time.sleep(ROLL_CALL)
-    missing = [str(number) for number, name in enumerate(names) if not store.check([name])]
+    missing = [str(number) for number, name in enumerate(names) if not room.check([name])]
     ranks = f"rank{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
     return f"{ranks} did not come to {place}: dead, or hung for {PATIENCE:g} s" if missing else ""
 
@@ -105,42 +99,6 @@ def main_first(work: Callable[[], Item]) -> Item:
         return done
     wait_for_all()
     return work()
-
-
-def share(items: Sequence[Item]) -> list[Item]:
-    """The items of this process: every world-th one."""
-    return list(items)[rank() :: world()]
-
-
-def unmade(targets: Mapping[Path, Path]) -> list[Path]:
-    """Of source -> target the sources without one, the largest first, as the first process sees it: all must mean the
-    same."""
-    missing = [source for source, target in targets.items() if rank() == 0 and not target.exists()]
-    return gathered(sorted(missing, key=lambda path: -path.stat().st_size))
-
-
-def claimed(items: Sequence[Item], label: str) -> Iterator[Item]:
-    """The next item that no process has, again and again, with a progress line: who is done early takes more.
-
-    Every process gives the same items, those that take longest first. Claims are counted in the store by which
-    processes find each other, which dies with them: nobody waits for what a dead process claimed.
-    """
-    line = Progress(len(items), label)
-    for number in _claims(len(items)):
-        yield items[number]
-        line.reach(number + 1)
-    line.close()
-
-
-def _claims(count: int) -> Iterator[int]:
-    """Numbers below `count`, each for one process."""
-    if world() == 1:
-        yield from range(count)
-        return
-    processes()
-    counter = f"claims of call {next(_calls)}"
-    while (number := _store().add(counter, 1) - 1) < count:
-        yield number
 
 
 def total(numbers: dict[str, float]) -> dict[str, float]:
@@ -160,7 +118,7 @@ def gathered(items: Sequence[Item]) -> list[Item]:
     return gather_object(list(items))
 
 
-def _store() -> "Store":
+def store() -> "Store":
     """Where processes find each other; every process can count there, and leave word."""
     from torch.distributed.distributed_c10d import _get_default_store
 
@@ -205,6 +163,8 @@ def _precision() -> str:
     native = _native_precisions()
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "bf16" if gpu and "bf16" in native else "no")
     if asked in ("fp16", "bf16") and asked not in native:
+        from pipeline.run.progress import say  # which asks here who is the first
+
         say(f"! this {'GPU' if gpu else 'CPU'} does not compute in {asked}, which was asked for: going on in fp32")
         return "no"
     return asked
@@ -248,82 +208,3 @@ def give_back_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-def say(text: str) -> None:
-    """A line for the user, from the first process only; lost where it cannot be written (a log on a full disk)."""
-    if rank() == 0:
-        _print(text)
-
-
-def progress(items: Iterable[Item], count: int | None, label: str) -> Iterator[Item]:
-    """The items, with a progress line that knows how long is left."""
-    line = Progress(count, label)
-    for item in items:
-        yield item
-        line.step()
-    line.close()
-
-
-class Progress:
-    """`label  40 %  120/300  00:12 left  note`: rewritten in place on a terminal, a line now and then elsewhere.
-
-    `written` says how numbers are shown: `size` of those that are bytes.
-    """
-
-    def __init__(self, count: int | None, label: str, done: int = 0, written: Callable[[int], str] = str) -> None:
-        self.count, self.label, self.done, self.written = count, label, done, written
-        self.first, self.started = done, time.monotonic()
-        self.shown = self.started
-        self.terminal = sys.stderr.isatty()
-
-    def step(self, note: str = "", more: int = 1) -> None:
-        """One more is done, or several."""
-        self.reach(self.done + more, note)
-
-    def noting(self, items: Iterable[Item], label: str) -> Iterator[Item]:
-        """The items, their number the note of a line about what they are made of."""
-        for number, item in enumerate(items, start=1):
-            yield item
-            self.reach(self.done, f"{label} {number:,}")
-
-    def reach(self, done: int, note: str = "") -> None:
-        """So many are done."""
-        self.done = done
-        now = time.monotonic()
-        if now - self.shown >= (0.2 if self.terminal else 15) and rank() == 0:
-            self.shown = now
-            self._write(self._text(now, note))
-
-    def close(self) -> None:
-        """Clear the line."""
-        if self.terminal and rank() == 0:
-            _print("\r\033[K", end="")
-
-    def _text(self, now: float, note: str) -> str:
-        if not self.count:
-            return f"  {self.label}  {self.written(self.done) if self.done else ''}  {note}"
-        left = (now - self.started) / max(self.done - self.first, 1) * (self.count - self.done)
-        share_done = f"{self.done / self.count:4.0%}  {self.written(self.done)}/{self.written(self.count)}"
-        return f"  {self.label}  {share_done}  {clock(left)} left  {note}"
-
-    def _write(self, text: str) -> None:
-        _print(f"\r\033[K{text}" if self.terminal else text, end="" if self.terminal else "\n")
-
-
-def _print(text: str, end: str = "\n") -> None:
-    with suppress(OSError):
-        print(text, end=end, file=sys.stderr, flush=True)
-
-
-def size(count: int) -> str:
-    """1234567 -> 1.2 MB."""
-    power = max(0, (len(str(count)) - 1) // 3)
-    return f"{count / 1000**power:.{power > 0:d}f} {('B', 'kB', 'MB', 'GB', 'TB', 'PB')[power]}"
-
-
-def clock(seconds: float) -> str:
-    """75 -> 01:15; 3700 -> 1:01:40."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"

@@ -39,7 +39,8 @@ from typing import get_args, get_origin
 from pipeline.run import artifact
 from pipeline.run.errors import InputError, Interrupted, StorageError, is_disk_full
 from pipeline.run.faults import fault
-from pipeline.run.processes import clock, rank, say, wait_for_all, world
+from pipeline.run.processes import rank, wait_for_all, world
+from pipeline.run.progress import clock, say
 from pipeline.run.recipe import build, load_recipe, recipe_folder
 
 Stage = Callable[..., dict[str, float]]

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.run.processes import Progress
+from pipeline.run.progress import Progress
 from pipeline.scoring.classifier import Classifier
 from pipeline.scoring.documents import Document, Scored
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from pipeline.run.processes import gathered, progress
+from pipeline.run.processes import gathered
+from pipeline.run.progress import progress
 from pipeline.scoring.buffer import BufferConfig, buffer
 from pipeline.scoring.causal import CausalClassifier
 from pipeline.scoring.classifier import Classifier

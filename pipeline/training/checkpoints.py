@@ -25,7 +25,8 @@ from torch.optim import Optimizer
 from pipeline.run.artifact import file_digest, sync
 from pipeline.run.errors import StorageError
 from pipeline.run.faults import fault
-from pipeline.run.processes import gathered, rank, say, wait_for_all, world
+from pipeline.run.processes import gathered, rank, wait_for_all, world
+from pipeline.run.progress import say
 from pipeline.training.sharding import whole_state
 
 MODEL, OPTIMIZER, STATE, LATEST = "model.safetensors", "optimizer.pt", "state.json", "LATEST"

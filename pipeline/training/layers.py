@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from pipeline.run.processes import processes, say
+from pipeline.run.processes import processes
+from pipeline.run.progress import say
 from pipeline.training.dropout import write_out
 
 

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from pipeline.batches import Batches
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, say
+from pipeline.run.processes import processes
+from pipeline.run.progress import say
 from pipeline.training.loading import Load, Plan, halves
 
 REHEARSED = 20

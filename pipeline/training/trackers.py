@@ -14,7 +14,8 @@ from pathlib import Path
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
 from pipeline.run.errors import InputError
-from pipeline.run.processes import processes, say
+from pipeline.run.processes import processes
+from pipeline.run.progress import say
 
 VARIABLE = "TRACK"
 KNOWN = ("trackio", "wandb")

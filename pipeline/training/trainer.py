@@ -26,7 +26,8 @@ from pipeline.objectives.objective import Objective
 from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import Diverged, InputError, Interrupted
 from pipeline.run.interruption import interruptible
-from pipeline.run.processes import Progress, gathered, give_back_memory, name_missing, processes, rank, say, world
+from pipeline.run.processes import gathered, give_back_memory, name_missing, processes, rank, world
+from pipeline.run.progress import Progress, say
 from pipeline.training.best import Best
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.config import TrainerConfig, evaluation_steps

@@ -13,7 +13,7 @@ import pytest
 from corpora.parquet import metadata_of, read_rows
 from corpora.schemas import DOCUMENTS, InputError
 from corpora.spelling.noise import NoiseConfig
-from pipeline.run.processes import Progress
+from pipeline.run.progress import Progress
 from stages.prepare import CorpusConfig, prepare, sources, write_dependencies
 
 TASK = """

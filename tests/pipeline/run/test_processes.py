@@ -13,23 +13,9 @@ from launcher import launched
 
 from pipeline.run import processes as module
 from pipeline.run.errors import InputError
-from pipeline.run.processes import (
-    Progress,
-    _precision,
-    claimed,
-    clock,
-    gathered,
-    main_first,
-    name_missing,
-    processes,
-    progress,
-    rank,
-    say,
-    share,
-    size,
-    total,
-    wait_for_all,
-)
+from pipeline.run.processes import _precision, gathered, main_first, name_missing, processes, rank, total, wait_for_all
+from pipeline.run.progress import Progress, clock, progress, say, size
+from pipeline.run.sharing import claimed, share
 
 ROOT = Path(__file__).parents[3]
 
