@@ -142,7 +142,8 @@ TAPT_REFERRED := $(if $(filter excess_loss,$(call setting,tapt.clm,select,all)),
 # What is forgotten is measured, and some of it read again, where general text is masked: masked.general_documents.
 # What the encoder is worth is asked on the way where dapt.probe.rows says so.
 # REPEATS=3 pretrains an arm three times: dapt, dapt-2, dapt-3.
-AGAIN    := $(shell seq 2 $(REPEATS))
+AGAIN    := $(shell [[ "$(REPEATS)" =~ ^[1-9][0-9]?$$ ]] && seq 2 $(REPEATS) || echo none)
+$(if $(filter none,$(AGAIN)),$(error REPEATS=$(REPEATS): how often is it pretrained? give a number from 1 to 99))
 repeated  = $(foreach arm,$1,$(arm) $(AGAIN:%=$(arm)-%))
 made      = $(patsubst %,$(RUN)/%/manifest.json,$(call repeated,$1))
 SECTION   = $(if $(findstring tapt,$(notdir $(@D))),tapt,dapt)

@@ -371,6 +371,8 @@ def test_every_arm_that_is_asked_for_is_pretrained_so_many_times(project):
     assert "dapt.repeat=2" in dapt
     calls = project.calls("controls", "REPEATS=2")
     assert {"pretrain dapt-control", "pretrain dapt-control-2", "finetune finetuned-dapt-control-2"} <= {*calls}
+    refused = project.make("dapt", "REPEATS=often")
+    assert refused.returncode == 2 and "REPEATS=often: how often is it pretrained?" in refused.stderr
 
 
 def test_where_words_are_random_already_the_control_is_general_text(project):
