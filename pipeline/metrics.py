@@ -1,4 +1,7 @@
-"""Numbers that say how good something is."""
+"""Numbers that say how good something is.
+
+scikit-learn takes half a second to import: it is where it is asked, as only some stages do.
+"""
 
 import math
 from collections import Counter
@@ -6,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 Item = TypeVar("Item")
 
 
 def classification(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Accuracy and macro-F1 in percent. Both int [N]."""
+    from sklearn.metrics import accuracy_score, f1_score
+
     return {
         "accuracy": 100 * float(accuracy_score(labels, predicted)),
         "macro_f1": 100 * float(f1_score(labels, predicted, average="macro", zero_division=0)),
@@ -41,6 +45,8 @@ def mean_auc(truth: np.ndarray, scores: np.ndarray) -> float:
 
     truth bool [N, C], scores [N, C]; of classes each against the rest. 50 where there is no such class.
     """
+    from sklearn.metrics import roc_auc_score
+
     areas = [roc_auc_score(t, s) for t, s in zip(truth.T, scores.T, strict=True) if t.any() and not t.all()]
     return 100 * float(np.mean(areas)) if areas else 50.0
 

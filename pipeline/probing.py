@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -104,6 +102,9 @@ class Probe:
 
 def _linear(train: np.ndarray, labels: np.ndarray, dev: np.ndarray) -> np.ndarray:
     """int [N]: what a logistic regression on standardised features says of dev."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     scale = StandardScaler().fit(train)
     model = LogisticRegression(C=0.1, max_iter=300).fit(scale.transform(train), labels)
     return model.predict(scale.transform(dev))

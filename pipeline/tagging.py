@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from pipeline.batches import IGNORE, LabelledBatches
@@ -56,6 +55,8 @@ def tagger_metrics(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, fl
 
     probabilities [N, 2], truth bool [N].
     """
+    from sklearn.metrics import average_precision_score
+
     guess = probabilities.argmax(-1) == 1
     found = precision_recall_f1(int((guess & truth).sum()), int(guess.sum()), int(truth.sum()))
     return found | {"average_precision": 100 * float(average_precision_score(truth, probabilities[:, 1]))}

@@ -102,3 +102,10 @@ def test_how_a_stage_runs_knows_no_method():
 def test_the_readme_names_every_file():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name, path in zip(NAMES, FILES, strict=True) if not re.search(rf"\b{path.name}\b", text)] == []
+
+
+def test_no_stage_waits_for_scikit_learn_before_it_needs_it():
+    """Half a second of every start: it is imported by the functions that ask it."""
+    at_the_top = re.compile(r"^(import|from) sklearn\b", re.MULTILINE)
+    ours = [path for path in FILES if ROOT / "tests" not in path.parents]
+    assert not [path.name for path in ours if at_the_top.search(path.read_text(encoding="utf-8"))]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.metrics import cohen_kappa_score, matthews_corrcoef
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -46,6 +45,8 @@ class Classes(LogitTask):
 
     def measure(self, truth: np.ndarray, answers: Answers, counts: Counts) -> dict[str, float]:
         """Accuracy, macro-F1, Matthews' correlation, AUC of each class against the rest, calibration error."""
+        from sklearn.metrics import matthews_corrcoef
+
         right, confidence = answers.predicted == truth, answers.scores[np.arange(len(truth)), answers.predicted]
         return classification(truth, answers.predicted) | {
             "mcc": 100 * float(matthews_corrcoef(truth, answers.predicted)),
@@ -110,6 +111,8 @@ class Ordered(Classes):
 
     def measure(self, truth: np.ndarray, answers: Answers, counts: Counts) -> dict[str, float]:
         """Quadratically weighted kappa, accuracy, macro-F1, mean absolute error in labels."""
+        from sklearn.metrics import cohen_kappa_score
+
         classes = list(range(len(self.names)))
         kappa = cohen_kappa_score(truth, answers.predicted, labels=classes, weights="quadratic")
         return {

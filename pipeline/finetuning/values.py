@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
@@ -53,6 +52,8 @@ class Value(LogitTask):
 
     def measure(self, truth: np.ndarray, answers: Answers, counts: Counts) -> dict[str, float]:
         """Correlations in percent, 0 where every answer is the same; errors in the unit of the scores."""
+        from scipy.stats import pearsonr, spearmanr  # half a second, for this kind of task alone
+
         error = answers.predicted - truth
         alike = np.ptp(answers.predicted) == 0 or np.ptp(truth) == 0
         return {
