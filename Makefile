@@ -51,10 +51,12 @@ unexport PYTHONDONTWRITEBYTECODE
 export GOMP_SPINCOUNT ?= 3000
 
 # What was typed: manifests and reports repeat it.
-GIVEN := $(foreach v,RECIPE RECIPES VARIANT VARIANTS SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH WORKERS REFERENCE REPEATS RUNS,$(if $(filter command environment,$(origin $(v))),$(v)="$($(v))"))
+GIVEN := $(foreach v,RECIPE RECIPES VARIANT VARIANTS SET BASE DATA INPUT FROM INIT ADAPTED FACTORS LAUNCH WORKERS REFERENCE REPEATS RUNS,$(if $(filter command environment,$(origin $(v))),$(v)=$(if $(findstring ",$($(v))),'$($(v))',"$($(v))")))
 export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
-OVERRIDES := $(foreach s,$(SET),'$(s)') $(if $(BASE),'base.model=$(BASE)')
+# As one word for the shell, whatever quotes are in it: SET="dapt.mixture=['mine=3','forum=1']".
+quoted     = '$(subst ','\'',$1)'
+OVERRIDES := $(foreach s,$(SET),$(call quoted,$s)) $(if $(BASE),$(call quoted,base.model=$(BASE)))
 ARGS       = --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D)
 ROWS       = $(PY) -m
 TENSORS    = $(or $(LAUNCH),$(PY)) -m
@@ -315,9 +317,9 @@ publish: $(S)/published.json $(RUN)/$(FROM)/manifest.json  ## a model, or the co
 # Recipes, each as it is and in every variant: "knn:chosen.method=knn tfidf:masked.policy=selective,masked.scorer=tfidf".
 # $(call each,goals): makes them one by one; a comma joins two settings.
 COMPARED = $(foreach r,$(or $(RECIPES),$(RECIPE)),$(foreach v,: $(VARIANTS),$(RUNS)/$(basename $(notdir $r))$(patsubst %,@%,$(firstword $(subst :, ,$v)))))
-each = for recipe in $(or $(RECIPES),$(RECIPE)); do for variant in : $(foreach v,$(VARIANTS),'$v'); do \
+each = for recipe in $(or $(RECIPES),$(RECIPE)); do for variant in : $(foreach v,$(VARIANTS),$(call quoted,$v)); do \
   $(MAKE) --no-print-directory $1 RECIPE=$$recipe VARIANT="$${variant%%:*}" \
-    SET="$(SET) $$(sed -E 's/,([a-z_.]+=)/ \1/g' <<< "$${variant\#*:}")"; done; done
+    SET=$(call quoted,$(SET))" $$(sed -E 's/,([a-z_.]+=)/ \1/g' <<< "$${variant\#*:}")"; done; done
 
 estimate: | $(VENV)/.stamp  ## what RECIPES will cost before they start: tokens, hours at the speed of this machine, disk
 	@$(call each,corpus)
@@ -375,7 +377,7 @@ $(S)/variables: TYPED = RECIPE=$(RECIPE) SET=$(SET) BASE=$(BASE)
 $(S)/data: TYPED = DATA=$(DATA)
 $(S)/reference: TYPED = REFERENCE=$(REFERENCE)
 $(S)/variables $(S)/data $(S)/reference: FORCE
-	@mkdir -p $(@D); test "$(TYPED)" = "$$(cat $@ 2>/dev/null || true)" || echo "$(TYPED)" > $@
+	@mkdir -p $(@D); test $(call quoted,$(TYPED)) = "$$(cat $@ 2>/dev/null || true)" || echo $(call quoted,$(TYPED)) > $@
 
 FORCE:
 

@@ -380,6 +380,18 @@ def test_where_words_are_random_already_the_control_is_general_text(project):
     assert done.returncode == 2 and 'SET="masked.general_documents=4000"' in done.stderr
 
 
+def test_settings_reach_stages_with_the_quotes_that_are_in_them(project):
+    lists = ["dapt.mixture=['a=3','b=1']", 'report.against=["random"]']
+    project.calls("dapt", f"SET={' '.join(lists)}")
+    assert f"--set {' '.join(lists)} --out" in (project.folder / "commands").read_text()
+    variants = "random:masked.policy=random,dapt.mixture=['c=1']"
+    project.calls("compare", "RECIPES=demo", f"VARIANTS={variants}", f"SET={lists[1]}")
+    commands = (project.folder / "commands").read_text().splitlines()
+    [dapt] = [line for line in commands if "stages.pretrain" in line and "demo@random/dapt " in line]
+    assert f"--set {lists[1]} masked.policy=random dapt.mixture=['c=1'] --out" in dapt
+    assert f"stages.report --recipe demo --set {lists[1]} --runs" in commands[-1]
+
+
 def test_settings_are_tried_one_at_a_time_and_several_where_they_are_joined(project):
     factors = "FACTORS=stabilisers.mixout=0.1+head.pooling=mean loss.terms=['focal']"
     tried = ["ablated-base-stabilisers.mixout=0.1+head.pooling=mean", "ablated-base-loss.terms=[focal]"]
