@@ -1,6 +1,7 @@
 """A recipe is checked whole before anything long starts, and make is told what changed."""
 
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,3 +79,33 @@ def test_replay_of_text_that_will_not_be_there_is_told_before_anything_starts(re
     with pytest.raises(InputError, match=r"dapt.replay = 0.25 .* none is masked: set masked.general_documents"):
         check(recipe, ["dapt.replay=0.25"], tmp_path)
     check(recipe, ["dapt.replay=0.25", "masked.general_documents=100"], tmp_path)
+
+
+ROOT = Path(__file__).parents[2]
+TYPED = re.compile(r"""^(.*)\b(SET|VARIANTS|FACTORS)=("[^"]*"|'[^']*')""", re.MULTILINE)
+MEANT = ("…", "$", "dapt.trainer.step=200", "RECIPE=clm.toml")
+"""Left out: places to fill in, a mistake that is shown, a recipe of the reader's own."""
+
+
+def settings(variable: str, value: str) -> list[str]:
+    """What stages are told, a string for each run."""
+    if variable == "SET":
+        return [value]
+    if variable == "FACTORS":
+        return [" ".join(f"finetuned.{one}" for one in factor.split("+")) for factor in value.split()]
+    return [re.sub(r",([a-z_.]+=)", r" \1", variant.partition(":")[2]) for variant in value.split()]
+
+
+DOCUMENTED = sorted({
+    one
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+    for before, variable, typed in TYPED.findall(path.read_text(encoding="utf-8"))
+    if not any(left_out in before + typed for left_out in MEANT)
+    for one in settings(variable, typed[1:-1])
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", DOCUMENTED)
+def test_what_readme_and_docs_tell_to_type_is_understood(typed, tmp_path):
+    base = ["base.model=some/base"] if "base.vocabulary" in typed else []
+    check("demo", typed.split() + base, tmp_path)
