@@ -162,7 +162,7 @@ $(call made,tapt): $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked/manife
 
 # dapt-tapt-2 begins at dapt-2.
 $(call made,dapt-tapt): $(S)/tapt.json $(call made,dapt) $(RUN)/masked/manifest.json $(TAPT_REFERRED:%=%/manifest.json)
-	@$(PRETRAIN) --init $(subst dapt-tapt,dapt,$(@D)) --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(ALSO_ON)
+	@$(PRETRAIN) --init $(RUN)/$(subst dapt-tapt,dapt,$(notdir $(@D))) --masked $(RUN)/masked/task $(TAPT_REFERRED:%=--referred %/task) $(ALSO_ON)
 
 # What as much training brings without what is to be shown: on random words, and on general text.
 $(call made,dapt-control): $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
