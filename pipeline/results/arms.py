@@ -12,7 +12,7 @@ from pipeline.finetuning.by_row import by_row
 from pipeline.metrics import mean_sd
 from pipeline.pages.parts import Said
 from pipeline.results.significance import EVERY, ByRow, Run, Sample
-from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, flat, read_manifest
 from pipeline.run.errors import InputError
 
 ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]
@@ -219,18 +219,22 @@ def _as_long(control: Arm, arm: Arm) -> bool:
     masked = [arm.folder / f"masked{which}" for which in ("", WORDS_CONTROL)]
     made = [read_manifest(path)["config"] | {"control": False} for path in masked if (path / MANIFEST).exists()]
     same = control.last == TEXT_CONTROL or all(config == made[0] for config in made)
-    return same and _settings(control) == _settings(arm) and one["inputs"].get("init") == other["inputs"].get("init")
+    return same and _alike(control, arm) and one["inputs"].get("init") == other["inputs"].get("init")
 
 
 def _repeats(arm: Arm, first: Arm) -> bool:
     """Whether it is the same training on the same text, but for its draws; `dapt-tapt-2` begins at another dapt."""
     text = lambda one: {name: digest for name, digest in one.pretrained["inputs"].items() if name != "init"}
-    return _settings(arm) == _settings(first) and text(arm) == text(first) and arm.repeat != first.repeat
+    return _alike(arm, first) and text(arm) == text(first) and arm.repeat != first.repeat
 
 
-def _settings(arm: Arm) -> dict[str, object]:
-    """Of its pretraining, whichever repeat it is."""
-    return arm.pretrained["config"] | {"repeat": 1}
+def _alike(arm: Arm, other: Arm) -> bool:
+    """Whether they were pretrained with the same settings, whichever repeats they are.
+
+    What only one of them names is newer than the other, which was made by its default.
+    """
+    one, two = (flat(each.pretrained["config"]) for each in (arm, other))
+    return all(one[name] == two[name] for name in one.keys() & two.keys() - {"repeat"})
 
 
 def _like(arm: Arm, first: Arm) -> bool:

@@ -20,7 +20,7 @@ def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
             f"accuracy_seed_{seed}": score + seed * len(name[1:]) % 3 + seed * (name == "dapt") % 2
             for seed in range(5)
         } | {"degenerate": 0}
-        config = {"repeat": int(name[-1])} if name[-1].isdecimal() else {}
+        config = {"steps": 5} | ({"repeat": int(name[-1]), "newer": 0} if name[-1].isdecimal() else {})
         told = {"version": 1, "key": name, "stage": "start" if name == "base" else "pretrain"}
         for folder, more in (
             (f"finetuned-{name}", {"config": {}, "inputs": {"task": task, "init": ""}}),
