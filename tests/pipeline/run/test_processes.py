@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from launcher import launched
+from launcher import begun, ended, launched
 
 from pipeline.run import processes as module
 from pipeline.run.errors import InputError
@@ -162,9 +162,10 @@ def test_a_process_that_hangs_in_a_step_ends_the_others_who_name_it(tmp_path, ha
             time.sleep(1000)
         step()
 
-    left = launched(work, tmp_path, world=3, seconds=2.5)
-    others = [one for number, one in enumerate(left) if number != lost]
-    assert [one.code for one in others] == [1, 1] and left[lost].code == -signal.SIGKILL
+    started = begun(work, tmp_path, world=3)
+    hung = started.pop(lost)
+    others = ended(started)
+    assert [one.code for one in others] == [1, 1] and ended([hung], seconds=0)[0].code == -signal.SIGKILL
     assert all(f"RuntimeError: rank {lost} did not come to step 12: dead, or hung for 0.5 s" in o.said for o in others)
 
 
