@@ -89,7 +89,7 @@ def _alone(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
     beside = {(one.arm, one.control) for one in found}
     gains = {one.arm for one in found if one.control == arms[0].name and one.verdict == "better"}
     alone = [arm.name for arm in arms if arm.name in gains and not is_control(arm) and arm.last != "base"
-             and not any(name == arm.name and other != arms[0].name for name, other in beside)]  # fmt: skip
+             and not any(arm.name in pair and arms[0].name not in pair for pair in beside)]  # fmt: skip
     if not alone:
         return []
     names = ", ".join(alone)
