@@ -62,9 +62,10 @@ class Planned:
         read = {"dapt": "domain"} | ({"dapt-control": "domain"} if masked["policy"] == "selective" else {})
         read |= {"general": "general"} if masked.get("general_documents") else {}
         for arm, part in read.items():
-            length = self.length(part, masked["max_length"])
+            length, documents = self.length(part, masked["max_length"]), self.rows[f"{part}/train"]
+            documents = min(documents, masked["general_documents"]) if part == "general" else documents
             for name in (arm, *(f"{arm}-{n}" for n in range(2, self.repeats + 1))):
-                yield pretraining(name, dapt["trainer"], length, self.rows[f"{part}/train"])
+                yield pretraining(name, dapt["trainer"], length, documents)
                 yield fine_tuning(f"finetuned-{name}", tuned, task, rows)
 
     def depends(self, name: str) -> str:
