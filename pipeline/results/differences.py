@@ -23,8 +23,10 @@ def differences(
     """Of the arms of each task: every arm against base, against its controls, and of several recipes those of the
     first against their like, or what is varied of a recipe against the recipe and the variants `against`; corrected
     together, over all tasks."""
-    if strange := [name for name in against if not any(arm.variant == name for arms in tasks for arm in arms)]:
-        known = sorted({arm.variant for arms in tasks for arm in arms} - {""})
+    every = [arm for arms in tasks for arm in arms]
+    known = sorted({arm.variant for arm in every} - {""})
+    strange = [name for name in against if name not in known]
+    if strange and len({arm.folder for arm in every}) > 1:  # make compare reports each run alone as well
         raise InputError(f"report.against: no run is the variant {strange[0]}; there are {', '.join(known) or 'none'}")
     pairs = []
     for arms in tasks:

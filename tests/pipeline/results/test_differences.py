@@ -73,6 +73,8 @@ def test_variants_are_compared_with_one_of_them_where_that_is_asked(tmp_path):
     assert ("demo@random/dapt", "demo/dapt") in pairs("random")
     with pytest.raises(InputError, match="no run is the variant rnd; there are knn, random"):
         pairs("rnd")
+    [alone] = by_task(runs[:1])
+    assert differences([alone], nothing, 0.95, ["rnd"]) == differences([alone], nothing, 0.95)
 
 
 def test_of_many_comparisons_those_without_a_difference_share_a_sentence(tmp_path):
