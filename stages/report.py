@@ -176,8 +176,8 @@ def _changes(arms: Sequence[Arm]) -> Section:
 
 
 def _predictions(arm: Arm, kind: str) -> Iterator[Mapping[str, object]]:
-    if kind in TRUTH and _there(arm.tuned / "predictions"):
-        yield from read_rows(arm.tuned / "predictions", ("id", TRUTH[kind], "predicted"))
+    if kind in TRUTH and _there(arm.predictions):
+        yield from read_rows(arm.predictions, ("id", TRUTH[kind], "predicted"))
 
 
 def _test(folder: Path) -> Iterator[Mapping[str, object]]:

@@ -52,9 +52,8 @@ def by_row(kind: str, metric: str, predictions: Iterable[Mapping[str, object]]) 
         return None
     column, said = TRUTH[kind], {}
     for row in predictions:
-        said.setdefault((row.get("repeat", EVERY), row["seed"]), {})[row["id"]] = _added(
-            kind, row[column], row["predicted"]
-        )
+        run = row.get("repeat", EVERY), row["seed"]
+        said.setdefault(run, {})[row["id"]] = _added(kind, row[column], row["predicted"])
     names = sorted({name for rows in said.values() for one in rows.values() for name in one})
     places = {name: i for i, name in enumerate(names)}
     return ByRow({run: _matrix(rows, places) for run, rows in said.items()}, MEASURES[kind][metric])

@@ -39,7 +39,7 @@ class Arm:
     repeats: tuple["Arm", ...] = ()
     """`dapt-2`, `dapt-3`: the same arm, pretrained again."""
 
-    @property
+    @cached_property
     def pretrainings(self) -> tuple["Arm", ...]:
         """This one and its repeats."""
         return (replace(self, repeats=()), *self.repeats)

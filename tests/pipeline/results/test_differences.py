@@ -120,6 +120,20 @@ def test_what_was_pretrained_again_is_one_arm(tmp_path):
     assert [arm.shown for arm in arms] == ["base", "dapt × 2", "dapt-control"]
 
 
+def test_rows_of_every_pretraining_are_read(tmp_path):
+    run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "dapt-2": 81})
+    for path in run.glob("finetuned-*/evidence.json"):
+        path.write_text(path.read_text().replace('"value"', '"classes"'))
+
+    def said(folder: Path) -> list[dict[str, object]]:
+        right = {"finetuned-dapt": "yes", "finetuned-dapt-2": "no"}[folder.parent.name]
+        return [{"id": "1", "seed": seed, "label": "yes", "predicted": right} for seed in range(5)]
+
+    rows = comparable(arms_of(run, prefix=False))[0][1].sample(said).rows
+    hits = {run: rows.measure(counts.toarray().reshape(-1, 3)) for run, counts in rows.counts.items()}
+    assert hits == {(1, seed): 100 for seed in range(5)} | {(2, seed): 0 for seed in range(5)}
+
+
 @pytest.mark.parametrize("other", [{"config": {"repeat": 2, "steps": 7}}, {"inputs": {"init": "a", "masked": "b"}}])
 def test_what_repeats_another_training_is_left_out(tmp_path, other):
     run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "dapt-2": 81})
