@@ -172,12 +172,13 @@ def _changes(arms: Sequence[Arm]) -> Section:
     rows = changed(before, after)
     wanted = {one.id for one in (*rows[:CHANGED], *rows[-CHANGED:])}
     texts = {row["id"]: _text(row) for row in _test(base.folder) if row["id"] in wanted} if wanted else {}
-    return changes(base.name, best.name, len(base.seeds), rows, texts, len(before))
+    return changes(base.name, best.name, rows, texts, len(before))
 
 
 def _predictions(arm: Arm, kind: str) -> Iterator[Mapping[str, object]]:
-    if kind in TRUTH and _there(arm.predictions):
-        yield from read_rows(arm.predictions, ("id", TRUTH[kind], "predicted"))
+    for one in arm.pretrainings:
+        if kind in TRUTH and _there(one.predictions):
+            yield from read_rows(one.predictions, ("id", TRUTH[kind], "predicted"))
 
 
 def _test(folder: Path) -> Iterator[Mapping[str, object]]:
@@ -201,4 +202,4 @@ def _print(table: Table, lines: Sequence[Said]) -> None:
 
 
 if __name__ == "__main__":
-    run(report, version=4, sources=sources)
+    run(report, version=5, sources=sources)
