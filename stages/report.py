@@ -94,7 +94,7 @@ def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: li
         text.speaking(runs, read_rows),
         sections.keywords(runs),
         sections.reliability(runs),
-        text.cleaning(runs[0], read_rows),
+        text.cleaning(runs, read_rows),
         sections.vocabulary(runs),
         _fills(arms),
         sections.classes(arms),
