@@ -22,6 +22,7 @@ from pipeline.pages.parts import Picture, Said, Section, Table, english
 from pipeline.pages.tables import terminal_table
 from pipeline.results import sections, text
 from pipeline.results.arms import Arm, by_task, comparable
+from pipeline.results.budget import by_steps
 from pipeline.results.changes import changed, changes, judged
 from pipeline.results.comparison import Compared
 from pipeline.results.cost import cost, repeat
@@ -89,6 +90,7 @@ def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: li
     return [
         sections.every_seed(arms),
         sections.comparisons(found),
+        by_steps(arms),
         sections.curves(arms),
         text.masks(runs, read_rows),
         text.speaking(runs, read_rows),

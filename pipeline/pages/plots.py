@@ -35,8 +35,11 @@ Points = Sequence[tuple[float, float]]
 """(x, y), in the order in which they are joined."""
 
 
-def lines_svg(series: dict[str, Sequence[Points]], title: str) -> str:
-    """The lines of each name, all drawn alike, that have at least two points; there must be one."""
+def lines_svg(series: dict[str, Sequence[Points]], title: str, marks: Sequence[float] = ()) -> str:
+    """The lines of each name, all drawn alike, that have at least two points, there must be one.
+
+    `marks`: what is written below; the two ends where nothing is.
+    """
     looks = _looks(series)  # as in the other plots of these names
     series = _with_lines(series, least=2)
     drawn = [point for lines in series.values() for points in lines for point in points]
@@ -48,7 +51,7 @@ def lines_svg(series: dict[str, Sequence[Points]], title: str) -> str:
         y = place((0, value))[1]
         parts.append(f'<path class="a" d="M60 {y:.1f}h{width}" stroke-opacity=".6"/>')
         parts.append(f'<text x="52" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-    for x, anchor in ((0, "start"), (last, "end")):
+    for x, anchor in [(x, "middle") for x in marks] or [(0, "start"), (last, "end")]:
         at = f'x="{place((x, low))[0]:.1f}" y="{TOP + height + 20}" text-anchor="{anchor}"'
         parts.append(f"<text {at}>{x:,.0f}</text>")
     for name, lines in series.items():
