@@ -44,8 +44,9 @@ from pipeline.masking.substitutes import FILE, Substitutes, Word, from_words, re
 from pipeline.masking.substitutes import words_of as token_words
 from pipeline.masking.terms import terms_of
 from pipeline.models import load_masked_lm, load_tokenizer
-from pipeline.run.artifact import ADDED, SCRATCH
+from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
+from pipeline.run.key import ADDED
 from pipeline.run.processes import main_first, rank, total, wait_for_all
 from pipeline.run.sharing import claimed, share, unmade
 from pipeline.run.stage import run

@@ -12,8 +12,9 @@ from pipeline.finetuning.by_row import by_row
 from pipeline.metrics import mean_sd
 from pipeline.pages.parts import Said
 from pipeline.results.significance import EVERY, ByRow, Run, Sample
-from pipeline.run.artifact import MANIFEST, Manifest, flat, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import flat
 
 ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]
 GENERAL = "dev_general_loss"
