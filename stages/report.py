@@ -22,6 +22,7 @@ from pipeline.pages.parts import Picture, Said, Section, Table, english
 from pipeline.pages.tables import terminal_table
 from pipeline.results import sections, text
 from pipeline.results.arms import Arm, by_task, comparable
+from pipeline.results.budget import by_steps
 from pipeline.results.changes import changed, changes, judged
 from pipeline.results.comparison import Compared
 from pipeline.results.cost import cost, repeat
@@ -90,12 +91,13 @@ def _sections(config: ReportConfig, runs: list[Path], arms: list[Arm], found: li
     return [
         sections.every_seed(arms),
         sections.comparisons(found),
+        by_steps(arms),
         sections.curves(arms),
         text.masks(runs, read_rows),
         text.speaking(runs, read_rows),
         sections.keywords(runs),
         sections.reliability(runs),
-        text.cleaning(runs[0], read_rows),
+        text.cleaning(runs, read_rows),
         sections.vocabulary(runs),
         _fills(arms),
         sections.classes(arms),
@@ -173,12 +175,13 @@ def _changes(arms: Sequence[Arm]) -> Section:
     rows = changed(before, after)
     wanted = {one.id for one in (*rows[:CHANGED], *rows[-CHANGED:])}
     texts = {row["id"]: _text(row) for row in _test(base.folder) if row["id"] in wanted} if wanted else {}
-    return changes(base.name, best.name, len(base.seeds), rows, texts, len(before))
+    return changes(base.name, best.name, rows, texts, len(before))
 
 
 def _predictions(arm: Arm, kind: str) -> Iterator[Mapping[str, object]]:
-    if kind in TRUTH and _there(arm.predictions):
-        yield from read_rows(arm.predictions, ("id", TRUTH[kind], "predicted"))
+    for one in arm.pretrainings:
+        if kind in TRUTH and _there(one.predictions):
+            yield from read_rows(one.predictions, ("id", TRUTH[kind], "predicted"))
 
 
 def _test(folder: Path) -> Iterator[Mapping[str, object]]:
@@ -202,4 +205,4 @@ def _print(table: Table, lines: Sequence[Said]) -> None:
 
 
 if __name__ == "__main__":
-    run(report, version=4, sources=sources)
+    run(report, version=5, sources=sources)

@@ -31,24 +31,33 @@ def dots_svg(series: dict[str, Sequence[float]], title: str, colours: Sequence[i
     return picture(parts, title, TOP + 34 * len(series) + 30)
 
 
-def lines_svg(series: dict[str, Sequence[tuple[float, float]]], title: str) -> str:
-    """A line for each name that has at least two points; there must be one."""
+Points = Sequence[tuple[float, float]]
+"""(x, y), in the order in which they are joined."""
+
+
+def lines_svg(series: dict[str, Sequence[Points]], title: str, marks: Sequence[float] = ()) -> str:
+    """The lines of each name, all drawn alike, that have at least two points, there must be one.
+
+    `marks`: what is written below; the two ends where nothing is.
+    """
     looks = _looks(series)  # as in the other plots of these names
-    series = {name: points for name, points in series.items() if len(points) > 1}
-    low, high = span([y for points in series.values() for _, y in points])
-    last, width, height = max(x for points in series.values() for x, _ in points), WIDTH - 75 - _room(series), 220
+    series = _with_lines(series, least=2)
+    drawn = [point for lines in series.values() for points in lines for point in points]
+    low, high = span([y for _, y in drawn])
+    last, width, height = max(x for x, _ in drawn), WIDTH - 75 - _room(series), 220
     place = lambda p: (60 + p[0] / last * width, TOP + (high - p[1]) / (high - low) * height)
     parts = []
     for value in (low, (low + high) / 2, high):
         y = place((0, value))[1]
         parts.append(f'<path class="a" d="M60 {y:.1f}h{width}" stroke-opacity=".6"/>')
         parts.append(f'<text x="52" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-    for x, anchor in ((0, "start"), (last, "end")):
+    for x, anchor in [(x, "middle") for x in marks] or [(0, "start"), (last, "end")]:
         at = f'x="{place((x, low))[0]:.1f}" y="{TOP + height + 20}" text-anchor="{anchor}"'
         parts.append(f"<text {at}>{x:,.0f}</text>")
-    for name, points in series.items():
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
-        parts.append(f'<polyline points="{path}" fill="none" {_stroke(looks[name])}/>')
+    for name, lines in series.items():
+        for points in lines:
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
+            parts.append(f'<polyline points="{path}" fill="none" {_stroke(looks[name])}/>')
     parts += _legend({name: looks[name] for name in series})
     return picture(parts, title, TOP + max(height + 30, 24 + 18 * len(series)))
 
@@ -145,22 +154,34 @@ def path_svg(points: Sequence[tuple[str, float, float]], marked: str, axes: tupl
     return picture(parts, title, TOP + 350)
 
 
-def paths_svg(series: dict[str, Sequence[tuple[float, float]]], axes: tuple[str, str], title: str) -> str:
-    """A way (x, y) of each name that has one, there must be one: from a ring over dots to a larger one at its end."""
+def paths_svg(series: dict[str, Sequence[Points]], axes: tuple[str, str], title: str) -> str:
+    """The ways of each name that has some, there must be one: from a ring over dots to a larger one at its end."""
     looks = _looks(series)  # as in the other plots of these names
-    series = {name: points for name, points in series.items() if points}
+    series = _with_lines(series, least=1)
     width = WIDTH - 85 - _room(series)
-    place, parts = _plane([point for points in series.values() for point in points], axes, width)
-    for name, points in series.items():
-        (colour, _), ((x, y), *between, (right, down)) = looks[name], [place(*point) for point in points]
-        way = " ".join(f"{x:.1f},{y:.1f}" for x, y in ((x, y), *between, (right, down)))
-        parts.append(f'<polyline points="{way}" fill="none" {_stroke(looks[name])}/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in between]
-        parts.append(f'<circle cx="{right:.1f}" cy="{down:.1f}" r="6" fill="{colour}"/>')
+    place, parts = _plane([point for ways in series.values() for way in ways for point in way], axes, width)
+    for name, ways in series.items():
+        for way in ways:
+            parts += _way([place(*point) for point in way], looks[name])
     parts += _legend({name: looks[name] for name in series})
-    begun = {place(*points[0]) for points in series.values()}
+    begun = {place(*way[0]) for ways in series.values() for way in ways}
     rings = [f'<circle class="a" cx="{x:.1f}" cy="{y:.1f}" r="6" fill="none" stroke-width="2"/>' for x, y in begun]
     return picture([*parts, *sorted(rings)], title, TOP + max(350, 24 + 18 * len(series)))
+
+
+def _way(places: Points, look: "Look") -> list[str]:
+    """A line, dots between its ends and a larger one at the last."""
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{look[0]}"/>' for x, y in places[1:-1]]
+    x, y = places[-1]
+    end = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{look[0]}"/>'
+    return [f'<polyline points="{line}" fill="none" {_stroke(look)}/>', *dots, end]
+
+
+def _with_lines(series: dict[str, Sequence[Points]], least: int) -> dict[str, list[Points]]:
+    """What has lines of so many points at least, without the others."""
+    long = {name: [points for points in lines if len(points) >= least] for name, lines in series.items()}
+    return {name: lines for name, lines in long.items() if lines}
 
 
 Look = tuple[str, str]

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,12 +15,15 @@ from pipeline.results.significance import EVERY, ByRow, Run, Sample
 from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.key import flat
+from pipeline.training.config import HARDWARE, TrainerConfig
 
 ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]
 GENERAL = "dev_general_loss"
 WORDS_CONTROL, TEXT_CONTROL = "-control", "general"
 """`dapt-control` learned as many words as `dapt`, at random; `general` as long, from general text."""
 
+OF_THE_MACHINE = {f"trainer.{one.name}" for one in fields(TrainerConfig) if one.metadata == HARDWARE}
+"""Settings of a pretraining that alter no result."""
 AGAIN = re.compile(r"(.+)-(\d+)")
 """`dapt-2` is `dapt` pretrained once more."""
 
@@ -43,7 +46,7 @@ class Arm:
     @cached_property
     def pretrainings(self) -> tuple["Arm", ...]:
         """This one and its repeats."""
-        return (replace(self, repeats=()), *self.repeats)
+        return (replace(self, repeats=()) if self.repeats else self, *self.repeats)
 
     @property
     def shown(self) -> str:
@@ -230,12 +233,12 @@ def _repeats(arm: Arm, first: Arm) -> bool:
 
 
 def _alike(arm: Arm, other: Arm) -> bool:
-    """Whether they were pretrained with the same settings, whichever repeats they are.
+    """Whether they were pretrained with the same settings, whichever repeats they are and on whatever machine.
 
     What only one of them names is newer than the other, which was made by its default.
     """
     one, two = (flat(each.pretrained["config"]) for each in (arm, other))
-    return all(one[name] == two[name] for name in one.keys() & two.keys() - {"repeat"})
+    return all(one[name] == two[name] for name in one.keys() & two.keys() - {"repeat"} - OF_THE_MACHINE)
 
 
 def _like(arm: Arm, first: Arm) -> bool:

@@ -108,12 +108,13 @@ def every_seed(arms: Sequence[Arm]) -> Section:
 
 
 def curves(arms: Sequence[Arm]) -> Section:
-    """What every continued pretraining measured on dev text on its way, a picture a measure."""
-    names = dict.fromkeys(name for arm in arms for line in arm.journal for name in line if name.startswith("dev/"))
+    """What every continued pretraining measured on dev text on its way: a picture a measure, a line a pretraining."""
+    lines = [line for arm in arms for one in arm.pretrainings for line in one.journal]
+    names = dict.fromkeys(name for line in lines for name in line if name.startswith("dev/"))
     parts = []
     for name in sorted(names, key=lambda name: (list(CURVES).index(name) if name in CURVES else len(CURVES), name)):
-        found = {arm.name: _curve(arm, name) for arm in arms}
-        if any(len(points) > 1 for points in found.values()):
+        found = {arm.name: [_curve(one, name) for one in arm.pretrainings] for arm in arms}
+        if any(len(points) > 1 for lines in found.values() for points in lines):
             plain = name.rpartition("/")[2].replace("_", " ")
             parts.append(
                 Picture(name.replace("/", "_"), CURVES.get(name, Said(plain, plain)), partial(lines_svg, found))
@@ -148,9 +149,11 @@ def _ways(arms: Sequence[Arm]) -> list[Part]:
 
     Others were measured by another base or on another text, and their losses say nothing of each other.
     """
-    ways = {arm.name: _way(arm) for arm in arms}
-    starts = dict.fromkeys(_start(way) for way in ways.values() if way)
-    found = [{name: way if way and _start(way) == start else [] for name, way in ways.items()} for start in starts]
+    ways = {arm.name: [way for one in arm.pretrainings if (way := _way(one))] for arm in arms}
+    starts = dict.fromkeys(_start(some[0]) for some in ways.values() if some)
+    found = [
+        {name: some if some and _start(some[0]) == start else [] for name, some in ways.items()} for start in starts
+    ]
     title = Said(
         "own loss (right), general loss (up), from ring to large dot: left and below is better",
         "自身语料损失（横轴）与通用文本损失（纵轴），从圆环到大圆点：越靠左下越好",

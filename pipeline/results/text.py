@@ -42,19 +42,26 @@ TITLE = Said("What is masked", "遮盖了什么")
 # ---- what cleaning dropped -----------------------------------------------------------------------------------------
 
 
-def cleaning(run: Path, rows: Rows) -> Section:
-    """Documents of each corpus, how many were dropped for which reason, and the first that was of each."""
-    corpus = run / "corpus"
-    if not (corpus / MANIFEST).exists():
-        return _cleaned({}, [])
-    examples: dict[str, tuple[str, str, str]] = {}
-    if (corpus / "rejected").exists():
-        for row in islice(rows(corpus / "rejected", ("reason", "origin", "text")), LOOKED_AT):
-            examples.setdefault(row["reason"], (row["reason"], row["origin"], row["text"]))
-    return _cleaned(read_manifest(corpus)["metrics"], [examples[reason] for reason in sorted(examples)])
+def cleaning(runs: Sequence[Path], rows: Rows) -> Section:
+    """Of each corpus its documents, how many were dropped for which reason, and the first that was of each."""
+    there = _unlike([run for run in runs if (run / "corpus" / MANIFEST).exists()], "corpus")
+    parts: list[Part] = []
+    for run in there:
+        parts += [Said(f"**{run.name}**", f"**{run.name}**")] if len(there) > 1 else []
+        parts += _cleaned(read_manifest(run / "corpus")["metrics"], _rejected(run / "corpus" / "rejected", rows))
+    return Section(Said("The text, and what cleaning dropped", "文本，以及清洗剔除了什么"), parts)
 
 
-def _cleaned(metrics: Mapping[str, float], examples: Sequence[tuple[str, str, str]]) -> Section:
+def _rejected(folder: Path, rows: Rows) -> list[tuple[str, str, str]]:
+    """(reason, origin, text) of the first document that was dropped for each reason."""
+    first: dict[str, tuple[str, str, str]] = {}
+    if folder.exists():
+        for row in islice(rows(folder, ("reason", "origin", "text")), LOOKED_AT):
+            first.setdefault(row["reason"], (row["reason"], row["origin"], row["text"]))
+    return [first[reason] for reason in sorted(first)]
+
+
+def _cleaned(metrics: Mapping[str, float], examples: Sequence[tuple[str, str, str]]) -> list[Part]:
     sizes = {name: count for name, count in metrics.items() if name.endswith(("/train", "/dev", "/test"))}
     names = list(dict.fromkeys(name.rpartition("/")[0] for name in sizes))
     head = [Said("corpus", "语料"), Said("train", "训练"), Said("dev", "开发"), Said("test", "测试")]
@@ -73,7 +80,7 @@ def _cleaned(metrics: Mapping[str, float], examples: Sequence[tuple[str, str, st
                 worded=3,
             )
         )
-    return Section(Said("The text, and what cleaning dropped", "文本，以及清洗剔除了什么"), parts if sizes else [])
+    return parts if sizes else []
 
 
 def _most(item: tuple[str, float]) -> tuple[float, str]:

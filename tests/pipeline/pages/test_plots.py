@@ -59,7 +59,7 @@ def test_a_way_is_well_formed_and_its_better_points_lie_to_the_left_and_below():
 
 
 def test_ways_lead_from_a_ring_to_a_large_dot_each_in_its_own_colour():
-    ways = {NASTY[0]: [(2.0, 1.0), (1.5, 3.0), (1.0, 2.0)], "none": [], NASTY[1]: [(2.0, 1.0), (3.0, 0.5)]}
+    ways = {NASTY[0]: [[(2.0, 1.0), (1.5, 3.0), (1.0, 2.0)]], "none": [], NASTY[1]: [[(2.0, 1.0), (3.0, 0.5)]]}
     svg = paths_svg(ways, (NASTY[2], NASTY[3]), "t")
     assert all(any(name in text for text in texts(svg)) for name in NASTY) and "<script" not in svg
     dots = [dot.attrib for dot in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
@@ -70,15 +70,22 @@ def test_ways_lead_from_a_ring_to_a_large_dot_each_in_its_own_colour():
 
 
 def test_lines_are_well_formed_and_every_name_is_text():
-    svg = lines_svg({name: [(1, 5.0), (10, 4.0)] for name in NASTY}, NASTY[1])
+    svg = lines_svg({name: [[(1, 5.0), (10, 4.0)]] for name in NASTY}, NASTY[1])
     assert set(NASTY) < set(texts(svg)) and "<script" not in svg
     assert len(list(ElementTree.fromstring(svg).iter(f"{SVG}polyline"))) == 4
 
 
 @pytest.mark.parametrize("draw", [lines_svg, lambda series, title: paths_svg(series, ("x", "y"), title)])
+def test_lines_of_one_name_are_drawn_alike_and_named_once(draw):
+    svg = draw({"base": [], "dapt": [[(0, 5.0), (9, 4.0)], [(0, 5.0), (9, 3.0)]]}, "t")
+    lines = list(ElementTree.fromstring(svg).iter(f"{SVG}polyline"))
+    assert [line.get("stroke") for line in lines] == [COLOURS[1]] * 2 and texts(svg).count("dapt") == 1
+
+
+@pytest.mark.parametrize("draw", [lines_svg, lambda series, title: paths_svg(series, ("x", "y"), title)])
 def test_of_many_names_no_two_are_drawn_alike_and_none_is_cut(draw):
     names = [f"reviews@integrated_gradients{i}/dapt" for i in range(20)]
-    tree = ElementTree.fromstring(draw({name: [(0, 5.0), (9, 4.0)] for name in names}, "t"))
+    tree = ElementTree.fromstring(draw({name: [[(0, 5.0), (9, 4.0)]] for name in names}, "t"))
     lines = [(line.get("stroke"), line.get("stroke-dasharray")) for line in tree.iter(f"{SVG}polyline")]
     assert len(set(lines)) == 20
     _, top, width, height = map(float, tree.get("viewBox").split())
@@ -96,7 +103,7 @@ def test_dots_of_any_spread_stay_in_the_picture(values):
 
 
 def test_on_a_page_with_a_caption_a_picture_has_no_title_and_no_room_for_one():
-    with_title, without = (lines_svg({"base": [(0, 2.0), (9, 1.0)]}, title) for title in ("losses", ""))
+    with_title, without = (lines_svg({"base": [[(0, 2.0), (9, 1.0)]]}, title) for title in ("losses", ""))
     assert "losses" in texts(with_title) and "" not in texts(without)
     heights = [float(ElementTree.fromstring(svg).get("viewBox").split()[3]) for svg in (with_title, without)]
     assert heights[1] < heights[0]

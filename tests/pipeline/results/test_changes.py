@@ -1,5 +1,7 @@
 """Which rows a change of model fixes and breaks, and what a run cost: counted by hand."""
 
+from fractions import Fraction
+
 import pytest
 
 from pipeline.pages.parts import english
@@ -17,20 +19,28 @@ BEFORE = judged("classes", said("1 a b b b", "2 a a a a", "3 b b b a", "4 b a b 
 AFTER = judged("classes", said("1 a a a a", "2 a b a b", "3 b b a b", "4 b b b b"))
 
 
-def test_the_rows_of_which_most_seeds_changed_come_first_and_those_that_broke_last():
-    assert [(one.id, one.gain) for one in changed(BEFORE, AFTER)] == [("1", 3), ("4", 2), ("2", -2)]
+def test_the_rows_of_which_most_runs_changed_come_first_and_those_that_broke_last():
+    assert [(one.id, 3 * one.gain) for one in changed(BEFORE, AFTER)] == [("1", 3), ("4", 2), ("2", -2)]
 
 
-def test_fixed_and_broken_rows_are_counted_by_what_most_seeds_say_and_shown_with_their_texts():
-    section = changes("base", "dapt", 3, changed(BEFORE, AFTER), {"1": "one", "2": "two"}, 4)
+def test_fixed_and_broken_rows_are_counted_by_what_most_runs_say_and_shown_with_their_texts():
+    section = changes("base", "dapt", changed(BEFORE, AFTER), {"1": "one", "2": "two"}, 4)
     told, _, fixed, _, broken = section.parts
     assert "wrong on **2**" in told.en and "way round on **1**" in told.en
-    assert [[*map(english, row)] for row in fixed.rows] == [["one", "a", "b", "a", "0 → 3 / 3"]]
-    assert [[*map(english, row)] for row in broken.rows] == [["two", "a", "a", "b", "3 → 1 / 3"]]
+    assert [[*map(english, row)] for row in fixed.rows] == [["one", "a", "b", "a", "0/3 → 3/3"]]
+    assert [[*map(english, row)] for row in broken.rows] == [["two", "a", "a", "b", "3/3 → 1/3"]]
+
+
+def test_what_was_pretrained_twice_is_weighed_by_its_share_of_runs():
+    twice = judged("classes", said("1 a a a b b a a", "2 a a a a a a a", "3 b b b a b b a"))
+    [one] = changed(BEFORE, twice)
+    assert (one.id, one.gain) == ("1", Fraction(4, 6))
+    fixed = changes("base", "dapt", [one], {"1": "one"}, 3).parts[2]
+    assert english(fixed.rows[0][-1]) == "0/3 → 4/6"
 
 
 def test_where_nothing_changed_there_is_no_section():
-    assert not changes("base", "dapt", 3, changed(BEFORE, BEFORE), {}, 4).parts
+    assert not changes("base", "dapt", changed(BEFORE, BEFORE), {}, 4).parts
 
 
 @pytest.mark.parametrize(

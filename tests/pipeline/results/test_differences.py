@@ -134,6 +134,17 @@ def test_rows_of_every_pretraining_are_read(tmp_path):
     assert hits == {(1, seed): 100 for seed in range(5)} | {(2, seed): 0 for seed in range(5)}
 
 
+def test_what_was_pretrained_again_on_another_machine_is_the_same_arm(tmp_path):
+    run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "dapt-2": 81})
+    for name, repeat, held in (("dapt", 1, 32), ("dapt-2", 2, 8)):
+        manifest = json.loads((run / name / MANIFEST).read_text())
+        trainer = {"steps": 7, "per_device_batch_size": held, "compile": repeat == 2}
+        config = {"config": {"repeat": repeat, "trainer": trainer}}
+        (run / name / MANIFEST).write_text(json.dumps(manifest | config))
+    arms, left_out = comparable(arms_of(run, prefix=False))
+    assert len(arms[1].pretrainings) == 2 and not left_out
+
+
 @pytest.mark.parametrize("other", [{"config": {"repeat": 2, "steps": 7}}, {"inputs": {"init": "a", "masked": "b"}}])
 def test_what_repeats_another_training_is_left_out(tmp_path, other):
     run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "dapt-2": 81})

@@ -9,7 +9,7 @@ import pytest
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import DOCUMENTS, MASKED, SCORES
 from pipeline.pages.parts import Masks, Table
-from pipeline.results.text import masks, speaking
+from pipeline.results.text import cleaning, masks, speaking
 
 SENTENCES = {"one": ["好", "吃"], "two": ["film", "is", "good"]}
 
@@ -85,3 +85,19 @@ def test_keywords_are_shown_of_every_scorer(made):
 
 def test_without_masks_or_scores_there_is_nothing_to_show(tmp_path):
     assert not masks([tmp_path], read_rows).parts and not speaking([tmp_path], read_rows).parts
+
+
+def test_cleaning_is_shown_of_every_corpus_once(tmp_path):
+    def run(name: str, digest: str, **metrics: int) -> Path:
+        corpus = tmp_path / name / "corpus"
+        corpus.mkdir(parents=True)
+        (corpus / "manifest.json").write_text(json.dumps({"digest": digest, "metrics": metrics}))
+        return tmp_path / name
+
+    first, same = (run(name, "x", **{"domain/train": 9, "rejected/empty": 2}) for name in ("first", "same"))
+    other = run("other", "y", **{"domain/train": 7, "domain/dev": 1})
+    sizes, dropped = cleaning([first, same], read_rows).parts
+    assert sizes.rows == [["domain", "9", "", ""]] and dropped.rows == [["empty", "2"]]
+    named, *tables, again, last = cleaning([first, same, other], read_rows).parts
+    assert named.en == "**first**" and tables == [sizes, dropped] and again.en == "**other**"
+    assert last.rows == [["domain", "7", "1", ""]] and not cleaning([tmp_path], read_rows).parts
