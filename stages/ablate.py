@@ -21,8 +21,9 @@ from pipeline.pages.plots import dots_svg
 from pipeline.pages.tables import markdown_table, plus_minus, terminal_table
 from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import EVERY, Sample
-from pipeline.run.artifact import MANIFEST, changes, read_manifest
+from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import changes
 from pipeline.run.progress import clock
 from pipeline.run.stage import run
 

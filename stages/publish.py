@@ -37,8 +37,9 @@ from pipeline.publishing.weights import Weights
 from pipeline.results import sections
 from pipeline.results.arms import Arm, by_task, comparable
 from pipeline.results.differences import differences, failed, verdicts
-from pipeline.run.artifact import MANIFEST, Manifest, file_digest, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import file_digest
 from pipeline.run.progress import say
 from pipeline.run.stage import run
 

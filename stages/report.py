@@ -29,7 +29,8 @@ from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts
 from pipeline.results.fills import fills
 from pipeline.results.overview import overview
-from pipeline.run.artifact import ADDED, MANIFEST, Manifest, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
+from pipeline.run.key import ADDED
 from pipeline.run.stage import run
 
 TITLE = Said("Did it help?", "有帮助吗？")

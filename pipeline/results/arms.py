@@ -12,8 +12,9 @@ from pipeline.finetuning.by_row import by_row
 from pipeline.metrics import mean_sd
 from pipeline.pages.parts import Said
 from pipeline.results.significance import EVERY, ByRow, Run, Sample
-from pipeline.run.artifact import MANIFEST, Manifest, changes, flat, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import changes, flat
 from pipeline.training.config import HARDWARE, TrainerConfig
 
 ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]

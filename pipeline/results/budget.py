@@ -14,7 +14,7 @@ from pipeline.pages.parts import Picture, Said, Section, Table
 from pipeline.pages.plots import Points, lines_svg
 from pipeline.pages.tables import plus_minus
 from pipeline.results.arms import OF_THE_MACHINE, Arm
-from pipeline.run.artifact import flat
+from pipeline.run.key import flat
 
 LENGTH = {"trainer.steps", "trainer.epochs"}
 APART = 0.008

@@ -11,8 +11,8 @@ from pipeline.pages.parts import Said
 from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, Predictions, base_of, is_control
 from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import Difference
-from pipeline.run.artifact import flat
 from pipeline.run.errors import InputError
+from pipeline.run.key import flat
 
 CONTROLLED = ("dapt", "tapt")
 """Arms that `make controls` makes a control of."""
