@@ -323,7 +323,7 @@ each = for recipe in $(or $(RECIPES),$(RECIPE)); do for variant in : $(foreach v
 
 estimate: | $(VENV)/.stamp  ## what RECIPES will cost before they start: tokens, hours at the speed of this machine, disk
 	@$(call each,corpus)
-	@$(PY) -m stages.estimate --runs $(COMPARED) --repeats '$(REPEATS)'
+	@$(PY) -m stages.estimate --runs $(COMPARED) --repeats '$(REPEATS)' $(REFERENCE:%=--reference %)
 
 compare: | $(VENV)/.stamp  ## recipes, and variants of each, in one table with controls: RECIPES="demo demo-random" VARIANTS="tfidf:masked.scorer=tfidf"
 	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }

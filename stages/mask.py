@@ -58,6 +58,8 @@ from pipeline.scoring.weighing import Weigh, Words, alike, by_scorer, by_tagger,
 from pipeline.tokens import Frame, Spans, fingerprint, sequence_rows
 from pipeline.training.loading import in_background
 
+VERSION = 3
+
 COLUMNS = ("id", "text", "text_pair", "keywords")
 
 KINDS = ("domain", "task", "general")
@@ -339,4 +341,4 @@ def _shown(row: dict, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 if __name__ == "__main__":
-    run(mask, version=3)
+    run(mask, version=VERSION)

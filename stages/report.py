@@ -32,6 +32,8 @@ from pipeline.results.overview import overview
 from pipeline.run.artifact import ADDED, MANIFEST, Manifest, read_manifest
 from pipeline.run.stage import run
 
+VERSION = 5
+
 TITLE = Said("Did it help?", "有帮助吗？")
 CHANGED = 5
 """Rows that are shown as fixed, and as broken."""
@@ -204,4 +206,4 @@ def _print(table: Table, lines: Sequence[Said]) -> None:
 
 
 if __name__ == "__main__":
-    run(report, version=5, sources=sources)
+    run(report, version=VERSION, sources=sources)

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from launcher import launched
 
+from pipeline.plan import Plan
 from pipeline.scoring.scorers import SCORERS
+from stages.check import check
 
 ROOT = Path(__file__).parent.parent
 
@@ -257,6 +259,40 @@ def test_the_makefile_knows_which_scorers_need_what(project):
     for name, need in (("CLASSIFIER", "classifier"), ("REFERENCE", "reference")):
         wanted = {scorer for scorer, recipe in SCORERS.items() if need in recipe.needs}
         assert set(lists[name].split()) - {"buffer", "causal_prefix"} == wanted
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "dapt.probe.rows=9 masked.general_documents=5",
+        "masked.scorer=loss chosen.method=knn chosen.vectors=encoder dapt.objective=clm dapt.clm.select=excess_loss",
+        "scores.scorer=tfidf tapt.probe.rows=9",
+        "masked.scorer=gradient",
+        "masked.scorer=excess_loss",
+    ],
+)
+def test_the_plan_of_a_run_gives_each_stage_what_the_makefile_gives_it(project, settings):
+    run = project.folder / "runs" / "demo"
+    check("demo", settings.split(), run / ".settings")
+    for part in ("corpus/general", "corpus/domain", "corpus/elsewhere", "masked/general"):
+        if part != "masked/general" or "general_documents" in settings:
+            (run / part).mkdir(parents=True)
+    arms = [
+        f"{arm}{n}" for arm in ("dapt", "dapt-tapt", "dapt-control", "tapt-control", "general") for n in ("", "-2")
+    ]
+    goals = [f"runs/demo/finetuned-{arm}/manifest.json" for arm in arms]
+    done = project.make(*goals, f"SET={settings}", "REPEATS=2", "REFERENCE=runs/other/tapt")
+    assert done.returncode == 0, done.stderr
+    plan = Plan(run, {}, Path("runs/other/tapt"))
+    commands = (project.folder / "commands").read_text().splitlines()
+    assert len(commands) > 20
+    for line in commands:
+        out = re.search(r"--out runs/demo/(\S+)", line)[1]
+        if out == "corpus":
+            continue
+        given = re.findall(r"--(?!out|recipe|set|data|slices)(\w+) (\S+)", line)
+        planned = {name: str(path).replace(f"{project.folder}/", "") for name, path in plan.inputs(out).items()}
+        assert dict(given) == planned, out
 
 
 def test_hardware_is_for_tensors_and_rows_do_without(project):
