@@ -60,19 +60,26 @@ class Planned:
                  for row in rows)  # fmt: skip
         return tokens_in(texts, most)
 
+    def documents(self, split: str) -> int:
+        """How many there are of task/train, domain/train, …"""
+        if split not in self.rows:
+            place, part = self.run / "corpus", split.partition("/")[0]
+            raise InputError(f"{place} has no {split}: name text for it in [corpus] {part}")
+        return self.rows[split]
+
     def trainings(self) -> Iterator[Training]:
         """Of base, baseline, DAPT and its controls, those of all repeats."""
         base, tuned = self.plan.settings("base"), self.plan.settings("finetuned")
         if not base["model"]:
-            documents = self.rows["general/train"]
+            documents = self.documents("general/train")
             length = self.length("general", base["max_length"])
             yield pretraining("base", base["trainer"], length, min(base["documents"] or documents, documents))
         task = self.length("task", tuned["max_length"])
-        rows = {part: self.rows[f"task/{part}"] for part in ("train", "dev", "test")}
+        rows = {part: self.documents(f"task/{part}") for part in ("train", "dev", "test")}
         yield fine_tuning("finetuned-base", tuned, task, rows)
         for arm, part in self.arms().items():
             trainer, most = self.plan.settings(section_of(arm))["trainer"], self.plan.settings("masked")["max_length"]
-            length, documents = self.length(part, most), self.rows[f"{part}/train"]
+            length, documents = self.length(part, most), self.documents(f"{part}/train")
             if part == "general":
                 documents = min(documents, self.plan.settings("masked")["general_documents"])
             for name in (arm, *(f"{arm}-{n}" for n in range(2, self.repeats + 1))):
@@ -80,12 +87,14 @@ class Planned:
                 yield fine_tuning(f"finetuned-{name}", tuned, task, rows)
 
     def arms(self) -> dict[str, str]:
-        """What is pretrained, and on which text."""
-        masked = self.plan.settings("masked")
+        """What is pretrained, and on which text: DAPT, and its controls of a recipe as it is."""
         if "domain/train" not in self.rows:
             return {}
-        read = {"dapt": "domain"} | ({"dapt-control": "domain"} if masked["policy"] == "selective" else {})
-        return read | ({"general": "general"} if masked["general_documents"] else {})
+        masked, controls = self.plan.settings("masked"), {}
+        if "@" not in self.run.name:  # a variant is compared with the recipe
+            controls |= {"dapt-control": "domain"} if masked["policy"] == "selective" else {}
+            controls |= {"general": "general"} if masked["general_documents"] else {}
+        return {"dapt": "domain"} | controls
 
 
 def estimate(runs: list[Path], repeats: int = 1, reference: Path | None = None) -> list[str]:

@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from transformers import GPT2Config
 
 from corpora.parquet import write_corpus
 from corpora.schemas import DOCUMENTS
 from pipeline.plan import Plan, finished
 from pipeline.run.artifact import MANIFEST
+from pipeline.run.errors import InputError
 from stages import estimate as stage
 from stages.check import check
 
@@ -89,6 +92,12 @@ def test_controls_and_repeats_are_listed_as_they_would_be_made(runs):
     assert listed(lines)[2:] == [f"a/{name}" for arm in arms for name in (arm, f"finetuned-{arm}")]
 
 
+def test_a_variant_has_no_controls_as_it_is_compared_with_the_recipe(runs):
+    general = "masked.general_documents=7"
+    lines = stage.estimate([planned(runs / "a", general), planned(runs / "a@more", general, "masked.mask_rate=0.3")])
+    assert listed(lines)[-2:] == ["a@more/dapt", "a@more/finetuned-dapt"] and "a/general" in listed(lines)
+
+
 def test_what_is_there_and_what_another_recipe_makes_is_not_counted_again(runs):
     first, other = planned(runs / "a"), planned(runs / "b", RANDOM)
     finish(first, "base", "finetuned-base")
@@ -144,3 +153,42 @@ def test_where_all_is_there_nothing_is_measured(runs, monkeypatch):
     finish(run, *CHAIN, *CONTROL)
     monkeypatch.setattr(stage, "speed", None)
     assert stage.estimate([run]) == ["nothing to train: 6 artifacts are there, or equal to others"]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_base_that_cannot_be_measured_has_an_unknown_time_and_stops_nothing(runs, monkeypatch, made):
+    monkeypatch.setattr(stage, "speed", None)
+    Path(decoder := str(runs.parent / "decoder")).mkdir()
+    GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=20, n_positions=32).save_pretrained(decoder)
+    run = planned(runs / "a", f"base.model={decoder}", "base.objective=clm", RANDOM)
+    if made:
+        finish(run, "base")
+        shutil.copy(f"{decoder}/config.json", run / "base")
+    lines = stage.estimate([run])
+    assert listed(lines) == ["a/finetuned-base", "a/dapt", "a/finetuned-dapt"]
+    assert {line.split()[-1] for line in lines[0].splitlines()[2:]} == {"unknown"}
+    assert lines[2].endswith("M tokens, unknown") and lines[3].startswith("unknown: of gpt2, as only models of masked")
+
+
+def test_of_bases_of_which_one_is_measured_its_time_is_told(runs):
+    Path(decoder := str(runs.parent / "decoder")).mkdir()
+    GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=20, n_positions=32).save_pretrained(decoder)
+    other = planned(runs / "b", f"base.model={decoder}", "base.objective=clm", RANDOM)
+    lines = stage.estimate([planned(runs / "a", RANDOM), other])
+    assert re.search(r" tokens, \d\d:\d\d and what is unknown at 320 tokens/s for 0.0 M parameters", lines[2])
+
+
+def test_a_base_of_another_objective_that_was_built_here_is_reckoned_as_before(runs):
+    run = planned(runs / "a", "base.objective=plm", RANDOM)
+    before = stage.estimate([run])
+    finish(run, "base")
+    (run / "base" / "config.json").write_text('{"model_type": "xlnet"}')
+    assert stage.estimate([run])[0].splitlines()[2:] == before[0].splitlines()[3:]
+
+
+@pytest.mark.parametrize("part", ["task", "general"])
+def test_text_that_is_missing_is_named_in_one_line(runs, part):
+    with pytest.raises(
+        InputError, match=re.escape(f"a/corpus has no {part}/train: name text for it in [corpus] {part}")
+    ):
+        stage.estimate([planned(runs / "a", without=part)])
