@@ -59,11 +59,11 @@ class Tried:
         changed = ", ".join(f"{name} = {now}" for name, (before, now) in pairs if before is not None) or "baseline"
         results = {one["seed"]: one for one in told["seeds"]}
         scores = {(EVERY, seed): one["measured"][told["metric"]] for seed, one in results.items()}
-        rows = by_row(told["kind"], told["metric"], read_rows(folder / "predictions"))
+        rows = by_row(told["kind"], told["metric"], read_rows(folder / "predictions"), len(told["names"]))
         return cls(changed, told["metric"], results, Sample(scores, rows), here["provenance"]["seconds"])
 
     @property
-    def elsewhere(self) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+    def elsewhere(self) -> dict[str, tuple[evidence.MeanSd, evidence.MeanSd]]:
         """Of every other source: how good answers are there, and what is lost on the way."""
         return evidence.at_home_and_elsewhere(list(self.results.values()), self.metric)
 

@@ -236,4 +236,4 @@ def sources(config: PublishConfig, runs: Path, data: Path, defaults: Path) -> li
 
 
 if __name__ == "__main__":
-    run(publish, sources=sources)
+    run(publish, version=2, sources=sources)

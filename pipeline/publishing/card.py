@@ -276,10 +276,13 @@ def _seeds(one: Published) -> str:
         f"{seed['measured'][metric]:.1f}" + (" (this model)" if seed["seed"] == kept else "")
         for seed in one.evidence["seeds"]
     )
-    mean = plus_minus(metrics[metric], metrics[f"{metric}_sd"])
+    mean = plus_minus(metrics[metric], metrics.get(f"{metric}_sd"))
+    reached = f"{metric.replace('_', ' ')} on {metrics['test_rows']:,} test rows: {mean}"
+    seeds = len(one.evidence["seeds"])
     return (
-        f"{metric.replace('_', ' ')} on {metrics['test_rows']:,} test rows: {mean} over {len(one.evidence['seeds'])} "
-        f"seeds ({scores}); the seed was chosen on dev."
+        f"{reached} over {seeds} seeds ({scores}); the seed was chosen on dev."
+        if seeds > 1
+        else f"{reached}, one seed."
     )
 
 
