@@ -7,6 +7,7 @@ Writes nothing. The corpora must be there: `make estimate` makes them first.
 """
 
 import argparse
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pipeline.costs import Training, disk, fine_tuning, parameters_of, pretraini
 from pipeline.models import ModelSize, load_config
 from pipeline.pages.tables import terminal_table
 from pipeline.plan import Plan, finished
-from pipeline.run.artifact import read_manifest
+from pipeline.run.artifact import changes, input_digest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.progress import clock
 from pipeline.run.stage import section_of
@@ -100,9 +101,11 @@ class Planned:
 def estimate(runs: list[Path], repeats: int = 1, reference: Path | None = None) -> list[str]:
     """The lines to print; every arm is pretrained so many times."""
     made = finished(runs[0].parent)
+    plans = [Plan(run, made, reference) for run in runs]
+    _refuse_tuned_otherwise(plans)
     seen, rows, left = set(made), [], 0
     paces: dict[tuple, Pace] = {}
-    for planned in (Planned(Plan(run, made, reference), repeats) for run in runs):
+    for planned in (Planned(plan, repeats) for plan in plans):
         base = planned.plan.settings("base")
         size = tuple(base[name] for name in ("model", "hidden_size", "layers", "vocab_size"))
         for one in planned.trainings():
@@ -115,6 +118,21 @@ def estimate(runs: list[Path], repeats: int = 1, reference: Path | None = None) 
                 paces[size] = _measured(planned)
             rows.append((f"{planned.run.name}/{one.name}", one, paces[size]))
     return _told(rows, left, runs[0])
+
+
+def _refuse_tuned_otherwise(plans: list[Plan]) -> None:
+    """An InputError where the report would leave out what was trained for hours (pipeline/results/arms.py)."""
+    first: dict[str, Plan] = {}
+    for plan in plans:
+        of = first.setdefault(input_digest(plan.run / "corpus" / "task"), plan)
+        pairs = changes(of.settings("finetuned"), plan.settings("finetuned")).items()
+        if otherwise := ", ".join(
+            f"finetuned.{n} = {json.dumps(now)}, there {json.dumps(was)}" for n, (was, now) in pairs
+        ):
+            raise InputError(
+                f"{plan.run} is fine-tuned otherwise than {of.run} ({otherwise}), and arms of one task are compared "
+                "where that is alike: set it for all of them, or compare ways of fine-tuning with make ablate"
+            )
 
 
 def _measured(planned: Planned) -> Pace:

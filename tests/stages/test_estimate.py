@@ -49,7 +49,8 @@ def planned(run: Path, *settings: str, without: str = "") -> Path:
 
 def sealed(folder: Path, key: str, metrics: dict[str, float] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {f"{part}/train": {"size": 1, "sha256": part} for part in ("domain", "general", "task")}
+    names = [name for name in metrics or ROWS if name.endswith("train")]
+    parts = {name: {"size": 1, "sha256": name} for name in names}
     made = {"digest": f"digest of {key}", "key": key, "files": parts, "metrics": metrics or {}}
     (folder / MANIFEST).write_text(json.dumps(made))
 
@@ -96,6 +97,16 @@ def test_a_variant_has_no_controls_as_it_is_compared_with_the_recipe(runs):
     general = "masked.general_documents=7"
     lines = stage.estimate([planned(runs / "a", general), planned(runs / "a@more", general, "masked.mask_rate=0.3")])
     assert listed(lines)[-2:] == ["a@more/dapt", "a@more/finetuned-dapt"] and "a/general" in listed(lines)
+
+
+def test_runs_of_one_task_that_are_fine_tuned_otherwise_are_refused_before_anything_is_trained(runs):
+    recipe, variant = planned(runs / "a"), planned(runs / "a@crf", "finetuned.head.crf=true")
+    told = re.escape("a@crf is fine-tuned otherwise than ") + r"\S+/a \(finetuned.head.crf = true, there false\)"
+    with pytest.raises(InputError, match=told):
+        stage.estimate([recipe, variant])
+    manifest = variant / "corpus" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"sha256": "task/train"', '"sha256": "other rows"'))
+    assert "a@crf/finetuned-base" in listed(stage.estimate([recipe, variant]))
 
 
 def test_what_is_there_and_what_another_recipe_makes_is_not_counted_again(runs):
@@ -188,7 +199,5 @@ def test_a_base_of_another_objective_that_was_built_here_is_reckoned_as_before(r
 
 @pytest.mark.parametrize("part", ["task", "general"])
 def test_text_that_is_missing_is_named_in_one_line(runs, part):
-    with pytest.raises(
-        InputError, match=re.escape(f"a/corpus has no {part}/train: name text for it in [corpus] {part}")
-    ):
+    with pytest.raises(InputError, match=f"a/corpus has no {part}.*: (add|name) "):
         stage.estimate([planned(runs / "a", without=part)])
