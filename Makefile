@@ -37,6 +37,8 @@ PIP  := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
 RUN  := $(RUNS)/$(basename $(notdir $(RECIPE)))$(VARIANT:%=@%)
 S    := $(RUN)/.settings
 
+$(foreach v,RECIPE VARIANT RUNS,$(if $(word 2,$($v)),$(error $v="$($v)": make parts its words at blanks, so give one without)))
+
 # A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA. Only torch is looked up
 # there, and once: an index that does not answer would cost seconds for every package. Nothing is compiled beforehand:
 # Python compiles the third of it that is ever imported, and once, where it may keep that.
@@ -56,6 +58,8 @@ export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 # As one word for the shell, whatever quotes are in it: SET="dapt.mixture=['mine=3','forum=1']".
 quoted     = '$(subst ','\'',$1)'
+# Of words that an environment has for other ends (LANGUAGE is gettext's) only those typed after make are meant.
+typed      = $(if $(filter command,$(origin $1)),$(call quoted,$($1)),'')
 OVERRIDES := $(foreach s,$(SET),$(call quoted,$s)) $(if $(BASE),$(call quoted,base.model=$(BASE)))
 ARGS       = --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D)
 ROWS       = $(PY) -m
@@ -257,8 +261,8 @@ slices: $(S)/corpus.json  ## one machine's part of the cleaning, on a shared dis
 doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
 	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
 new: | $(VENV)/.stamp  ## cards and a recipe for your own files: NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…
-	@$(PY) -m stages.draft --name '$(NAME)' --task '$(TASK)' --domain '$(DOMAIN)' --base '$(BASE)' --general '$(GENERAL)' \
-	  --text '$(TEXT)' --label '$(LABEL)' --language '$(LANGUAGE)'
+	@$(PY) -m stages.draft --name $(call typed,NAME) --task $(call typed,TASK) --domain $(call typed,DOMAIN) --base $(call quoted,$(BASE)) \
+	  --general $(call typed,GENERAL) --text $(call typed,TEXT) --label $(call typed,LABEL) --language $(call typed,LANGUAGE)
 diagnose: $(RUN)/diagnosed/manifest.json  ## should this base be adapted to this text? before any training
 	@echo "diagnosis: $(RUN)/diagnosed/diagnosis.md"
 base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -459,6 +460,24 @@ def test_predicting_and_correcting_need_a_file(project, verb):
 
 def test_a_file_is_corrected_by_the_model_that_is_named(project):
     assert project.calls("correct", "INPUT=my/texts.txt", "FROM=finetuned-base") == ["correct corrected-texts"]
+
+
+def test_new_cards_are_about_what_is_typed_and_not_about_what_an_environment_has(project, monkeypatch):
+    for name in ("LANGUAGE", "TEXT", "LABEL", "NAME", "TASK", "DOMAIN", "GENERAL"):
+        monkeypatch.setenv(name, "zh_CN:zh")
+    said = project.make("-n", "new", "NAME=shop", "DOMAIN=it's/*.txt", "BASE=some/base").stdout
+    words = shlex.split(said.replace("\\\n", ""))
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    typed = {"--name": "shop", "--domain": "it's/*.txt", "--base": "some/base"}
+    assert given == dict.fromkeys(("--task", "--general", "--text", "--label", "--language"), "") | typed
+
+
+@pytest.mark.parametrize("given", ["RECIPE=my shop/shop.toml", "RUNS=my runs", "VARIANT=a b"])
+def test_a_name_with_a_blank_is_refused_before_anything_is_written(project, given):
+    before, done = tree(project.folder), project.make("corpus", given)
+    name, _, value = given.partition("=")
+    assert done.returncode == 2 and f'{name}="{value}": make parts its words at blanks' in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and tree(project.folder) == before
 
 
 def test_comparing_needs_names(project):
