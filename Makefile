@@ -243,13 +243,14 @@ tapt: $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare
 	@echo "report: $(RUN)/report/report.html"
 dapt-tapt: $(RUN)/report/manifest.json  ## first the domain, then the task text
 	@echo "report: $(RUN)/report/report.html"
-# Of what is there or asked for: tapt has a control once there is a tapt; general text is one where it is masked.
-controls: $(S)/masked.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
-	@arms=($(if $(MASKED_SCORER),dapt-control $(if $(wildcard $(RUN)/tapt/manifest.json),tapt-control))); \
-	if grep -q '"general_documents": [1-9]' $(S)/masked.json; then arms+=(general); fi; \
-	test $${#arms[@]} -gt 0 || { echo 'controls: words are masked at random already, so the control is general text: SET="masked.general_documents=4000"' >&2; exit 2; }; \
-	for n in '' $(AGAIN:%=-%); do \
-	  $(MAKE) --no-print-directory $$(printf "$(RUN)/finetuned-%s$$n/manifest.json " dapt "$${arms[@]}"); done
+# Each beside its arm: of dapt where there is a domain, of tapt once it is there or where there is no domain.
+controls: $(S)/masked.json $(S)/corpus.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
+	@domain=$$(grep -qs '"domain": \[\]' $(S)/corpus.json || echo dapt); tapt=; \
+	if [ -z "$$domain" -o -e $(RUN)/finetuned-tapt/manifest.json ]; then tapt=tapt; fi; \
+	arms=($(if $(MASKED_SCORER),$${domain:+dapt dapt-control} $${tapt:+tapt tapt-control})); \
+	if [ -n "$$domain" ] && grep -qs '"general_documents": [1-9]' $(S)/masked.json; then arms+=(dapt general); fi; \
+	test $${#arms[@]} -gt 0 || { echo 'controls: words are masked at random already, so the control is general text, of a recipe with a domain: SET="masked.general_documents=4000"' >&2; exit 2; }; \
+	for n in '' $(AGAIN:%=-%); do $(MAKE) --no-print-directory $$(printf "$(RUN)/finetuned-%s$$n/manifest.json " "$${arms[@]}"); done
 	@$(MAKE) --no-print-directory report
 interpolated: $(RUN)/report/manifest.json  ## mix base and dapt: less forgotten; needs masked.general_documents
 	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.html"

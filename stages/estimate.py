@@ -22,7 +22,7 @@ from pipeline.costs import Training, disk, fine_tuning, parameters_of, pretraini
 from pipeline.models import ModelSize, load_config
 from pipeline.pages.tables import terminal_table
 from pipeline.plan import Plan, finished
-from pipeline.run.artifact import changes, input_digest, read_manifest
+from pipeline.run.artifact import MANIFEST, changes, input_digest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.progress import clock
 from pipeline.run.stage import section_of
@@ -88,14 +88,16 @@ class Planned:
                 yield fine_tuning(f"finetuned-{name}", tuned, task, rows)
 
     def arms(self) -> dict[str, str]:
-        """What is pretrained, and on which text: DAPT, and its controls of a recipe as it is."""
+        """What is pretrained, and on which text: DAPT, and of a recipe as it is the controls of make controls."""
         if "domain/train" not in self.rows:
             return {}
         masked, controls = self.plan.settings("masked"), {}
-        if "@" not in self.run.name:  # a variant is compared with the recipe
-            controls |= {"dapt-control": "domain"} if masked["policy"] == "selective" else {}
-            controls |= {"general": "general"} if masked["general_documents"] else {}
-        return {"dapt": "domain"} | controls
+        if masked["policy"] == "selective":
+            tapt = (self.run / "finetuned-tapt" / MANIFEST).exists()
+            controls |= {"dapt-control": "domain"} | ({"tapt": "task", "tapt-control": "task"} if tapt else {})
+        if masked["general_documents"]:
+            controls["general"] = "general"
+        return {"dapt": "domain"} | ({} if "@" in self.run.name else controls)  # a variant has the recipe beside it
 
 
 def estimate(runs: list[Path], repeats: int = 1, reference: Path | None = None) -> list[str]:

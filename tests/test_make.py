@@ -3,6 +3,7 @@
 In place of the stages stands a script that notes its call and leaves a manifest; the real ones are tested elsewhere.
 """
 
+import json
 import os
 import re
 import resource
@@ -412,9 +413,35 @@ def test_every_arm_that_is_asked_for_is_pretrained_so_many_times(project):
     assert refused.returncode == 2 and "REPEATS=often: how often is it pretrained?" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("domain", "there", "wanted"),
+    [
+        (["a"], ["dapt"], ["dapt-control"]),
+        (["a"], ["dapt", "tapt"], ["dapt-control", "tapt-control"]),
+        ([], [], ["tapt", "tapt-control"]),
+    ],
+)
+def test_an_arm_has_its_control_with_and_without_a_domain(project, domain, there, wanted):
+    for arm in there:
+        project.calls(arm)
+    settings = project.folder / "runs/demo/.settings/corpus.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps({"domain": domain}))
+    os.utime(settings, (0, 0))
+    calls = [call for call in project.calls("controls") if call.startswith(("pretrain", "finetune finetuned-"))]
+    made = [line for arm in wanted for line in (f"pretrain {arm}", f"finetune finetuned-{arm}")]
+    assert [call for call in calls if call != "finetune finetuned-base"] == made
+    assert project.calls("controls") == []
+
+
 def test_where_words_are_random_already_the_control_is_general_text(project):
     done = project.make("controls", "RECIPE=demo-random")
     assert done.returncode == 2 and 'SET="masked.general_documents=4000"' in done.stderr
+    settings = project.folder / "runs/demo-random/.settings"
+    (settings / "corpus.json").write_text('{"domain": []}')
+    (settings / "masked.json").write_text('{"general_documents": 40}')
+    done = project.make("controls", "RECIPE=demo-random")
+    assert done.returncode == 2 and "of a recipe with a domain" in done.stderr
 
 
 def test_settings_reach_stages_with_the_quotes_that_are_in_them(project):

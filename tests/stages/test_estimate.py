@@ -50,7 +50,7 @@ def planned(run: Path, *settings: str, without: str = "") -> Path:
 def sealed(folder: Path, key: str, metrics: dict[str, float] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     names = [name for name in metrics or ROWS if name.endswith("train")]
-    parts = {name: {"size": 1, "sha256": name} for name in names}
+    parts = {name: {"size": 1, "sha256": f"{key} {name}"} for name in names}
     made = {"digest": f"digest of {key}", "key": key, "files": parts, "metrics": metrics or {}}
     (folder / MANIFEST).write_text(json.dumps(made))
 
@@ -91,6 +91,9 @@ def test_controls_and_repeats_are_listed_as_they_would_be_made(runs):
     lines = stage.estimate([planned(runs / "a", RANDOM, "masked.general_documents=7")], repeats=2)
     arms = ["dapt", "dapt-2", "general", "general-2"]
     assert listed(lines)[2:] == [f"a/{name}" for arm in arms for name in (arm, f"finetuned-{arm}")]
+    run = planned(runs / "b")
+    finish(run, *CHAIN, *CONTROL, "tapt", "finetuned-tapt")
+    assert listed(stage.estimate([run])) == ["b/tapt-control", "b/finetuned-tapt-control"]
 
 
 def test_a_variant_has_no_controls_as_it_is_compared_with_the_recipe(runs):
@@ -105,7 +108,7 @@ def test_runs_of_one_task_that_are_fine_tuned_otherwise_are_refused_before_anyth
     with pytest.raises(InputError, match=told):
         stage.estimate([recipe, variant])
     manifest = variant / "corpus" / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"sha256": "task/train"', '"sha256": "other rows"'))
+    manifest.write_text(manifest.read_text().replace('"sha256": "corpus task/train"', '"sha256": "other rows"'))
     assert "a@crf/finetuned-base" in listed(stage.estimate([recipe, variant]))
 
 
