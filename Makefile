@@ -37,6 +37,8 @@ PIP  := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
 RUN  := $(RUNS)/$(basename $(notdir $(RECIPE)))$(VARIANT:%=@%)
 S    := $(RUN)/.settings
 
+$(foreach v,RECIPE VARIANT RUNS,$(if $(word 2,$($v)),$(error $v="$($v)": make parts its words at blanks, so give one without)))
+
 # A CPU wheel of torch where there is no NVIDIA driver: the default one brings gigabytes of CUDA. Only torch is looked up
 # there, and once: an index that does not answer would cost seconds for every package. Nothing is compiled beforehand:
 # Python compiles the third of it that is ever imported, and once, where it may keep that.
@@ -56,6 +58,8 @@ export KEYMASK_CALL ?= make $(MAKECMDGOALS) $(GIVEN)
 
 # As one word for the shell, whatever quotes are in it: SET="dapt.mixture=['mine=3','forum=1']".
 quoted     = '$(subst ','\'',$1)'
+# Of words that an environment has for other ends (LANGUAGE is gettext's) only those typed after make are meant.
+typed      = $(if $(filter command,$(origin $1)),$(call quoted,$($1)),'')
 OVERRIDES := $(foreach s,$(SET),$(call quoted,$s)) $(if $(BASE),$(call quoted,base.model=$(BASE)))
 ARGS       = --recipe '$(RECIPE)' --set $(OVERRIDES) --out $(@D)
 ROWS       = $(PY) -m
@@ -239,13 +243,14 @@ tapt: $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare
 	@echo "report: $(RUN)/report/report.html"
 dapt-tapt: $(RUN)/report/manifest.json  ## first the domain, then the task text
 	@echo "report: $(RUN)/report/report.html"
-# Of what is there or asked for: tapt has a control once there is a tapt; general text is one where it is masked.
-controls: $(S)/masked.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
-	@arms=($(if $(MASKED_SCORER),dapt-control $(if $(wildcard $(RUN)/tapt/manifest.json),tapt-control))); \
-	if grep -q '"general_documents": [1-9]' $(S)/masked.json; then arms+=(general); fi; \
-	test $${#arms[@]} -gt 0 || { echo 'controls: words are masked at random already, so the control is general text: SET="masked.general_documents=4000"' >&2; exit 2; }; \
-	for n in '' $(AGAIN:%=-%); do \
-	  $(MAKE) --no-print-directory $$(printf "$(RUN)/finetuned-%s$$n/manifest.json " dapt "$${arms[@]}"); done
+# Each beside its arm: of dapt where there is a domain, of tapt once it is there or where there is no domain.
+controls: $(S)/masked.json $(S)/corpus.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
+	@domain=$$(grep -qs '"domain": \[\]' $(S)/corpus.json || echo dapt); tapt=; \
+	if [ -z "$$domain" -o -e $(RUN)/finetuned-tapt/manifest.json ]; then tapt=tapt; fi; \
+	arms=($(if $(MASKED_SCORER),$${domain:+dapt dapt-control} $${tapt:+tapt tapt-control})); \
+	if [ -n "$$domain" ] && grep -qs '"general_documents": [1-9]' $(S)/masked.json; then arms+=(dapt general); fi; \
+	test $${#arms[@]} -gt 0 || { echo 'controls: words are masked at random already, so the control is general text, of a recipe with a domain: SET="masked.general_documents=4000"' >&2; exit 2; }; \
+	for n in '' $(AGAIN:%=-%); do $(MAKE) --no-print-directory $$(printf "$(RUN)/finetuned-%s$$n/manifest.json " "$${arms[@]}"); done
 	@$(MAKE) --no-print-directory report
 interpolated: $(RUN)/report/manifest.json  ## mix base and dapt: less forgotten; needs masked.general_documents
 	@echo "sweep: $(RUN)/interpolated/sweep.md, report: $(RUN)/report/report.html"
@@ -257,8 +262,8 @@ slices: $(S)/corpus.json  ## one machine's part of the cleaning, on a shared dis
 doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
 	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
 new: | $(VENV)/.stamp  ## cards and a recipe for your own files: NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…
-	@$(PY) -m stages.draft --name '$(NAME)' --task '$(TASK)' --domain '$(DOMAIN)' --base '$(BASE)' --general '$(GENERAL)' \
-	  --text '$(TEXT)' --label '$(LABEL)' --language '$(LANGUAGE)'
+	@$(PY) -m stages.draft --name $(call typed,NAME) --task $(call typed,TASK) --domain $(call typed,DOMAIN) --base $(call quoted,$(BASE)) \
+	  --general $(call typed,GENERAL) --text $(call typed,TEXT) --label $(call typed,LABEL) --language $(call typed,LANGUAGE)
 diagnose: $(RUN)/diagnosed/manifest.json  ## should this base be adapted to this text? before any training
 	@echo "diagnosis: $(RUN)/diagnosed/diagnosis.md"
 base: $(RUN)/base/manifest.json  ## the checkpoint everything starts from
@@ -323,7 +328,7 @@ each = for recipe in $(or $(RECIPES),$(RECIPE)); do for variant in : $(foreach v
 
 estimate: | $(VENV)/.stamp  ## what RECIPES will cost before they start: tokens, hours at the speed of this machine, disk
 	@$(call each,corpus)
-	@$(PY) -m stages.estimate --runs $(COMPARED) --repeats '$(REPEATS)'
+	@$(PY) -m stages.estimate --runs $(COMPARED) --repeats '$(REPEATS)' $(REFERENCE:%=--reference %)
 
 compare: | $(VENV)/.stamp  ## recipes, and variants of each, in one table with controls: RECIPES="demo demo-random" VARIANTS="tfidf:masked.scorer=tfidf"
 	@test -n "$(RECIPES)" || { echo 'compare: name the recipes: make compare RECIPES="demo demo-random"' >&2; exit 2; }

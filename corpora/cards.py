@@ -44,6 +44,7 @@ from pathlib import Path
 from corpora.reading.columns import TEMPLATE, columns_of
 from corpora.reading.encodings import CODECS
 from corpora.schemas import InputError
+from corpora.segment import LANGUAGE, NO_LANGUAGE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -219,6 +220,7 @@ def _problems(table: Table) -> list[str]:
         problem for key, known in _READING.items() if key in table for problem in _unknown(key, [table[key]], known)
     ]
     found += [f"{key} is missing" for key in ("name", "language") if not table.get(key)]
+    found += _language_problems(table.get("language"))
     found += [f"{key} must be a table [{key}]" for key in _TABLES if not isinstance(table.get(key, {}), dict)]
     if any(not isinstance(table.get(key, {}), dict) for key in _TABLES):
         return found
@@ -229,6 +231,11 @@ def _problems(table: Table) -> list[str]:
         + _generated_problems(table)
         + _hub_problems(table.get("hub", {}))
     )
+
+
+def _language_problems(language: object) -> list[str]:
+    told = isinstance(language, str) and language and not LANGUAGE.fullmatch(language)
+    return [NO_LANGUAGE.format(language)] if told else []
 
 
 def _field_problems(fields: Table) -> list[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from corpora.segment import check_language
 from corpora.spelling.noise import NoiseConfig
 
 ADDED = {"added": True}
@@ -76,6 +77,7 @@ class CorpusConfig:
     """Correct text made wrong, to learn its correction: pairs added to the task's train, or a task of their own."""
 
     def __post_init__(self) -> None:
+        check_language(self.language)
         if not 0 <= self.dev_share < 1:
             raise ValueError(f"dev_share = {self.dev_share} must be at least 0 and less than 1")
         if self.shard_rows < 1 or min(self.task_train_rows, self.min_chars, self.dev_documents) < 0:

@@ -34,6 +34,10 @@ Cut = Callable[[str], list[str]]
 
 NAMES = ("auto", "jieba", "rjieba", "unicode")
 
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+"""A language tag (BCP 47): zh, en, yue, zh-TW."""
+NO_LANGUAGE = "language = {!r} is no tag of one language: write zh, en, yue, pt-BR …"
+
 _IDEOGRAPHS = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _ALONE = _IDEOGRAPHS + "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # and Thai, Lao, Burmese, Khmer: no blanks either
 _HIRAGANA = "\u3041-\u309f"
@@ -55,9 +59,16 @@ class WordsConfig:
     """File of words to keep whole, a line `word [frequency [tag]]`, its path from the folder of the recipe."""
 
     def __post_init__(self) -> None:
+        check_language(self.language)
         object.__setattr__(self, "segmenter", _named(self.segmenter, self.language))
         if self.user_dictionary:
             _takes_dictionary(self.segmenter)
+
+
+def check_language(language: str) -> None:
+    """Refuse what is no tag of one language, as a desktop's LANGUAGE is none."""
+    if not LANGUAGE.fullmatch(language):
+        raise InputError(NO_LANGUAGE.format(language))
 
 
 class Segmenter:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from transformers import AutoModelForMaskedLM, PretrainedConfig, PreTrainedModel
+import torch
+from transformers import AutoModel, AutoModelForMaskedLM, PretrainedConfig, PreTrainedModel
 
 from pipeline.batches import MaskedBatches, Sequences
 from pipeline.masking.config import MaskingConfig
@@ -97,6 +98,12 @@ def random_model(config: PretrainedConfig | ModelSize, vocab_size: int = 0) -> P
     if isinstance(config, ModelSize):
         return new_bert(config, vocab_size, 0, 0)
     return AutoModelForMaskedLM.from_config(config)
+
+
+def parameters_of(config: PretrainedConfig) -> int:
+    """Of a model of any kind; none of them is made."""
+    with torch.device("meta"):
+        return AutoModel.from_config(config).num_parameters()
 
 
 def disk(parameters: int, checkpoints: int) -> float:

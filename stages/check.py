@@ -5,7 +5,8 @@
 Every section is built as the dataclass of the stage that reads it: unknown settings, wrong types and unknown sections
 are refused together, not an hour later one by one. Each section is then written to `<out>/<section>.json`, only where
 its content changed, or that of a file it names: make compares times, and so remakes only what a change reaches.
-`<out>/defaults.json` has every section as it is where a recipe says nothing.
+`<out>/defaults.json` has every section as it is where a recipe says nothing, `<out>/keys.json` what of a section goes
+into the key of what is made by it.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.run.errors import InputError
-from pipeline.run.key import named_files
+from pipeline.run.key import keyed, named_files
 from pipeline.run.recipe import build, load_recipe, nearest, recipe_folder
 from pipeline.run.stage import config_class
 
@@ -55,19 +56,22 @@ def check(recipe: str, overrides: list[str], out: Path) -> None:
         for n in tables
         if n not in SECTIONS
     ]
-    sections, configs, defaults = {}, {}, {}
+    sections, configs, defaults, keys = {}, {}, {}, {}
     for section, stage in SECTIONS.items():
         try:
-            cls = config_class(getattr(importlib.import_module(f"stages.{stage}"), stage))
+            module = importlib.import_module(f"stages.{stage}")
+            cls = config_class(getattr(module, stage))
             config = build(cls, tables.get(section, {}), section, recipe_folder(recipe))
             configs[section], defaults[section] = config, asdict(cls())
-            settings = asdict(config) | {f"sha256 of {name}": sha for name, sha in named_files(config).items()}
+            version, files = getattr(module, "VERSION", 1), named_files(config)
+            keys[section] = {"stage": stage, "version": version, "settings": keyed(config), "files": files}
+            settings = asdict(config) | {f"sha256 of {name}": sha for name, sha in files.items()}
             sections[section] = json.dumps(settings, indent=2, ensure_ascii=False)
         except InputError as error:
             problems.append(str(error))
     if problems := problems + _apart(configs):
         raise InputError("; ".join(problems))
-    sections["defaults"] = json.dumps(defaults, indent=2)
+    sections |= {"defaults": json.dumps(defaults, indent=2), "keys": json.dumps(keys, indent=2, ensure_ascii=False)}
     out.mkdir(parents=True, exist_ok=True)
     for section, text in sections.items():
         path = out / f"{section}.json"

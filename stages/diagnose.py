@@ -30,6 +30,8 @@ from pipeline.run.stage import run
 from pipeline.tokens import sequence_rows
 from pipeline.verdict import verdict
 
+VERSION = 2
+
 CORPORA = ("general", "domain", "task")
 
 
@@ -216,4 +218,4 @@ def _labels(corpus: Path, losses: dict[str, Known]) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(diagnose, version=2)
+    run(diagnose, version=VERSION)

@@ -11,11 +11,13 @@ Columns may be named: TEXT=content LABEL=stars. Without BASE a small one is buil
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
 from corpora.drafting import Look, language_of, look, roles
 from corpora.schemas import InputError
+from corpora.segment import check_language
 
 CARD = """\
 # {what}. Read it: what stands here was guessed from the first rows of {path}.
@@ -107,6 +109,12 @@ def draft(args: argparse.Namespace) -> Path:
     if missing := [name for name in ("name", "task", "domain") if not getattr(args, name)]:
         example = 'make new NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=hfl/chinese-macbert-base'
         raise InputError(f"{' and '.join(f'{name.upper()}=' for name in missing)} not set, as in {example}")
+    if strange := "".join(sorted(set(re.sub(r"[\w./-]", "", args.name)))):
+        raise InputError(
+            f"NAME={args.name} has {strange!r} in it, which make and recipes read otherwise: leave that out"
+        )
+    if args.language:
+        check_language(args.language)
     folder = Path(args.name)
     if folder.exists():
         raise InputError(f"{folder} is there already: choose another NAME=, or move it away")

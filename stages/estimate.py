@@ -11,32 +11,48 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 
 from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
 from corpora.parquet import read_rows
-from pipeline.costs import Training, disk, fine_tuning, pretraining, random_model, speed, tokens_in
+from pipeline.costs import Training, disk, fine_tuning, parameters_of, pretraining, random_model, speed, tokens_in
 from pipeline.models import ModelSize, load_config
 from pipeline.pages.tables import terminal_table
-from pipeline.run.artifact import MANIFEST, read_manifest
+from pipeline.plan import Plan, finished
+from pipeline.run.artifact import MANIFEST, input_digest, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import changes
 from pipeline.run.progress import clock
+from pipeline.run.stage import section_of
 
 SAMPLE = 1000
 """Texts whose length is looked at."""
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a model is trained here."""
+
+    kind: str
+    parameters: int
+    rate: float | None = None
+    """Tokens a second; none of a kind that is not measured."""
+
+    def clocked(self, one: Training) -> str:
+        """The time of a training."""
+        return clock(one.tokens / self.rate) if self.rate else UNKNOWN
 
 
 class Planned:
     """A run as its settings plan it, and what of it is there."""
 
-    def __init__(self, run: Path, repeats: int) -> None:
-        self.run, self.repeats = run, repeats
-        names = ("corpus", "base", "masked", "dapt", "finetuned")
-        self.settings = {name: json.loads((run / ".settings" / f"{name}.json").read_text("utf-8")) for name in names}
-        self.rows = {name: int(n) for name, n in read_manifest(run / "corpus")["metrics"].items()}
+    def __init__(self, plan: Plan, repeats: int) -> None:
+        self.plan, self.run, self.repeats = plan, plan.run, repeats
+        self.rows = {name: int(n) for name, n in read_manifest(self.run / "corpus")["metrics"].items()}
 
     def length(self, part: str, most: int) -> float:
         """Mean ids of a text of general, domain or task."""
@@ -46,92 +62,124 @@ class Planned:
                  for row in rows)  # fmt: skip
         return tokens_in(texts, most)
 
+    def documents(self, split: str) -> int:
+        """How many there are of task/train, domain/train, …"""
+        if split not in self.rows:
+            place, part = self.run / "corpus", split.partition("/")[0]
+            raise InputError(f"{place} has no {split}: name text for it in [corpus] {part}")
+        return self.rows[split]
+
     def trainings(self) -> Iterator[Training]:
         """Of base, baseline, DAPT and its controls, those of all repeats."""
-        base, dapt, tuned = (self.settings[name] for name in ("base", "dapt", "finetuned"))
+        base, tuned = self.plan.settings("base"), self.plan.settings("finetuned")
         if not base["model"]:
+            documents = self.documents("general/train")
             length = self.length("general", base["max_length"])
-            documents = min(base["documents"] or self.rows["general/train"], self.rows["general/train"])
-            yield pretraining("base", base["trainer"], length, documents)
+            yield pretraining("base", base["trainer"], length, min(base["documents"] or documents, documents))
         task = self.length("task", tuned["max_length"])
-        rows = {part: self.rows[f"task/{part}"] for part in ("train", "dev", "test")}
+        rows = {part: self.documents(f"task/{part}") for part in ("train", "dev", "test")}
         yield fine_tuning("finetuned-base", tuned, task, rows)
-        if "domain/train" not in self.rows:
-            return
-        masked = self.settings["masked"]
-        read = {"dapt": "domain"} | ({"dapt-control": "domain"} if masked["policy"] == "selective" else {})
-        read |= {"general": "general"} if masked.get("general_documents") else {}
-        for arm, part in read.items():
-            length, documents = self.length(part, masked["max_length"]), self.rows[f"{part}/train"]
-            documents = min(documents, masked["general_documents"]) if part == "general" else documents
+        for arm, part in self.arms().items():
+            trainer, most = self.plan.settings(section_of(arm))["trainer"], self.plan.settings("masked")["max_length"]
+            length, documents = self.length(part, most), self.documents(f"{part}/train")
+            if part == "general":
+                documents = min(documents, self.plan.settings("masked")["general_documents"])
             for name in (arm, *(f"{arm}-{n}" for n in range(2, self.repeats + 1))):
-                yield pretraining(name, dapt["trainer"], length, documents)
+                yield pretraining(name, trainer, length, documents)
                 yield fine_tuning(f"finetuned-{name}", tuned, task, rows)
 
-    def depends(self, name: str) -> str:
-        """What a training is of: equal ones of two recipes are made once."""
-        parts = ["corpus", "base"]
-        parts += ["masked", "dapt"] if "dapt" in name or "general" in name else []
-        parts += ["finetuned"] if name.startswith("finetuned") else []
-        return name + json.dumps([self.settings[part] for part in parts], sort_keys=True)
+    def arms(self) -> dict[str, str]:
+        """What is pretrained, and on which text: DAPT, and of a recipe as it is the controls of make controls."""
+        if "domain/train" not in self.rows:
+            return {}
+        masked, controls = self.plan.settings("masked"), {}
+        if masked["policy"] == "selective":
+            tapt = (self.run / "finetuned-tapt" / MANIFEST).exists()
+            controls |= {"dapt-control": "domain"} | ({"tapt": "task", "tapt-control": "task"} if tapt else {})
+        if masked["general_documents"]:
+            controls["general"] = "general"
+        return {"dapt": "domain"} | ({} if "@" in self.run.name else controls)  # a variant has the recipe beside it
 
 
-def estimate(runs: list[Path], repeats: int = 1) -> list[str]:
+def estimate(runs: list[Path], repeats: int = 1, reference: Path | None = None) -> list[str]:
     """The lines to print; every arm is pretrained so many times."""
-    seen, rows, left, checkpoints = set(), [], 0, 0
-    rates: dict[str, tuple[float, int]] = {}
-    for run in runs:
-        plan = Planned(run, repeats)
-        size = json.dumps([plan.settings["base"][name] for name in ("model", "hidden_size", "layers", "vocab_size")])
-        for one in plan.trainings():
-            known = plan.depends(one.name)
-            there = known in seen or (run / one.name / MANIFEST).exists()
-            seen.add(known)
-            if there:
+    made = finished(runs[0].parent)
+    plans = [Plan(run, made, reference) for run in runs]
+    _refuse_tuned_otherwise(plans)
+    seen, rows, left = set(made), [], 0
+    paces: dict[tuple, Pace] = {}
+    for planned in (Planned(plan, repeats) for plan in plans):
+        base = planned.plan.settings("base")
+        size = tuple(base[name] for name in ("model", "hidden_size", "layers", "vocab_size"))
+        for one in planned.trainings():
+            key = planned.plan.key(one.name)
+            if key in seen:
                 left += 1
                 continue
-            if size not in rates:
-                rates[size] = _measured(plan)
-            checkpoints += 1
-            seconds = one.tokens / rates[size][0]
-            rows.append((f"{run.name}/{one.name}", one, seconds, rates[size]))
-    return _told(rows, left, checkpoints, runs[0])
+            seen.add(key)
+            if size not in paces:
+                paces[size] = _measured(planned)
+            rows.append((f"{planned.run.name}/{one.name}", one, paces[size]))
+    return _told(rows, left, runs[0])
 
 
-def _measured(plan: Planned) -> tuple[float, int]:
-    """Tokens a second of a training of the base's size, and its parameters."""
-    base, trainer = plan.settings["base"], plan.settings["dapt"]["trainer"]
-    made = plan.run / "base"
-    if base["model"] or (made / "config.json").exists():
-        config = load_config(base["model"] or made)
+def _refuse_tuned_otherwise(plans: list[Plan]) -> None:
+    """An InputError where the report would leave out what was trained for hours (pipeline/results/arms.py)."""
+    first: dict[str, Plan] = {}
+    for plan in plans:
+        of = first.setdefault(input_digest(plan.run / "corpus" / "task"), plan)
+        pairs = changes(of.settings("finetuned"), plan.settings("finetuned")).items()
+        if otherwise := ", ".join(
+            f"finetuned.{n} = {json.dumps(now)}, there {json.dumps(was)}" for n, (was, now) in pairs
+        ):
+            raise InputError(
+                f"{plan.run} is fine-tuned otherwise than {of.run} ({otherwise}), and arms of one task are compared "
+                "where that is alike: set it for all of them, or compare ways of fine-tuning with make ablate"
+            )
+
+
+def _measured(planned: Planned) -> Pace:
+    """Of a training of the base's size."""
+    base, trainer = planned.plan.settings("base"), planned.plan.settings("dapt")["trainer"]
+    if base["model"]:
+        config = load_config(planned.plan.made.get(planned.plan.key("base"), base["model"]))
         if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
-            raise InputError(f"{config.model_type} is no model of masked words: its speed is not estimated here")
+            return Pace(config.model_type, parameters_of(config))
         model = random_model(config)
     else:
         model = random_model(ModelSize(**{field.name: base[field.name] for field in fields(ModelSize)}),
                              base["vocab_size"])  # fmt: skip
-    length = max(round(plan.length("domain", plan.settings["masked"]["max_length"])), 8)
-    return speed(model, length, min(trainer["batch_size"], 32)), model.num_parameters()
+    length = max(round(planned.length("domain", planned.plan.settings("masked")["max_length"])), 8)
+    return Pace(model.config.model_type, model.num_parameters(), speed(model, length, min(trainer["batch_size"], 32)))
 
 
-def _told(
-    rows: list[tuple[str, Training, float, tuple[float, int]]], left: int, checkpoints: int, run: Path
-) -> list[str]:
+def _told(rows: list[tuple[str, Training, Pace]], left: int, run: Path) -> list[str]:
     if not rows:
         return [f"nothing to train: {left} artifacts are there, or equal to others"]
-    table = [[name, f"{one.steps:,}", f"{one.tokens / 1e6:.1f} M", clock(seconds)] for name, one, seconds, _ in rows]
-    needs = disk(max(parameters for *_, (_, parameters) in rows), checkpoints)
+    table = [[name, f"{one.steps:,}", f"{one.tokens / 1e6:.1f} M", pace.clocked(one)] for name, one, pace in rows]
+    timed = {pace: [one for _, one, of in rows if of == pace] for *_, pace in rows}
+    unknown = sorted({pace.kind for pace in timed if pace.rate is None})
+    needs = disk(max(pace.parameters for pace in timed), len(rows))
     free = shutil.disk_usage(run).free
-    rates = sorted({rate for *_, rate in rows})
     return [
         terminal_table(["to train", "steps", "tokens", "time"], table),
         "",
-        f"in all {sum(one.tokens for _, one, *_ in rows) / 1e6:.1f} M tokens, {clock(sum(s for *_, s, _ in rows))} at "
-        + ", ".join(f"{rate:,.0f} tokens/s for {parameters / 1e6:.1f} M parameters" for rate, parameters in rates)
-        + ", measured now",
+        f"in all {sum(one.tokens for _, one, _ in rows) / 1e6:.1f} M tokens, {_in_all(timed)}",
+        *([f"unknown: of {', '.join(unknown)}, as only models of masked words are measured here"] if unknown else []),
         f"there already, or equal to others: {left}; checkpoints {needs / 1e9:.1f} of {free / 1e9:.0f} GB free",
         *(["! the disk is too small: set RUNS= to one with more"] if needs > free else []),
     ]
+
+
+def _in_all(timed: dict[Pace, list[Training]]) -> str:
+    """The time of all whose pace is known, and what it was reckoned by."""
+    known = sorted((pace for pace in timed if pace.rate), key=lambda pace: (pace.rate, pace.parameters))
+    if not known:
+        return UNKNOWN
+    seconds = sum(one.tokens / pace.rate for pace in known for one in timed[pace])
+    more = f" and what is {UNKNOWN}" if len(known) < len(timed) else ""
+    rates = (f"{pace.rate:,.0f} tokens/s for {pace.parameters / 1e6:.1f} M parameters" for pace in known)
+    return f"{clock(seconds)}{more} at {', '.join(rates)}, measured now"
 
 
 def main() -> None:
@@ -139,9 +187,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, nargs="+", required=True)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--reference", type=Path)
     args = parser.parse_args()
     try:
-        print("\n".join(estimate(args.runs, args.repeats)))
+        print("\n".join(estimate(args.runs, args.repeats, args.reference)))
     except InputError as error:
         print(f"estimate: {error}", file=sys.stderr)
         sys.exit(2)

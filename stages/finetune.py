@@ -41,6 +41,8 @@ from pipeline.run.processes import processes, rank, wait_for_all
 from pipeline.run.progress import say
 from pipeline.run.stage import run
 
+VERSION = 4
+
 PARTS = ("train", "dev", "test")
 
 
@@ -176,4 +178,4 @@ def _predictions(work: Work) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    run(finetune, version=4)
+    run(finetune, version=VERSION)

@@ -55,6 +55,8 @@ from pipeline.scoring.scorers import Score, Scorer, make_scorer
 from pipeline.scoring.weighing import Cutter, Weigh, alike, by_scorer, by_tagger, scale_of
 from pipeline.tokens import Frame, fingerprint
 
+VERSION = 3
+
 COLUMNS = ("id", "text", "text_pair", "keywords")
 
 KINDS = ("domain", "task", "general")
@@ -271,4 +273,4 @@ def _shown(row: dict, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 if __name__ == "__main__":
-    run(mask, version=3)
+    run(mask, version=VERSION)

@@ -39,6 +39,8 @@ from corpora.splits import HoldOut
 from pipeline.run.progress import Progress, say, size
 from pipeline.run.stage import run
 
+VERSION = 7
+
 Write = Callable[[str, Iterable[Row]], int]
 """Name and rows of a split, which is written -> how many they are."""
 
@@ -157,4 +159,4 @@ def _for_make(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(prepare, version=7, sources=raw_files)
+    run(prepare, version=VERSION, sources=raw_files)

@@ -46,6 +46,8 @@ from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters
 from pipeline.training.mixture import weights_of
 from pipeline.training.optimisers import RetentionConfig, retaining
 
+VERSION = 3
+
 COLUMNS = ("id", "input_ids", "word_ids", "importance")
 PROBED_COLUMNS = ("id", "text", "text_pair", "label")
 
@@ -177,4 +179,4 @@ def _reference(folder: Path, train: Sequences, scratch: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run(pretrain, version=3)
+    run(pretrain, version=VERSION)

@@ -53,6 +53,7 @@ OF_A_CORPUS = ("general", "domain", "task", "beside", "elsewhere")
 """Its texts; what was dropped, in rejected/ and preview.md, stays at home."""
 NOT_READ = ("published", "report", "shown", "predicted", "corrected")
 """Artifacts of a run that nothing is made of."""
+VERSION = 2
 CONFIDENCE = 0.95
 """Of intervals, as in a report."""
 
@@ -237,4 +238,4 @@ def sources(config: PublishConfig, runs: Path, data: Path, defaults: Path) -> li
 
 
 if __name__ == "__main__":
-    run(publish, version=2, sources=sources)
+    run(publish, version=VERSION, sources=sources)

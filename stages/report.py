@@ -33,6 +33,8 @@ from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.key import ADDED
 from pipeline.run.stage import run
 
+VERSION = 5
+
 TITLE = Said("Did it help?", "有帮助吗？")
 CHANGED = 5
 """Rows that are shown as fixed, and as broken."""
@@ -206,4 +208,4 @@ def _print(table: Table, lines: Sequence[Said]) -> None:
 
 
 if __name__ == "__main__":
-    run(report, version=5, sources=sources)
+    run(report, version=VERSION, sources=sources)

@@ -41,6 +41,8 @@ from pipeline.vocabulary.fertility import Fertility
 from pipeline.vocabulary.pages import measures, vocabulary_page
 from pipeline.vocabulary.wordpiece import train_wordpiece
 
+VERSION = 3
+
 MEASURED = 2048
 """Held-out documents of each corpus on which new words are measured."""
 
@@ -245,4 +247,4 @@ def sources(config: BaseConfig) -> list[Path]:
 
 
 if __name__ == "__main__":
-    run(start, version=3, sources=sources)
+    run(start, version=VERSION, sources=sources)

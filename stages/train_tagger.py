@@ -43,6 +43,8 @@ from pipeline.tagging import (
 from pipeline.training.config import TrainerConfig
 from pipeline.training.trainer import train
 
+VERSION = 3
+
 COLUMNS = ("input_ids", "word_ids", "importance", "keyword")
 
 Row = dict[str, np.ndarray]
@@ -167,4 +169,4 @@ def _batches(rows: list[Row], taught: Taught, pad_id: int) -> LabelledBatches:
 
 
 if __name__ == "__main__":
-    run(train_tagger, version=3)
+    run(train_tagger, version=VERSION)

@@ -3,10 +3,12 @@
 In place of the stages stands a script that notes its call and leaves a manifest; the real ones are tested elsewhere.
 """
 
+import json
 import os
 import re
 import resource
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,9 @@ from pathlib import Path
 import pytest
 from launcher import launched
 
+from pipeline.plan import Plan
 from pipeline.scoring.scorers import SCORERS
+from stages.check import check
 
 ROOT = Path(__file__).parent.parent
 
@@ -259,6 +263,40 @@ def test_the_makefile_knows_which_scorers_need_what(project):
         assert set(lists[name].split()) - {"buffer", "causal_prefix"} == wanted
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "dapt.probe.rows=9 masked.general_documents=5",
+        "masked.scorer=loss chosen.method=knn chosen.vectors=encoder dapt.objective=clm dapt.clm.select=excess_loss",
+        "scores.scorer=tfidf tapt.probe.rows=9",
+        "masked.scorer=gradient",
+        "masked.scorer=excess_loss",
+    ],
+)
+def test_the_plan_of_a_run_gives_each_stage_what_the_makefile_gives_it(project, settings):
+    run = project.folder / "runs" / "demo"
+    check("demo", settings.split(), run / ".settings")
+    for part in ("corpus/general", "corpus/domain", "corpus/elsewhere", "masked/general"):
+        if part != "masked/general" or "general_documents" in settings:
+            (run / part).mkdir(parents=True)
+    arms = [
+        f"{arm}{n}" for arm in ("dapt", "dapt-tapt", "dapt-control", "tapt-control", "general") for n in ("", "-2")
+    ]
+    goals = [f"runs/demo/finetuned-{arm}/manifest.json" for arm in arms]
+    done = project.make(*goals, f"SET={settings}", "REPEATS=2", "REFERENCE=runs/other/tapt")
+    assert done.returncode == 0, done.stderr
+    plan = Plan(run, {}, Path("runs/other/tapt"))
+    commands = (project.folder / "commands").read_text().splitlines()
+    assert len(commands) > 20
+    for line in commands:
+        out = re.search(r"--out runs/demo/(\S+)", line)[1]
+        if out == "corpus":
+            continue
+        given = re.findall(r"--(?!out|recipe|set|data|slices)(\w+) (\S+)", line)
+        planned = {name: str(path).replace(f"{project.folder}/", "") for name, path in plan.inputs(out).items()}
+        assert dict(given) == planned, out
+
+
 def test_hardware_is_for_tensors_and_rows_do_without(project):
     project.calls("dapt", "LAUNCH=.venv/bin/python launched")
     commands = (project.folder / "commands").read_text().splitlines()
@@ -375,9 +413,35 @@ def test_every_arm_that_is_asked_for_is_pretrained_so_many_times(project):
     assert refused.returncode == 2 and "REPEATS=often: how often is it pretrained?" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("domain", "there", "wanted"),
+    [
+        (["a"], ["dapt"], ["dapt-control"]),
+        (["a"], ["dapt", "tapt"], ["dapt-control", "tapt-control"]),
+        ([], [], ["tapt", "tapt-control"]),
+    ],
+)
+def test_an_arm_has_its_control_with_and_without_a_domain(project, domain, there, wanted):
+    for arm in there:
+        project.calls(arm)
+    settings = project.folder / "runs/demo/.settings/corpus.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps({"domain": domain}))
+    os.utime(settings, (0, 0))
+    calls = [call for call in project.calls("controls") if call.startswith(("pretrain", "finetune finetuned-"))]
+    made = [line for arm in wanted for line in (f"pretrain {arm}", f"finetune finetuned-{arm}")]
+    assert [call for call in calls if call != "finetune finetuned-base"] == made
+    assert project.calls("controls") == []
+
+
 def test_where_words_are_random_already_the_control_is_general_text(project):
     done = project.make("controls", "RECIPE=demo-random")
     assert done.returncode == 2 and 'SET="masked.general_documents=4000"' in done.stderr
+    settings = project.folder / "runs/demo-random/.settings"
+    (settings / "corpus.json").write_text('{"domain": []}')
+    (settings / "masked.json").write_text('{"general_documents": 40}')
+    done = project.make("controls", "RECIPE=demo-random")
+    assert done.returncode == 2 and "of a recipe with a domain" in done.stderr
 
 
 def test_settings_reach_stages_with_the_quotes_that_are_in_them(project):
@@ -423,6 +487,24 @@ def test_predicting_and_correcting_need_a_file(project, verb):
 
 def test_a_file_is_corrected_by_the_model_that_is_named(project):
     assert project.calls("correct", "INPUT=my/texts.txt", "FROM=finetuned-base") == ["correct corrected-texts"]
+
+
+def test_new_cards_are_about_what_is_typed_and_not_about_what_an_environment_has(project, monkeypatch):
+    for name in ("LANGUAGE", "TEXT", "LABEL", "NAME", "TASK", "DOMAIN", "GENERAL"):
+        monkeypatch.setenv(name, "zh_CN:zh")
+    said = project.make("-n", "new", "NAME=shop", "DOMAIN=it's/*.txt", "BASE=some/base").stdout
+    words = shlex.split(said.replace("\\\n", ""))
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    typed = {"--name": "shop", "--domain": "it's/*.txt", "--base": "some/base"}
+    assert given == dict.fromkeys(("--task", "--general", "--text", "--label", "--language"), "") | typed
+
+
+@pytest.mark.parametrize("given", ["RECIPE=my shop/shop.toml", "RUNS=my runs", "VARIANT=a b"])
+def test_a_name_with_a_blank_is_refused_before_anything_is_written(project, given):
+    before, done = tree(project.folder), project.make("corpus", given)
+    name, _, value = given.partition("=")
+    assert done.returncode == 2 and f'{name}="{value}": make parts its words at blanks' in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and tree(project.folder) == before
 
 
 def test_comparing_needs_names(project):

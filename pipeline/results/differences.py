@@ -11,11 +11,10 @@ from pipeline.pages.parts import Said
 from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, Predictions, base_of, is_control
 from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import Difference
+from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.key import flat
 
-CONTROLLED = ("dapt", "tapt")
-"""Arms that `make controls` makes a control of."""
 MANY = 8
 """Comparisons of a task from which on those without a difference are told in one sentence."""
 
@@ -99,7 +98,7 @@ def _alone(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
     alone = [arm for arm in gains if not any(_of_one_budget(arm, other, arms) for other in beside[arm.name])]
     if not alone:
         return []
-    names, known = ", ".join(arm.name for arm in alone), all(arm.last in CONTROLLED for arm in alone)
+    names, known = ", ".join(arm.name for arm in alone), all(map(_controllable, alone))
     how = Said("; make controls finds out.", "；运行 make controls 查明。") if known else Said(".", "。")
     return [
         Said(
@@ -107,6 +106,13 @@ def _alone(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
             f"没有同等预算的对照（{names}）：同样步数训练任意词也可能带来部分收益{how.zh}",
         )
     ]
+
+
+def _controllable(arm: Arm) -> bool:
+    """Whether `make controls` makes a control of it: of `tapt` where words are chosen, of `dapt` always."""
+    masked = arm.folder / "masked"
+    chosen = (masked / MANIFEST).exists() and read_manifest(masked)["config"].get("policy") == "selective"
+    return arm.last == "dapt" or (arm.last == "tapt" and chosen)
 
 
 def _other(pair: Compared, name: str) -> list[str]:

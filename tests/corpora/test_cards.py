@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from corpora.cards import CARDS, Hub, known_cards, load_card, parse_source
+from corpora.config import CorpusConfig
 from corpora.schemas import InputError
+from corpora.segment import WordsConfig
 
 GOOD = """
 name = "toy"
@@ -64,6 +66,14 @@ def test_all_that_is_wrong_with_a_card_is_said_at_once(tmp_path):
 
 def test_a_card_without_a_text_column_is_refused(tmp_path):
     assert "field text is missing" in refusal(tmp_path, GOOD.replace('text = "body"', ""))
+
+
+def test_a_language_is_one_and_no_list_of_a_desktop(tmp_path):
+    said = refusal(tmp_path, GOOD.replace('language = "en"', 'language = "zh_CN:zh"'))
+    assert "language = 'zh_CN:zh' is no tag of one language" in said
+    for config in (CorpusConfig, WordsConfig):
+        with pytest.raises(InputError, match="language = 'zh_CN:zh' is no tag of one language"):
+            config(language="zh_CN:zh")
 
 
 def test_a_card_with_neither_files_nor_generator_is_refused(tmp_path):

@@ -28,11 +28,13 @@ from pipeline.calibration import Calibration
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
 from pipeline.models import load_tokenizer
+from pipeline.plan import Plan, finished
 from pipeline.run.artifact import read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.key import file_digest
 from pipeline.tagging import Tagger
 from pipeline.tokens import fingerprint, replaceable_ids
+from stages.check import check
 from stages.diagnose import DiagnosisConfig, diagnose
 from stages.fill import FillConfig, fill
 from stages.publish import PublishConfig, publish
@@ -62,6 +64,13 @@ def test_every_artifact_is_what_its_manifest_says(kitchen, name):
     there = {p.relative_to(kitchen[name]).as_posix() for p in kitchen[name].rglob("*") if p.is_file()}
     assert there == {*files, "manifest.json"}
     assert all(file_digest(kitchen[name] / path) == entry["sha256"] for path, entry in files.items())
+
+
+def test_a_plan_knows_the_key_of_every_artifact_it_tells_of(kitchen):
+    check(str(kitchen.recipe), [], kitchen[".settings"])
+    made = finished(kitchen.runs)
+    plan = Plan(kitchen.runs / "toy", made)
+    assert [made.get(plan.key(name)) for name in ARTIFACTS[1:-2]] == [kitchen[name] for name in ARTIFACTS[1:-2]]
 
 
 def test_nothing_half_made_is_left(kitchen):

@@ -12,6 +12,8 @@ import pytest
 from pipeline.run.errors import InputError
 from stages.check import SECTIONS, check
 
+ROOT = Path(__file__).parent.parent.parent
+
 
 @pytest.fixture
 def recipe(tmp_path):
@@ -26,7 +28,7 @@ def sections(folder) -> dict[str, int]:
 
 def test_every_section_is_written_with_its_defaults(recipe, tmp_path):
     check(recipe, [], tmp_path / "out")
-    assert sections(tmp_path / "out").keys() == {*SECTIONS, "defaults"}
+    assert sections(tmp_path / "out").keys() == {*SECTIONS, "defaults", "keys"}
     read = lambda name: json.loads((tmp_path / "out" / f"{name}.json").read_text())
     assert (read("dapt")["trainer"]["steps"], read("tapt")["trainer"]["steps"]) == (5, 0)
     assert read("defaults")["dapt"] == read("tapt")
@@ -37,7 +39,13 @@ def test_only_what_changed_is_written_again(recipe, tmp_path):
     before = sections(tmp_path)
     check(recipe, ["masked.mask_rate=0.3"], tmp_path)
     after = sections(tmp_path)
-    assert [name for name in after if after[name] != before[name]] == ["masked"]
+    assert {name for name in after if after[name] != before[name]} == {"masked", "keys"}
+
+
+def test_the_version_of_a_stage_is_one_that_check_can_read():
+    """A number in the call of run() would be missing from the keys that are told beforehand."""
+    stages = [path.read_text() for path in (ROOT / "stages").glob("*.py")]
+    assert not [text for text in stages if re.search(r"\brun\(\w+, version=(?!VERSION)", text)]
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ def test_a_section_is_written_again_when_a_file_it_names_has_other_content(recip
         check(recipe, ["words.words=words.txt"], tmp_path / "out")
         before[content], last = sections(tmp_path / "out"), before.get(content)
         assert last is None or last == before[content]
-    assert [name for name in before["1"] if before["1"][name] != before["2"][name]] == ["words"]
+    assert {name for name in before["1"] if before["1"][name] != before["2"][name]} == {"words", "keys"}
 
 
 def test_all_that_is_wrong_in_all_sections_is_said_at_once_and_nothing_is_written(recipe, tmp_path):

@@ -65,6 +65,8 @@ def test_what_is_named_is_not_guessed(files):
         ({"task": "raw/a.txt"}, "looks like labels (it has one): set LABEL="),
         ({"task": ""}, "TASK= not set, as in make new NAME=shop"),
         ({"name": "raw"}, "raw is there already"),
+        ({"name": "my 'shop'"}, """NAME=my 'shop' has " '" in it, which make and recipes read otherwise"""),
+        ({"language": "zh_CN:zh"}, "language = 'zh_CN:zh' is no tag of one language: write zh, en, yue"),
     ],
 )
 def test_what_cannot_be_drafted_is_said_in_one_line_and_nothing_is_written(files, given, told):
