@@ -5,7 +5,7 @@ from functools import partial
 
 from pipeline.finetuning.evidence import at_home_and_elsewhere, class_rows, confused, most_confused
 from pipeline.metrics import mean_sd
-from pipeline.pages.parts import Part, Picture, Points, Said, Table
+from pipeline.pages.parts import Cell, Part, Picture, Points, Said, Table
 from pipeline.pages.plots import matrix_svg
 from pipeline.pages.tables import plus_minus
 
@@ -84,7 +84,7 @@ def class_table(found: Mapping[str, Seeds], best: str) -> Table | None:
 def confusions(arm: str, seeds: Seeds, names: Sequence[str]) -> list[Part]:
     """What an arm confuses most, in words, and its whole matrix as a picture where that can be read."""
     shares = confused(seeds)
-    told = [(names[i], names[j], f"{share:.0%}") for i, j, share in most_confused(shares)] if shares.size else []
+    told = [_taken(names[i], names[j], f"{share:.0%}") for i, j, share in most_confused(shares)] if shares.size else []
     parts: list[Part] = []
     if told:
         parts += [
@@ -92,7 +92,7 @@ def confusions(arm: str, seeds: Seeds, names: Sequence[str]) -> list[Part]:
                 f"What {arm} confuses most, in percent of the true class, over all seeds:",
                 f"{arm} 最常混淆的类别，占真实类别的百分比，所有种子合计：",
             ),
-            Points([Said(f"{a} taken for {b}: {share}", f"{a} 被判为 {b}：{share}") for a, b, share in told]),
+            Points(told),
         ]
     if shares.size and len(names) <= PICTURED:
         title = Said(
@@ -101,3 +101,8 @@ def confusions(arm: str, seeds: Seeds, names: Sequence[str]) -> list[Part]:
         )
         parts.append(Picture("confusion", title, partial(matrix_svg, names, shares.tolist())))
     return parts
+
+
+def _taken(name: str, given: str, share: str) -> Cell:
+    """The names of classes are a corpus', and no words of ours."""
+    return [name, Said(" taken for ", " 被判为 "), given, Said(f": {share}", f"：{share}")]
