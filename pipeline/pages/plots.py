@@ -5,7 +5,7 @@ from html import escape
 from math import ceil, floor, isnan, log10
 
 from pipeline.pages.plain import visible
-from pipeline.pages.tables import shown_width
+from pipeline.pages.tables import cut, shown_width
 
 STYLE = (
     "<style>text{font:13px system-ui,sans-serif;fill:#444}.a{stroke:#bbb}@media screen and (prefers-color-scheme:dark)"
@@ -14,18 +14,20 @@ STYLE = (
 COLOURS = ["#4c78a8", "#e45756", "#54a24b", "#b279a2", "#f58518", "#72b7b2", "#9d755d", "#bab0ac"]
 DASHES = ["", "6 3", "2 3"]
 WIDTH, TOP = 640, 30
+COLUMN, WIDEST = 8, 37
+"""What a letter takes, and how many of them a name may have before a row: half of the picture."""
 
 
 def dots_svg(series: dict[str, Sequence[float]], title: str, colours: Sequence[int] = ()) -> str:
     """A row for each name: a dot for each value, a bar at their mean; `colours`: the number of each row's."""
     low, high = span([value for values in series.values() for value in values])
-    left = 24 + 8 * max(map(shown_width, series))
+    left = margin(series)
     x = lambda value: left + (value - low) / (high - low) * (WIDTH - left - 20)
     parts = axis(low, high, x, TOP + 34 * len(series))
     for row, (name, values) in enumerate(series.items()):
         y, colour = TOP + 34 * row + 17, COLOURS[(colours[row] if colours else row) % len(COLOURS)]
         mean = sum(values) / len(values)
-        parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{safe(name)}</text>')
+        parts.append(label(name, left, y + 4))
         parts += [f'<circle cx="{x(v):.1f}" cy="{y}" r="5" fill="{colour}" fill-opacity=".7"/>' for v in values]
         parts.append(f'<path d="M{x(mean):.1f} {y - 11}v22" stroke="{colour}" stroke-width="3"/>')
     return picture(parts, title, TOP + 34 * len(series) + 30)
@@ -197,6 +199,23 @@ def _stroke(look: Look) -> str:
     return f'stroke="{look[0]}" stroke-width="2"' + (f' stroke-dasharray="{look[1]}"' if look[1] else "")
 
 
+def margin(names: Iterable[str]) -> int:
+    """What names before rows take, with the air around them."""
+    return 24 + COLUMN * min(max(map(shown_width, names)), WIDEST)
+
+
+def label(name: str, left: int, y: float) -> str:
+    """A name that ends before `left`."""
+    return written(name, WIDEST, f'x="{left - 12}" y="{y}" text-anchor="end"')
+
+
+def written(name: str, columns: int, at: str) -> str:
+    """A name in so many columns: of a longer one both ends, and all of it for who points at it."""
+    shown = cut(visible(name), columns)
+    whole = f"<title>{safe(name)}</title>" if shown != visible(name) else ""
+    return f"<text {at}>{escape(shown)}{whole}</text>"
+
+
 def _room(names: Iterable[str]) -> int:
     """What a legend takes, with the air before it; half of a picture at most."""
     return min(60 + 7 * max(map(shown_width, names)), WIDTH // 2)
@@ -207,7 +226,7 @@ def _legend(looks: dict[str, Look]) -> list[str]:
     for row, (name, look) in enumerate(looks.items()):
         y = TOP + 16 + 18 * row
         parts.append(f'<path d="M{left} {y - 4}h18" {_stroke(look)}/>')
-        parts.append(f'<text x="{left + 25}" y="{y}" style="fill:{look[0]}">{safe(name)}</text>')
+        parts.append(written(name, (_room(looks) - 60) // 7, f'x="{left + 25}" y="{y}" style="fill:{look[0]}"'))
     return parts
 
 
