@@ -74,6 +74,8 @@ def test_markdown_marks_what_is_important_and_what_is_predicted_and_escapes_the_
 def test_what_acts_instead_of_being_seen_is_spelled_out():
     assert visible("a\u202eb\x1b[31mc\u200bd") == "a⟨202E⟩b⟨001B⟩[31mc⟨200B⟩d"
     assert visible("中文 é 🙂") == "中文 é 🙂"
+    joined = "👨\u200d👩\u200d👧 🧑🏽\u200d🚀 ❤\ufe0f\u200d🔥"
+    assert visible(joined) == joined and visible("\u200da\u200db👩\u200d") == "⟨200D⟩a⟨200D⟩b👩⟨200D⟩"
 
 
 def test_sequences_escape_what_a_corpus_contains(drawn, tokenizer):
