@@ -16,6 +16,8 @@ DASHES = ["", "6 3", "2 3"]
 WIDTH, TOP = 640, 30
 COLUMN, WIDEST = 8, 37
 """What a letter takes, and how many of them a name may have before a row: half of the picture."""
+CELL = 24
+"""Of a matrix, at least: a number of two digits stands in it."""
 
 
 def dots_svg(series: dict[str, Sequence[float]], title: str, colours: Sequence[int] = ()) -> str:
@@ -89,17 +91,21 @@ def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title
 
 
 def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: str) -> str:
-    """A square of cells, row by column: the number, on blue as strong as it is, or on red where it is below 0."""
-    left, size = 150, min((WIDTH - 160) / max(len(names), 1), 90)
+    """A square of cells, row by column: the number, on blue as strong as it is, or on red where it is below 0.
+
+    With many cells and long names the picture is wider than others.
+    """
+    left = margin(names or [""])
+    size = min(max((WIDTH - left - 10) / max(len(names), 1), CELL), 90)
     bottom, parts = TOP + len(names) * size, []
     for i, name in enumerate(names):
         x, y = left + (i + 0.5) * size, TOP + i * size
-        parts.append(f'<text x="{left - 8}" y="{y + size / 2 + 4:.1f}" text-anchor="end">{safe(name)}</text>')
+        parts.append(label(name, left, round(y + size / 2 + 4, 1)))
         turned = f'transform="translate({x + 4:.1f} {bottom + 8:.1f}) rotate(-60)" text-anchor="end"'
-        parts.append(f"<text {turned}>{safe(name)}</text>")
+        parts.append(written(name, WIDEST, turned))
         for j, value in enumerate(values[i]):
             parts += _cell(left + j * size, y, size, value)
-    return picture(parts, title, round(bottom + min(24 + 7 * max(map(shown_width, names), default=0), 130)))
+    return picture(parts, title, round(bottom + 0.9 * left), max(WIDTH, round(left + len(names) * size) + 10))
 
 
 def rates_svg(points: Sequence[tuple[float, float, float]], marks: dict[str, float], title: str) -> str:
@@ -281,11 +287,11 @@ def axis(low: float, high: float, x: Callable[[float], float], bottom: float) ->
     return lines + [f'<text x="{x(m):.1f}" y="{bottom + 18}" text-anchor="middle">{m:.4g}</text>' for m in marks]
 
 
-def picture(parts: Sequence[str], title: str, height: int) -> str:
+def picture(parts: Sequence[str], title: str, height: int, width: int = WIDTH) -> str:
     """A picture; without a title, for a page that has its own, it begins where the title would have ended."""
     top = 0 if title else TOP - 14
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {top} {WIDTH} {height - top}" width="{WIDTH}" role="img">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {top} {width} {height - top}" width="{width}" role="img">'
     )
     said = [f'<text x="12" y="18" style="font-weight:600">{safe(title)}</text>'] if title else []
     return "\n".join([head, STYLE, *said, *parts, "</svg>\n"])
