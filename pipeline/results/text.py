@@ -20,6 +20,7 @@ from pipeline.metrics import telling
 from pipeline.models import load_tokenizer
 from pipeline.pages.parts import Masks, Part, Said, Section, Table
 from pipeline.pages.plain import shortened
+from pipeline.results.reasons import in_words
 from pipeline.results.sections import CLASSES
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.tokens import replaceable_ids
@@ -69,10 +70,10 @@ def _cleaned(metrics: Mapping[str, float], examples: Sequence[tuple[str, str, st
     parts: list[Part] = [Table(head, [[name, *(cell(name, p) for p in ("train", "dev", "test"))] for name in names])]
     reasons = {name.removeprefix("rejected/"): n for name, n in metrics.items() if name.startswith("rejected/")}
     if reasons:
-        dropped = [[name.replace("_", " "), f"{count:,}"] for name, count in sorted(reasons.items(), key=_most)]
+        dropped = [[in_words(name), f"{count:,}"] for name, count in sorted(reasons.items(), key=_most)]
         parts.append(Table([Said("dropped because", "剔除原因"), Said("documents", "文档数")], dropped))
     if examples:
-        rows = [[shortened(text), reason.replace("_", " "), origin] for reason, origin, text in examples]
+        rows = [[shortened(text), in_words(reason), origin] for reason, origin, text in examples]
         parts.append(
             Table(
                 [Said("dropped, for example", "剔除的例子"), Said("because", "原因"), Said("from", "来源")],
