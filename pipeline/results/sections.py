@@ -210,7 +210,7 @@ def vocabulary(runs: Sequence[Path]) -> Section:
     """What was added to the vocabulary of the bases; nothing where nothing was."""
     bases = {folder.name: folder / "base" for folder in runs if (folder / "base" / MANIFEST).exists()}
     said = {name: vocabulary_line(read_manifest(base)["metrics"]) for name, base in bases.items()}
-    lines = [f"{name}: {line}" for name, line in said.items() if line]
+    lines = [Said(f"{name}: {line.en}", f"{name}：{line.zh}") for name, line in said.items() if line]
     return Section(Said("Vocabulary", "词表"), [Points(lines)] if lines else [])
 
 

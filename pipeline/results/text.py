@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.drawing import Row, as_written, beside, drawn
-from pipeline.masking.pages import text_of
+from pipeline.masking.pages import CHINESE, text_of
 from pipeline.masking.replacement import Vocabulary
 from pipeline.masking.substitutes import words_of
 from pipeline.metrics import telling
@@ -193,5 +193,6 @@ def _told(policy: str, weighs: bool) -> Said:
     return Said(
         f"Sentences of the corpus{what.en}, and what a training reads of them: under this recipe's policy, {policy}, "
         "and under others at the same rate.",
-        f"语料中的句子{what.zh}，以及训练实际读到的内容：本配方的策略（{policy}），和相同比例下的其他策略。",
+        f"语料中的句子{what.zh}，以及训练实际读到的内容：本配方的策略（{CHINESE.get(policy, policy)}），"
+        "和相同比例下的其他策略。",
     )
