@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run.artifact import file_digest, lock
+from pipeline.run.artifact import lock
+from pipeline.run.key import file_digest
 from pipeline.run.stage import config_class, run, section_of
 
 ROOT = Path(__file__).parent.parent.parent.parent
