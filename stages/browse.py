@@ -12,8 +12,8 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import lru_cache, partial
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -22,21 +22,18 @@ from transformers import PreTrainedTokenizerBase
 
 from corpora.browsing import Found, has, labelled, rows_from
 from corpora.parquet import count_rows, shards
-from corpora.schemas import InputError
 from pipeline.masking.pages import Drawn, pieces_as_written, text_of
 from pipeline.models import load_tokenizer
 from pipeline.pages.html import page
 from pipeline.pages.parts import Cell, Link, Masks, Part, Points, Said, Search, Section, Strong, Table, Words
 from pipeline.pages.plain import in_a_line
+from pipeline.pages.serving import ASKING, WRITTEN, Served, handler
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.progress import clock
 
 ROWS = 20
 """Of a page."""
 TITLE = Said("Runs", "运行")
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'"
-WRITTEN = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'"
-"""Of a page that lies in an artifact, whoever wrote it."""
 
 Row = Mapping[str, object]
 
@@ -125,9 +122,8 @@ def _artifacts(folder: Path) -> list[Path]:
 
 
 def _pages(folder: Path) -> list[Path]:
-    """Those that an artifact lists as its own."""
-    there = read_manifest(folder)["files"] if (folder / MANIFEST).exists() else ()
-    return [folder / name for name in sorted(there) if name.endswith(".html") and "/" not in name]
+    """Those that a finished artifact holds."""
+    return sorted(folder.glob("*.html")) if (folder / MANIFEST).exists() else []
 
 
 def _read(run: Path, runs: Path) -> Cell:
@@ -258,42 +254,13 @@ def _short(value: object) -> str:
 # ---- the server -----------------------------------------------------------------------------------------------------
 
 
-def language_of(accepted: str) -> str:
-    """Of "zh" and "en" the one that a browser names first (Accept-Language), "en" where it names neither."""
-    named = (tag.strip()[:2].lower() for tag in accepted.split(","))
-    return next((name for name in named if name in ("zh", "en")), "en")
-
-
-def handler(runs: Path, port: int) -> type[BaseHTTPRequestHandler]:
-    """Answers GET of a browser on this machine: a page elsewhere cannot read it by another name of 127.0.0.1."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
-                return self.send_error(403)
-            asked = Asked.of(self.path)
-            try:
-                if (found := written(runs, asked)) is not None:
-                    return self._send(found, WRITTEN)
-                found = answer(runs, asked, language_of(self.headers.get("Accept-Language", "")))
-            except InputError as error:
-                return self.send_error(500, explain=str(error))
-            return self._send(found, POLICY) if found else self.send_error(404)
-
-        def _send(self, text: str, policy: str) -> None:
-            body = text.encode("utf-8", "replace")
-            self.send_response(200)
-            headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body))}
-            headers |= {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
-            for name, value in (headers | {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: who looks knows."""
-
-    return Handler
+def served(runs: Path, url: str, language: str) -> Served | None:
+    """What a browser is shown: a page that lies there as it is, else one of rows and folders."""
+    asked = Asked.of(url)
+    if (found := written(runs, asked)) is not None:
+        return Served(found, WRITTEN)
+    found = answer(runs, asked, language)
+    return Served(found, ASKING) if found else None
 
 
 def main() -> None:
@@ -306,7 +273,9 @@ def main() -> None:
         print(f"browse: nothing was made in {args.runs} yet: run make dapt, or set RUNS=", file=sys.stderr)
         sys.exit(2)
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", args.port), handler(args.runs.resolve(), args.port))
+        server = ThreadingHTTPServer(
+            ("127.0.0.1", args.port), handler(partial(served, args.runs.resolve()), args.port)
+        )
     except OSError as error:
         print(f"browse: port {args.port} cannot be used ({error.strerror}): set PORT=", file=sys.stderr)
         sys.exit(2)

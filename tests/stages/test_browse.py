@@ -4,6 +4,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,8 +13,9 @@ import pytest
 
 from corpora.parquet import write_corpus
 from corpora.schemas import DOCUMENTS, SCORES
+from pipeline.pages.serving import handler, language_of
 from pipeline.run.artifact import MANIFEST
-from stages.browse import Asked, answer, handler, language_of, written
+from stages.browse import Asked, answer, served, written
 
 TEXTS = [
     "<script>alert(1)</script> tea",
@@ -38,10 +40,13 @@ def runs(tmp_path_factory) -> Path:
     (corpus / MANIFEST).write_text(json.dumps({"digest": "", "files": {}, **made}))
     report = runs / "demo" / "report"
     report.mkdir()
-    for name in ("report.html", "other.html"):
+    for name in ("report.html", "report.md"):
         (report / name).write_text(f"<!doctype html>{name}")
-    (report / MANIFEST).write_text(json.dumps({"digest": "", "files": {"report.html": {}, "report.md": {}}, **made}))
+    (report / MANIFEST).write_text(json.dumps({"digest": "", "files": {}, **made}))
     (runs / "secret").mkdir()
+    (runs / "secret" / "page.html").touch()
+    (runs / "damaged" / "corpus").mkdir(parents=True)
+    (runs / "damaged" / "corpus" / MANIFEST).write_text("{")
     return runs
 
 
@@ -106,15 +111,16 @@ def test_a_page_begins_in_the_language_that_a_browser_asks_for(runs, accepted, l
 
 def test_a_report_is_linked_and_shown_as_it_was_written(runs):
     assert all('href="/demo/report/report.html"' in shown(runs, url) for url in ("/", "/demo/report"))
-    assert "other.html" not in shown(runs, "/demo/report") and "report.md" not in shown(runs, "/demo/report")
+    assert "report.md" not in shown(runs, "/demo/report")
     assert written(runs, Asked.of("/demo/report/report.html")) == "<!doctype html>report.html"
-    assert written(runs, Asked.of("/demo/report/other.html")) is written(runs, Asked.of("/")) is None
+    nothing = ("/", "/demo/report/report.md", "/secret/page.html", "/demo/report/../report/report.html")
+    assert [written(runs, Asked.of(url)) for url in nothing] == [None] * 4
 
 
 def test_the_server_answers_get_to_this_machine_by_its_own_name_alone(runs):
     server = ThreadingHTTPServer(("127.0.0.1", 0), None)
     port = server.server_address[1]
-    server.RequestHandlerClass = handler(runs, port)
+    server.RequestHandlerClass = handler(partial(served, runs), port)
     Thread(target=server.serve_forever, daemon=True).start()
     ask = lambda path="/demo", **more: urllib.request.urlopen(
         urllib.request.Request(f"http://127.0.0.1:{port}{path}", **more)
@@ -123,7 +129,8 @@ def test_the_server_answers_get_to_this_machine_by_its_own_name_alone(runs):
         policies = [one.headers["Content-Security-Policy"] for one in (found, report)]
         assert found.status == 200 and all("default-src 'none'" in policy for policy in policies)
         assert ["sandbox" in policy for policy in policies] == [False, True] and b"report.html" in report.read()
-    for refused, code in (({"headers": {"Host": "evil.example"}}, 403), ({"data": b"x"}, 501)):
+    broken = {"path": "/damaged/corpus"}
+    for refused, code in (({"headers": {"Host": "evil.example"}}, 403), ({"data": b"x"}, 501), (broken, 500)):
         with pytest.raises(urllib.error.HTTPError) as error:
             ask(**refused)
         assert error.value.code == code
