@@ -54,7 +54,9 @@ class Asked:
         given = {name: values[0] for name, values in parse_qs(split.query).items()}
         parts = tuple(unquote(part) for part in split.path.split("/") if part)
         first = given.get("from", "0")
-        return cls(parts, given.get("q", ""), given.get("label", ""), int(first) if first.isdecimal() else 0)
+        return cls(
+            parts, in_a_line(given.get("q", "")), given.get("label", ""), int(first) if first.isdecimal() else 0
+        )
 
     def after(self, first: int) -> str:
         """The address of the same question from another row on."""
@@ -190,7 +192,8 @@ def _wanted(row: Row, asked: Asked, tokenizer: PreTrainedTokenizerBase | None) -
     if not asked.query:
         return True
     seen = {"id": row["id"], "text": text_of(np.array(row["input_ids"]), tokenizer)} if tokenizer else row
-    return has(seen, asked.query)
+    as_shown = {name: in_a_line(value) if isinstance(value, str) else value for name, value in seen.items()}
+    return has(as_shown, asked.query)
 
 
 def _made_at(path: Path) -> int:
