@@ -3,16 +3,17 @@
     make browse                      # http://127.0.0.1:8787, until Ctrl-C
     make browse PORT=9000
 
-Serves this machine alone, answers GET alone, writes nothing. Rows are read where they are asked for: a corpus may be
-of any size. A search looks at 50,000 rows at a time, and says where it goes on.
+Serves this machine alone, answers GET alone, writes nothing. Pages begin in the language that the browser asks for;
+reports are shown as they were written. Rows are read where they are asked for: a corpus may be of any size. A search
+looks at 50,000 rows at a time, and says where it goes on.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import lru_cache, partial
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -20,19 +21,19 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from corpora.browsing import Found, has, labelled, rows_from
-from corpora.parquet import count_rows
-from corpora.schemas import InputError
+from corpora.parquet import count_rows, shards
 from pipeline.masking.pages import Drawn, pieces_as_written, text_of
 from pipeline.models import load_tokenizer
 from pipeline.pages.html import page
 from pipeline.pages.parts import Cell, Link, Masks, Part, Points, Said, Search, Section, Strong, Table, Words
+from pipeline.pages.plain import in_a_line
+from pipeline.pages.serving import ASKING, WRITTEN, Served, handler
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.progress import clock
 
 ROWS = 20
 """Of a page."""
 TITLE = Said("Runs", "运行")
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'"
 
 Row = Mapping[str, object]
 
@@ -53,7 +54,9 @@ class Asked:
         given = {name: values[0] for name, values in parse_qs(split.query).items()}
         parts = tuple(unquote(part) for part in split.path.split("/") if part)
         first = given.get("from", "0")
-        return cls(parts, given.get("q", ""), given.get("label", ""), int(first) if first.isdecimal() else 0)
+        return cls(
+            parts, in_a_line(given.get("q", "")), given.get("label", ""), int(first) if first.isdecimal() else 0
+        )
 
     def after(self, first: int) -> str:
         """The address of the same question from another row on."""
@@ -61,28 +64,45 @@ class Asked:
         return "?" + urlencode({name: value for name, value in given.items() if value})
 
 
-def answer(runs: Path, asked: Asked) -> str | None:
-    """The page; None where there is no such thing. Only names that a folder lists are followed."""
-    folder, trail = runs, [_link(TITLE, runs, runs)]
-    for name in asked.parts:
+def answer(runs: Path, asked: Asked, language: str = "en") -> str | None:
+    """The page, beginning in "zh" or "en"; None where there is no such thing."""
+    folder = _folder(runs, asked.parts)
+    if folder is None:
+        return None
+    trail = [TITLE, *asked.parts]
+    links = [_link(name, runs.joinpath(*asked.parts[:depth]), runs) for depth, name in enumerate(trail[:-1])]
+    above = [part for link in links for part in (link, " / ")]
+    title = Said(asked.parts[-1], asked.parts[-1]) if asked.parts else TITLE
+    return page(title, _sections(runs, folder, asked), language, [above] if above else [])
+
+
+def written(runs: Path, asked: Asked) -> str | None:
+    """A page that an artifact holds, as its stage wrote it; None where there is no such thing."""
+    folder = _folder(runs, asked.parts[:-1])
+    if folder is None or not asked.parts or asked.parts[-1] not in [path.name for path in _pages(folder)]:
+        return None
+    return (folder / asked.parts[-1]).read_text(encoding="utf-8")
+
+
+def _folder(runs: Path, parts: Sequence[str]) -> Path | None:
+    """Only names that a folder lists are followed."""
+    folder = runs
+    for name in parts:
         if name not in {path.name for path in _folders(folder)}:
             return None
         folder /= name
-        trail.append(_link(name, folder, runs))
-    title = Said(asked.parts[-1], asked.parts[-1]) if asked.parts else TITLE
-    above = [part for link in trail[:-1] for part in (link, " / ")]
-    return page(title, _sections(runs, folder, asked), "en", [above] if above else [])
+    return folder
 
 
 def _sections(runs: Path, folder: Path, asked: Asked) -> list[Section]:
     link = lambda path: _link(path.name, path, runs)
     if not asked.parts:
         made = [path for path in _folders(folder) if _artifacts(path)]
-        rows = [[link(path), ", ".join(one.name for one in _artifacts(path))] for path in made]
-        return [_listed(TITLE, [Said("run", "运行"), Said("artifacts", "产物")], rows)]
+        rows = [[link(path), ", ".join(one.name for one in _artifacts(path)), _read(path, runs)] for path in made]
+        return [_listed(TITLE, [Said("run", "运行"), Said("artifacts", "产物"), Said("to read", "阅读")], rows)]
     if len(asked.parts) == 1:
         return [_listed(Said("Artifacts", "产物"), ARTIFACT, [[link(p), *_artifact(p)] for p in _artifacts(folder)])]
-    sections = [_made(folder)] if (folder / MANIFEST).exists() else []
+    sections = [_made(folder, runs)] if (folder / MANIFEST).exists() else []
     if any(folder.glob("part-*.parquet")):
         return [*sections, _rows(runs / asked.parts[0], folder, asked)]
     inside = [path for path in _folders(folder) if any(path.rglob("part-*.parquet"))]
@@ -103,6 +123,17 @@ def _artifacts(folder: Path) -> list[Path]:
     return [path for path in _folders(folder) if (path / MANIFEST).exists()]
 
 
+def _pages(folder: Path) -> list[Path]:
+    """Those that a finished artifact holds."""
+    return sorted(folder.glob("*.html")) if (folder / MANIFEST).exists() else []
+
+
+def _read(run: Path, runs: Path) -> Cell:
+    """The pages of a run by the names of their artifacts."""
+    links = [_link(artifact.name, path, runs) for artifact in _artifacts(run) for path in _pages(artifact)]
+    return [part for link in links for part in (link, " ")][:-1]
+
+
 def _link(text: Words, folder: Path, runs: Path) -> Link:
     return Link(text, "/" + "/".join(map(quote, folder.relative_to(runs).parts)))
 
@@ -120,12 +151,13 @@ def _artifact(folder: Path) -> list[Cell]:
     return [finished, clock(made["provenance"]["seconds"]), ", ".join(found)]
 
 
-def _made(folder: Path) -> Section:
+def _made(folder: Path, runs: Path) -> Section:
     """What an artifact says of itself."""
     made = read_manifest(folder)
     rows: list[list[Cell]] = [[name, f"{value:,.4g}"] for name, value in made["metrics"].items()]
     told = Said(f"`{made['provenance']['command']}`", f"`{made['provenance']['command']}`")
-    return Section(Said("What it found", "结果"), [told, Table([Said("measure", "指标"), ""], rows)])
+    pages = [Points([_link(path.name, path, runs) for path in _pages(folder)])] if _pages(folder) else []
+    return Section(Said("What it found", "结果"), [*pages, told, Table([Said("measure", "指标"), ""], rows)])
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
@@ -134,9 +166,11 @@ def _made(folder: Path) -> Section:
 def _rows(run: Path, folder: Path, asked: Asked) -> Section:
     """A page of rows: those that have the words and the label, with a link to the next."""
     sample = rows_from(folder, 0, 1, lambda _: True).rows
-    tokenizer = _tokenizer(run) if sample and "input_ids" in sample[0][1] else None
+    base = run / "base"
+    tokenizer = _tokenizer(base, _made_at(base / MANIFEST)) if sample and "input_ids" in sample[0][1] else None
     found = rows_from(folder, asked.first, ROWS, lambda row: _wanted(row, asked, tokenizer))
-    labels = _labels(folder) if sample and {"label", "labels", "tags"} & set(sample[0][1]) else []
+    of_task = bool(sample and {"label", "labels", "tags"} & set(sample[0][1]))
+    labels = _labels(folder, _made_at(shards(folder)[0])) if of_task else []
     parts: list[Part] = [Search(asked.query, asked.label, labels)]
     if found.rows:
         parts.append(_masks(found, tokenizer) if tokenizer else _texts(found, asked))
@@ -158,16 +192,22 @@ def _wanted(row: Row, asked: Asked, tokenizer: PreTrainedTokenizerBase | None) -
     if not asked.query:
         return True
     seen = {"id": row["id"], "text": text_of(np.array(row["input_ids"]), tokenizer)} if tokenizer else row
-    return has(seen, asked.query)
+    as_shown = {name: in_a_line(value) if isinstance(value, str) else value for name, value in seen.items()}
+    return has(as_shown, asked.query)
+
+
+def _made_at(path: Path) -> int:
+    """What is kept of a folder is kept of this time of it: it may be made again while somebody looks."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @lru_cache(maxsize=8)
-def _tokenizer(run: Path) -> PreTrainedTokenizerBase:
-    return load_tokenizer(run / "base")
+def _tokenizer(base: Path, made_at: int) -> PreTrainedTokenizerBase:
+    return load_tokenizer(base)
 
 
 @lru_cache(maxsize=64)
-def _labels(folder: Path) -> list[str]:
+def _labels(folder: Path, made_at: int) -> list[str]:
     """The labels of the first rows."""
     seen = rows_from(folder, 0, 2000, lambda _: True).rows
     names = {name for _, row in seen for name in (row.get("label"), *(row.get("labels") or ()))}
@@ -211,39 +251,19 @@ def _shown(value: object, query: str) -> Cell:
 
 
 def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else in_a_line(str(value))
 
 
 # ---- the server -----------------------------------------------------------------------------------------------------
 
 
-def handler(runs: Path, port: int) -> type[BaseHTTPRequestHandler]:
-    """Answers GET of a browser on this machine: a page elsewhere cannot read it by another name of 127.0.0.1."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
-                return self.send_error(403)
-            try:
-                found = answer(runs, Asked.of(self.path))
-            except InputError as error:
-                return self.send_error(500, explain=str(error))
-            return self._send(found) if found else self.send_error(404)
-
-        def _send(self, text: str) -> None:
-            body = text.encode("utf-8", "replace")
-            self.send_response(200)
-            headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body))}
-            headers |= {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
-            for name, value in (headers | {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: who looks knows."""
-
-    return Handler
+def served(runs: Path, url: str, language: str) -> Served | None:
+    """What a browser is shown: a page that lies there as it is, else one of rows and folders."""
+    asked = Asked.of(url)
+    if (found := written(runs, asked)) is not None:
+        return Served(found, WRITTEN)
+    found = answer(runs, asked, language)
+    return Served(found, ASKING) if found else None
 
 
 def main() -> None:
@@ -256,7 +276,9 @@ def main() -> None:
         print(f"browse: nothing was made in {args.runs} yet: run make dapt, or set RUNS=", file=sys.stderr)
         sys.exit(2)
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", args.port), handler(args.runs.resolve(), args.port))
+        server = ThreadingHTTPServer(
+            ("127.0.0.1", args.port), handler(partial(served, args.runs.resolve()), args.port)
+        )
     except OSError as error:
         print(f"browse: port {args.port} cannot be used ({error.strerror}): set PORT=", file=sys.stderr)
         sys.exit(2)

@@ -104,6 +104,11 @@ def test_the_readme_names_every_file():
     assert [name for name, path in zip(NAMES, FILES, strict=True) if not re.search(rf"\b{path.name}\b", text)] == []
 
 
+def test_both_readmes_tell_of_the_same_variables():
+    told = lambda name: re.findall(r"^\| `([A-Z]+)\b", (ROOT / name).read_text(encoding="utf-8"), re.M)
+    assert told("README.zh.md") == told("README.md") and len(told("README.md")) > 5
+
+
 def test_no_stage_waits_for_scikit_learn_before_it_needs_it():
     """Half a second of every start: it is imported by the functions that ask it."""
     at_the_top = re.compile(r"^(import|from) sklearn\b", re.MULTILINE)

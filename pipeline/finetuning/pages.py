@@ -5,7 +5,7 @@ from functools import partial
 
 from pipeline.finetuning.evidence import at_home_and_elsewhere, class_rows, confused, most_confused
 from pipeline.metrics import mean_sd
-from pipeline.pages.parts import Part, Picture, Points, Said, Table
+from pipeline.pages.parts import Cell, Part, Picture, Points, Said, Table
 from pipeline.pages.plots import matrix_svg
 from pipeline.pages.tables import plus_minus
 
@@ -14,11 +14,17 @@ TITLES = {
     "macro_f1": Said("macro-F1", "宏平均 F1"),
     "micro_f1": Said("micro-F1", "微平均 F1"),
     "f1": Said("F1", "F1"),
+    "precision": Said("precision", "精确率"),
+    "recall": Said("recall", "召回率"),
     "mcc": Said("MCC", "MCC"),
     "auc": Said("AUC", "AUC"),
     "pearson": Said("pearson", "皮尔逊相关"),
     "spearman": Said("spearman", "斯皮尔曼相关"),
+    "kappa": Said("kappa", "加权 kappa"),
+    "absolute_error": Said("mean absolute error", "平均绝对误差"),
+    "root_squared_error": Said("root mean squared error", "均方根误差"),
     "calibration_error": Said("calibration error", "校准误差"),
+    "false_alarms": Said("false alarms", "误报率"),
     "detection_f1": Said("detection F1", "检错 F1"),
     "character_f1": Said("F1 of characters", "字级 F1"),
     "character_detection_f1": Said("detection F1 of characters", "字级检错 F1"),
@@ -84,7 +90,7 @@ def class_table(found: Mapping[str, Seeds], best: str) -> Table | None:
 def confusions(arm: str, seeds: Seeds, names: Sequence[str]) -> list[Part]:
     """What an arm confuses most, in words, and its whole matrix as a picture where that can be read."""
     shares = confused(seeds)
-    told = [(names[i], names[j], f"{share:.0%}") for i, j, share in most_confused(shares)] if shares.size else []
+    told = [_taken(names[i], names[j], f"{share:.0%}") for i, j, share in most_confused(shares)] if shares.size else []
     parts: list[Part] = []
     if told:
         parts += [
@@ -92,7 +98,7 @@ def confusions(arm: str, seeds: Seeds, names: Sequence[str]) -> list[Part]:
                 f"What {arm} confuses most, in percent of the true class, over all seeds:",
                 f"{arm} 最常混淆的类别，占真实类别的百分比，所有种子合计：",
             ),
-            Points([Said(f"{a} taken for {b}: {share}", f"{a} 被判为 {b}：{share}") for a, b, share in told]),
+            Points(told),
         ]
     if shares.size and len(names) <= PICTURED:
         title = Said(
@@ -101,3 +107,8 @@ def confusions(arm: str, seeds: Seeds, names: Sequence[str]) -> list[Part]:
         )
         parts.append(Picture("confusion", title, partial(matrix_svg, names, shares.tolist())))
     return parts
+
+
+def _taken(name: str, given: str, share: str) -> Cell:
+    """The names of classes are a corpus', and no words of ours."""
+    return [name, Said(" taken for ", " 被判为 "), given, Said(f": {share}", f"：{share}")]

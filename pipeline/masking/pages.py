@@ -21,6 +21,9 @@ from pipeline.pages.plain import visible
 UNTOUCHED, MASKED = -1, 100
 """States of a piece beside the fates of a target: not predicted, and predicted under the mask token."""
 
+CHINESE = {"selective": "选择性", "whole_word": "整词", "random": "随机", "visit": "读取"}
+"""What is drawn, by a policy or by a visit, as people say it."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -164,10 +167,19 @@ def _sequence_html(one: Drawn) -> str:
     """A heat alone needs no name and stands above the table, several stand in it."""
     alone = len(one.heats) == 1
     heat = "".join(f'<p class="heat">{_joined(line, _heated)}</p>' for _, line in one.heats) if alone else ""
-    rows = [(label, _joined(line, _heated)) for label, line in one.heats if not alone]
-    rows += [(label, _joined(line, _marked)) for label, line in one.draws]
-    told = "".join(f"<tr><th>{_safe(label)}</th><td>{line}</td></tr>" for label, line in rows)
+    rows = [(_safe(label), _joined(line, _heated)) for label, line in one.heats if not alone]
+    rows += [(_drawn_by(label), _joined(line, _marked)) for label, line in one.draws]
+    told = "".join(f"<tr><th>{label}</th><td>{line}</td></tr>" for label, line in rows)
     return f'<h3>{_safe(one.name)}</h3>{heat}<table class="draws">{told}</table>'
+
+
+def _drawn_by(label: str) -> str:
+    """`whole_word 1` in both languages, of which the page shows one."""
+    name, _, number = label.rpartition(" ")
+    if name not in CHINESE:
+        return _safe(label)
+    both = {"en": label, "zh": f"{CHINESE[name]} {number}"}
+    return "".join(f'<span class="{code}" lang="{code}">{_safe(text)}</span>' for code, text in both.items())
 
 
 def _safe(text: str) -> str:
@@ -178,8 +190,8 @@ def _heated(piece: Piece) -> str:
     if piece.importance < 2:
         return _safe(piece.text)
     known = " k" if piece.importance >= IMPORTANT else ""
-    heat = f"--h:{piece.importance / 255:.2f}"
-    return f'<span class="h{known}" style="{heat}" title="importance {piece.importance}">{_safe(piece.text)}</span>'
+    heat, told = f"--h:{piece.importance / 255:.2f}", f"importance · 重要性 {piece.importance}"
+    return f'<span class="h{known}" style="{heat}" title="{told}">{_safe(piece.text)}</span>'
 
 
 def _marked(piece: Piece) -> str:
@@ -187,8 +199,8 @@ def _marked(piece: Piece) -> str:
     if piece.state == UNTOUCHED:
         return text
     if piece.state == MASKED:
-        return f'<span class="t mask" title="hidden">{written}</span>'
+        return f'<span class="t mask" title="hidden · 被遮盖">{written}</span>'
     if piece.text == piece.written:
-        return f'<span class="t kept" title="to be predicted, as written">{written}</span>'
+        return f'<span class="t kept" title="to be predicted, as written · 要预测，保持原样">{written}</span>'
     kind = "odd" if piece.state in (RANDOM, FALLBACK) else "new"
     return f'<span class="t {kind}"><s>{written}</s>{text}</span>'

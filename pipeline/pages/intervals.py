@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple
 
-from pipeline.pages.plots import COLOURS, TOP, WIDTH, axis, picture, safe, span
+from pipeline.pages.plots import COLOURS, TOP, WIDEST, WIDTH, axis, label, margin, picture, span
 from pipeline.pages.tables import shown_width
 
-ROW = 22
-"""Height of a line of the picture."""
+LINE, AIR = 16, 6
+"""Height of a line of a name, and what is between two names."""
+BETWEEN = " − "
+"""Where a name may go on in a second line: before what is subtracted."""
 
 
 class Interval(NamedTuple):
@@ -18,6 +20,8 @@ class Interval(NamedTuple):
     low: float
     high: float
     single: Sequence[float] = ()
+    found: bool = False
+    """Whether it is told as a difference: one of several comparisons is not where its own interval leaves out 0."""
 
     @property
     def shown(self) -> str:
@@ -26,8 +30,8 @@ class Interval(NamedTuple):
 
     @property
     def colour(self) -> str:
-        """Grey where 0 is among what may be, else that of a gain or of a loss."""
-        return "#999" if self.low <= 0 <= self.high else COLOURS[self.mean < 0]
+        """That of a gain or of a loss, grey where no difference was found."""
+        return COLOURS[self.mean < 0] if self.found else "#999"
 
 
 def intervals_svg(series: Mapping[str, Interval], title: str) -> str:
@@ -40,12 +44,16 @@ def intervals_svg(series: Mapping[str, Interval], title: str) -> str:
     room = max(inner) - min(inner)
     ends = [end for one in series.values() for end in one[1:3] if min(inner) - room <= end <= max(inner) + room]
     low, high = span([*inner, *ends])
-    left, bottom = 24 + 8 * max(map(shown_width, series)), TOP + ROW * len(series)
+    lines = {name: _lines(name) for name in series}
+    left = margin(line for some in lines.values() for line in some)
+    height = AIR + LINE * max(map(len, lines.values()))
+    bottom = TOP + height * len(series)
     x = lambda value: left + (min(max(value, low), high) - low) / (high - low) * (WIDTH - left - 20)
     parts = [*axis(low, high, x, bottom), f'<path d="M{x(0):.1f} {TOP}V{bottom}" stroke="#888" stroke-width="1.5"/>']
     for row, (name, one) in enumerate(series.items()):
-        y = TOP + ROW * row + ROW // 2
-        parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{safe(name)}</text>')
+        y = TOP + height * row + height // 2
+        first = y + 4 - LINE * (len(lines[name]) - 1) // 2
+        parts += [label(line, left, first + LINE * number) for number, line in enumerate(lines[name])]
         parts += [
             f'<circle cx="{x(v):.1f}" cy="{y}" r="3.5" fill="{one.colour}" fill-opacity=".5"/>' for v in one.single
         ]
@@ -56,3 +64,9 @@ def intervals_svg(series: Mapping[str, Interval], title: str) -> str:
                 head = f"M{end + back:.1f} {y - 5}L{end:.1f} {y}l{back} 5"
                 parts.append(f'<path d="{head}" fill="none" stroke="{one.colour}" stroke-width="2"/>')
     return picture(parts, title, bottom + 30)
+
+
+def _lines(name: str) -> list[str]:
+    """In two where one would be wider than its margin may be."""
+    arm, _, control = name.rpartition(BETWEEN)
+    return [arm, f"{BETWEEN.lstrip()}{control}"] if arm and shown_width(name) > WIDEST else [name]

@@ -33,7 +33,7 @@ class Link:
     to: str
 
 
-Cell = Words | list[str | Strong | Link] | Link
+Cell = Words | list[Words | Strong | Link] | Link
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ class Section:
     """Whether it stands before all others and says what they come to."""
 
 
-def english(cell: Cell) -> str:
+def english(cell: Cell | Strong) -> str:
     """For the terminal."""
     if isinstance(cell, list):
-        return "".join(part if isinstance(part, str) else english(part.text) for part in cell)
-    if isinstance(cell, Link):
+        return "".join(map(english, cell))
+    if isinstance(cell, Strong | Link):
         return english(cell.text)
     return cell.en if isinstance(cell, Said) else cell

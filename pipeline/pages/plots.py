@@ -5,7 +5,7 @@ from html import escape
 from math import ceil, floor, isnan, log10
 
 from pipeline.pages.plain import visible
-from pipeline.pages.tables import shown_width
+from pipeline.pages.tables import cut, shown_width
 
 STYLE = (
     "<style>text{font:13px system-ui,sans-serif;fill:#444}.a{stroke:#bbb}@media screen and (prefers-color-scheme:dark)"
@@ -14,18 +14,22 @@ STYLE = (
 COLOURS = ["#4c78a8", "#e45756", "#54a24b", "#b279a2", "#f58518", "#72b7b2", "#9d755d", "#bab0ac"]
 DASHES = ["", "6 3", "2 3"]
 WIDTH, TOP = 640, 30
+COLUMN, WIDEST = 8, 37
+"""What a letter takes, and how many of them a name may have before a row: half of the picture."""
+CELL = 24
+"""Of a matrix, at least: a number of two digits stands in it."""
 
 
 def dots_svg(series: dict[str, Sequence[float]], title: str, colours: Sequence[int] = ()) -> str:
     """A row for each name: a dot for each value, a bar at their mean; `colours`: the number of each row's."""
     low, high = span([value for values in series.values() for value in values])
-    left = 24 + 8 * max(map(shown_width, series))
+    left = margin(series)
     x = lambda value: left + (value - low) / (high - low) * (WIDTH - left - 20)
     parts = axis(low, high, x, TOP + 34 * len(series))
     for row, (name, values) in enumerate(series.items()):
         y, colour = TOP + 34 * row + 17, COLOURS[(colours[row] if colours else row) % len(COLOURS)]
         mean = sum(values) / len(values)
-        parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{safe(name)}</text>')
+        parts.append(label(name, left, y + 4))
         parts += [f'<circle cx="{x(v):.1f}" cy="{y}" r="5" fill="{colour}" fill-opacity=".7"/>' for v in values]
         parts.append(f'<path d="M{x(mean):.1f} {y - 11}v22" stroke="{colour}" stroke-width="3"/>')
     return picture(parts, title, TOP + 34 * len(series) + 30)
@@ -87,17 +91,21 @@ def reliability_svg(series: dict[str, Sequence[tuple[float, float, int]]], title
 
 
 def matrix_svg(names: Sequence[str], values: Sequence[Sequence[float]], title: str) -> str:
-    """A square of cells, row by column: the number, on blue as strong as it is, or on red where it is below 0."""
-    left, size = 150, min((WIDTH - 160) / max(len(names), 1), 90)
+    """A square of cells, row by column: the number, on blue as strong as it is, or on red where it is below 0.
+
+    With many cells and long names the picture is wider than others.
+    """
+    left = margin(names or [""])
+    size = min(max((WIDTH - left - 10) / max(len(names), 1), CELL), 90)
     bottom, parts = TOP + len(names) * size, []
     for i, name in enumerate(names):
         x, y = left + (i + 0.5) * size, TOP + i * size
-        parts.append(f'<text x="{left - 8}" y="{y + size / 2 + 4:.1f}" text-anchor="end">{safe(name)}</text>')
+        parts.append(label(name, left, round(y + size / 2 + 4, 1)))
         turned = f'transform="translate({x + 4:.1f} {bottom + 8:.1f}) rotate(-60)" text-anchor="end"'
-        parts.append(f"<text {turned}>{safe(name)}</text>")
+        parts.append(written(name, WIDEST, turned))
         for j, value in enumerate(values[i]):
             parts += _cell(left + j * size, y, size, value)
-    return picture(parts, title, round(bottom + min(24 + 7 * max(map(shown_width, names), default=0), 130)))
+    return picture(parts, title, round(bottom + 0.9 * left), max(WIDTH, round(left + len(names) * size) + 10))
 
 
 def rates_svg(points: Sequence[tuple[float, float, float]], marks: dict[str, float], title: str) -> str:
@@ -197,6 +205,23 @@ def _stroke(look: Look) -> str:
     return f'stroke="{look[0]}" stroke-width="2"' + (f' stroke-dasharray="{look[1]}"' if look[1] else "")
 
 
+def margin(names: Iterable[str]) -> int:
+    """What names before rows take, with the air around them."""
+    return 24 + COLUMN * min(max(map(shown_width, names)), WIDEST)
+
+
+def label(name: str, left: int, y: float) -> str:
+    """A name that ends before `left`."""
+    return written(name, WIDEST, f'x="{left - 12}" y="{y}" text-anchor="end"')
+
+
+def written(name: str, columns: int, at: str) -> str:
+    """A name in so many columns: of a longer one both ends, and all of it for who points at it."""
+    shown = cut(visible(name), columns)
+    whole = f"<title>{safe(name)}</title>" if shown != visible(name) else ""
+    return f"<text {at}>{escape(shown)}{whole}</text>"
+
+
 def _room(names: Iterable[str]) -> int:
     """What a legend takes, with the air before it; half of a picture at most."""
     return min(60 + 7 * max(map(shown_width, names)), WIDTH // 2)
@@ -207,7 +232,7 @@ def _legend(looks: dict[str, Look]) -> list[str]:
     for row, (name, look) in enumerate(looks.items()):
         y = TOP + 16 + 18 * row
         parts.append(f'<path d="M{left} {y - 4}h18" {_stroke(look)}/>')
-        parts.append(f'<text x="{left + 25}" y="{y}" style="fill:{look[0]}">{safe(name)}</text>')
+        parts.append(written(name, (_room(looks) - 60) // 7, f'x="{left + 25}" y="{y}" style="fill:{look[0]}"'))
     return parts
 
 
@@ -262,11 +287,11 @@ def axis(low: float, high: float, x: Callable[[float], float], bottom: float) ->
     return lines + [f'<text x="{x(m):.1f}" y="{bottom + 18}" text-anchor="middle">{m:.4g}</text>' for m in marks]
 
 
-def picture(parts: Sequence[str], title: str, height: int) -> str:
+def picture(parts: Sequence[str], title: str, height: int, width: int = WIDTH) -> str:
     """A picture; without a title, for a page that has its own, it begins where the title would have ended."""
     top = 0 if title else TOP - 14
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {top} {WIDTH} {height - top}" width="{WIDTH}" role="img">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {top} {width} {height - top}" width="{width}" role="img">'
     )
     said = [f'<text x="12" y="18" style="font-weight:600">{safe(title)}</text>'] if title else []
     return "\n".join([head, STYLE, *said, *parts, "</svg>\n"])

@@ -27,6 +27,14 @@ def shown_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
+def cut(text: str, columns: int) -> str:
+    """Its two ends with … between them, where it is wider."""
+    if shown_width(text) <= columns:
+        return text
+    fits = lambda some: next(n for n in range(len(some), -1, -1) if shown_width(some[:n]) <= (columns - 1) // 2)
+    return f"{text[: fits(text)]}…{text[len(text) - fits(text[::-1]) :]}"
+
+
 def plus_minus(mean: float, deviation: float | None) -> str:
     """Mean ± standard deviation, to one decimal; the mean alone where it is of one value."""
     return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from pipeline.pages.markdown import plain
-from pipeline.pages.parts import Table, english
+from pipeline.pages.markdown import plain, said, table
+from pipeline.pages.parts import Table
 from pipeline.pages.tables import markdown_table, plus_minus
 from pipeline.publishing.licences import Source, concerns
 from pipeline.publishing.lineage import Step, readers
@@ -226,8 +226,8 @@ def _found(one: Published) -> list[str]:
         parts.append(markdown_table(["on held-out text", "before", "after"], rows))
     if one.evidence:
         parts.append(_seeds(one))
-    parts += ["\n".join(f"- {line}" for line in one.verdicts)] if one.verdicts else []
-    parts += [markdown_table([*map(english, t.head)], [[*map(english, row)] for row in t.rows]) for t in one.tables]
+    parts += ["\n".join(f"- {said(line)}" for line in one.verdicts)] if one.verdicts else []
+    parts += map(table, one.tables)
     parts += [CORRECTED] if one.verdicts else []
     return ["## What was found", *parts] if parts else []
 

@@ -8,8 +8,13 @@ are not cut become what `pipeline.encoding` makes of them.
 import json
 from pathlib import Path
 
+import torch
+from transformers import AutoModel
+
+from pipeline.models import load_config
 from pipeline.publishing.weights import Weights
 from pipeline.run.errors import InputError
+from pipeline.training.unpadding import first_position
 
 LOADING = """\
 ```python
@@ -39,9 +44,8 @@ def write_sentence_files(folder: Path, weights: Weights) -> None:
             f"{weights.kind} reads from left to right, and the mean of what it makes of a text means little: "
             "leave out published.sentence_transformers"
         )
-    config, tokenizer = (json.loads((folder / name).read_text(encoding="utf-8"))
-                         for name in ("config.json", "tokenizer_config.json"))  # fmt: skip
-    takes = [limit for limit in (tokenizer.get("model_max_length"), config.get("max_position_embeddings")) if limit]
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    takes = [limit for limit in (tokenizer.get("model_max_length"), _positions(folder)) if limit]
     longest = int(min(takes, default=LONGEST))
     written = {
         "modules.json": MODULES,
@@ -54,3 +58,11 @@ def write_sentence_files(folder: Path, weights: Weights) -> None:
     (folder / POOLING).mkdir(exist_ok=True)
     for name, content in written.items():
         (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _positions(folder: Path) -> int:
+    """How many ids there are positions for; 0 where they are not counted. RoBERTa keeps those of its padding."""
+    with torch.device("meta"):
+        model = AutoModel.from_config(load_config(folder))
+    takes = getattr(model.config, "max_position_embeddings", 0)
+    return takes - first_position(model) if takes > 0 else 0

@@ -41,7 +41,7 @@ class Compared:
     @property
     def interval(self) -> Interval:
         """The difference and where it may be, for this comparison alone."""
-        return Interval(self.found.mean, self.found.low, self.found.high)
+        return Interval(self.found.mean, self.found.low, self.found.high, found=self.verdict != "same")
 
     @property
     def shown(self) -> str:

@@ -57,14 +57,15 @@ def overview(tasks: Sequence[Sequence[Arm]], found: Sequence[Sequence[Compared]]
     """A row a comparison that at least two tasks have, a column a task; nothing where there are none."""
     pairs = over_tasks(tasks, found, confidence)
     names = [arms[0].folder.name for arms in tasks]
-    rows = []
+    rows, shown = [], {}
     for (arm, control), one, p in zip(pairs, pairs.values(), holm([one.p for one in pairs.values()]), strict=True):
         each = [f"{one.differences[name]:+.1f}" if name in one.differences else "" for name in names]
         rows.append([Said(f"{arm} against {control}", f"{arm} 对 {control}"), *each, one.interval.shown, p_shown(p)])
-    shown = {f"{arm} − {control}": one.interval for (arm, control), one in pairs.items()}
+        shown[f"{arm} − {control}"] = one.interval._replace(found=p < 1 - confidence)
     title = Said(
-        f"difference in points: a dot a task, a bar at the mean with its {confidence:.0%} interval over tasks",
-        f"差异（百分点）：每点一个任务，竖线为均值，横线为任务间 {confidence:.0%} 置信区间",
+        f"difference in points: a dot a task, a bar at the mean with its {confidence:.0%} interval over tasks, "
+        "in colour where a difference was found",
+        f"差异（百分点）：每点一个任务，竖线为均值，横线为任务间 {confidence:.0%} 置信区间，发现差异者着色",
     )
     parts = [
         Table(["", *names, Said("mean", "均值"), Said("p, Holm", "p（Holm）")], rows),

@@ -84,7 +84,10 @@ def comparisons(found: Sequence[Compared]) -> Section:
     ]
     shown = {f"{one.arm} − {one.control}": one.interval for one in found}
     known = {name: interval for name, interval in shown.items() if isfinite(interval.low)}
-    title = Said("differences with their intervals, each alone", "差异及其单独的置信区间")
+    title = Said(
+        "differences with their intervals, each alone; in colour where a difference was found",
+        "差异及其单独的置信区间，发现差异者着色",
+    )
     picture = [Picture("differences", title, partial(intervals_svg, known))] if known else []
     return Section(Said("Statistics", "统计"), [Table(head, rows), *picture, STATISTICS] if rows else [])
 
@@ -215,7 +218,7 @@ def vocabulary(runs: Sequence[Path]) -> Section:
     """What was added to the vocabulary of the bases; nothing where nothing was."""
     bases = {folder.name: folder / "base" for folder in runs if (folder / "base" / MANIFEST).exists()}
     said = {name: vocabulary_line(read_manifest(base)["metrics"]) for name, base in bases.items()}
-    lines = [f"{name}: {line}" for name, line in said.items() if line]
+    lines = [Said(f"{name}: {line.en}", f"{name}：{line.zh}") for name, line in said.items() if line]
     return Section(Said("Vocabulary", "词表"), [Points(lines)] if lines else [])
 
 

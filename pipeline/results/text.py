@@ -13,13 +13,14 @@ import numpy as np
 
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.drawing import Row, as_written, beside, drawn
-from pipeline.masking.pages import text_of
+from pipeline.masking.pages import CHINESE, text_of
 from pipeline.masking.replacement import Vocabulary
 from pipeline.masking.substitutes import words_of
 from pipeline.metrics import telling
 from pipeline.models import load_tokenizer
 from pipeline.pages.parts import Masks, Part, Said, Section, Table
 from pipeline.pages.plain import shortened
+from pipeline.results.reasons import in_words
 from pipeline.results.sections import CLASSES
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.tokens import replaceable_ids
@@ -69,10 +70,10 @@ def _cleaned(metrics: Mapping[str, float], examples: Sequence[tuple[str, str, st
     parts: list[Part] = [Table(head, [[name, *(cell(name, p) for p in ("train", "dev", "test"))] for name in names])]
     reasons = {name.removeprefix("rejected/"): n for name, n in metrics.items() if name.startswith("rejected/")}
     if reasons:
-        dropped = [[name.replace("_", " "), f"{count:,}"] for name, count in sorted(reasons.items(), key=_most)]
+        dropped = [[in_words(name), f"{count:,}"] for name, count in sorted(reasons.items(), key=_most)]
         parts.append(Table([Said("dropped because", "剔除原因"), Said("documents", "文档数")], dropped))
     if examples:
-        rows = [[shortened(text), reason.replace("_", " "), origin] for reason, origin, text in examples]
+        rows = [[shortened(text), in_words(reason), origin] for reason, origin, text in examples]
         parts.append(
             Table(
                 [Said("dropped, for example", "剔除的例子"), Said("because", "原因"), Said("from", "来源")],
@@ -192,5 +193,6 @@ def _told(policy: str, weighs: bool) -> Said:
     return Said(
         f"Sentences of the corpus{what.en}, and what a training reads of them: under this recipe's policy, {policy}, "
         "and under others at the same rate.",
-        f"语料中的句子{what.zh}，以及训练实际读到的内容：本配方的策略（{policy}），和相同比例下的其他策略。",
+        f"语料中的句子{what.zh}，以及训练实际读到的内容：本配方的策略（{CHINESE.get(policy, policy)}），"
+        "和相同比例下的其他策略。",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.pages.parts import Said
 from pipeline.pages.tables import markdown_table
 from pipeline.vocabulary.choosing import NewWord
 from pipeline.vocabulary.fertility import Fertility
@@ -42,14 +43,26 @@ def vocabulary_page(words: Sequence[NewWord], before: Texts, after: Texts, notes
     return "\n\n".join([*parts, markdown_table(["word", "count", "saved"], shown), told]) + "\n"
 
 
-def vocabulary_line(metrics: Mapping[str, float]) -> str:
-    """What a base says of its new words, in a sentence; empty where it has none."""
+TEXTS = {
+    "domain": Said("domain text", "领域文本"),
+    "task": Said("task text", "任务文本"),
+    "general": Said("general text", "通用文本"),
+}
+
+
+def vocabulary_line(metrics: Mapping[str, float]) -> Said | None:
+    """What a base says of its new words, in a sentence; None where it has none."""
     if "words_added" not in metrics:
-        return ""
-    read = [
-        f"{name} text {metrics[f'{name}/tokens_per_word_before']:.2f} → {metrics[f'{name}/tokens_per_word']:.2f}"
-        for name in ("domain", "task", "general")
+        return None
+    words, entries = f"{metrics['words_added']:,}", f"{metrics['entries_added']:,}"
+    read = {
+        text: f"{metrics[f'{name}/tokens_per_word_before']:.2f} → {metrics[f'{name}/tokens_per_word']:.2f}"
+        for name, text in TEXTS.items()
         if f"{name}/tokens_per_word" in metrics
-    ]
-    added = f"{metrics['words_added']:,} words ({metrics['entries_added']:,} entries) were added to the vocabulary"
-    return f"{added}; tokens a word, held-out: {', '.join(read)}."
+    }
+    en = ", ".join(f"{text.en} {told}" for text, told in read.items())
+    zh = "，".join(f"{text.zh} {told}" for text, told in read.items())
+    return Said(
+        f"{words} words ({entries} entries) were added to the vocabulary; tokens a word, held-out: {en}.",
+        f"词表加入了 {words} 个词（{entries} 个词元）；留出文本每词的词元数：{zh}。",
+    )

@@ -64,7 +64,8 @@ def test_the_tables_show_every_arm_and_class():
 
 def test_confusions_are_told_and_pictured_where_they_can_be_read():
     _, points, picture = confusions("base", TOLD, TASK.names)
-    assert english(points.items[0]) == "a taken for b: 50%" and picture.draw("title").startswith("<svg")
+    assert english(points.items[0]) == "a taken for b: 50%" and points.items[0][0] == "a"  # a name is no markup
+    assert picture.draw("title").startswith("<svg")
     many = [{"confusion": np.eye(25, dtype=int).tolist(), "counts": {}}]
     assert confusions("base", many, [str(i) for i in range(25)]) == []
 

@@ -16,6 +16,7 @@ from pipeline.finetuning.classes import Classes, Ordered
 from pipeline.finetuning.crf import Crf
 from pipeline.finetuning.inputs import TaggedBatches
 from pipeline.finetuning.labels import Labels, best_threshold
+from pipeline.finetuning.pages import TITLES
 from pipeline.finetuning.spans import allowed
 from pipeline.finetuning.tags import Tags
 from pipeline.finetuning.task import Answers, Task
@@ -190,6 +191,13 @@ def test_a_constant_value_correlates_with_nothing():
     constant = Answers(np.ones((3, 1)), np.ones(3))
     found = measured(TASKS[4], np.array([1.0, 2.0, 3.0]), constant)
     assert found["spearman"] == found["pearson"] == 0 and found["absolute_error"] == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_measure_has_a_title_in_both_languages(task):
+    truth = {"labels": np.eye(2, dtype=bool), "value": np.array([1.0, 2.0])}.get(task.kind, np.array([0, 1]))
+    scores = np.eye(2, len(task.names), dtype=np.float32) if task.kind != "value" else truth[:, None]
+    assert set(measured(task, truth, Answers(scores, truth), np.array([2]))) <= set(TITLES)
 
 
 @pytest.mark.parametrize(

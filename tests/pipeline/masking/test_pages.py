@@ -1,10 +1,13 @@
 """What masking does is shown as it is, and what a corpus contains can do no harm to the page."""
 
+import re
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from pipeline.batches import MaskedBatches, Sequences
-from pipeline.masking.config import MaskingConfig
+from pipeline.masking.config import MaskingConfig, Policy
 from pipeline.masking.pages import (
     MASKED,
     UNTOUCHED,
@@ -74,6 +77,8 @@ def test_markdown_marks_what_is_important_and_what_is_predicted_and_escapes_the_
 def test_what_acts_instead_of_being_seen_is_spelled_out():
     assert visible("a\u202eb\x1b[31mc\u200bd") == "a⟨202E⟩b⟨001B⟩[31mc⟨200B⟩d"
     assert visible("中文 é 🙂") == "中文 é 🙂"
+    joined = "👨\u200d👩\u200d👧 🧑🏽\u200d🚀 ❤\ufe0f\u200d🔥"
+    assert visible(joined) == joined and visible("\u200da\u200db👩\u200d") == "⟨200D⟩a⟨200D⟩b👩⟨200D⟩"
 
 
 def test_sequences_escape_what_a_corpus_contains(drawn, tokenizer):
@@ -83,6 +88,15 @@ def test_sequences_escape_what_a_corpus_contains(drawn, tokenizer):
     assert "<script" not in html and "\u202e" not in sequences_html([Drawn(evil, [("x", line)], [("x", line)])])
     text = in_terminal([Drawn(evil, [("x", line)], [("x", line)])], colour=False)
     assert "\u202e" not in text and "⟨202E⟩" in text
+
+
+def test_a_page_names_policies_and_what_became_of_words_in_both_languages(drawn, tokenizer):
+    line = pieces(drawn, 0, tokenizer)
+    names = [*get_args(Policy), "visit"]
+    html = sequences_html([Drawn("one", [("random 1", line)] * 2, [(f"{name} 1", line) for name in names])])
+    assert html.count('<span class="zh" lang="zh">') == len(names) and "<th>random 1</th>" in html  # a run's own name
+    assert '<span class="en" lang="en">whole_word 1</span><span class="zh" lang="zh">整词 1</span>' in html
+    assert all(re.search("[一-龥]", told) for told in re.findall('title="(.*?)"', html)) and "title=" in html
 
 
 def test_the_terminal_shows_each_draw_on_a_line(drawn, tokenizer):

@@ -108,5 +108,19 @@ def test_markdown_tells_the_same_and_keeps_text_from_being_markup(tmp_path):
     write_markdown(tmp_path / "report.md", Said("Did it help?", "有帮助吗？"), SECTIONS)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page.startswith("# Did it help?\n\n**") and "## Rows" in page and "![scores](scores.svg)" in page
-    assert "| \\<script>alert(1)\\</script>⟨202E⟩ |" in page and "| <script" not in page
+    assert (
+        "| \\<script>alert(1)\\</script>⟨202E⟩ |" in page and "**&#60;script>alert(1)&#60;/script>⟨202E⟩** is" in page
+    )
+    outside = re.sub(r"^```\n.*?\n```$", "", page, flags=re.M | re.S)
+    assert outside.count("script") == 12 and not re.search(r"(?<!\\)<script", outside) and "\u202e" not in page
     assert (tmp_path / "scores.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_what_is_put_into_words_of_markdown_begins_no_tag_and_no_link_and_ends_no_fence(tmp_path):
+    table = Table([Said("\\<b>", ""), Said("`</b>", ""), Said("a\\|b", "")], [[Said("1 < 2\n3", ""), "![x](y)", ""]])
+    told = [Said("`a` ``<!--", ""), Said("\\[x](y)", ""), Code(["````", "\x1b[2J"])]
+    write_markdown(tmp_path / "a.md", Said("<a>", ""), [Section(Said("<b>", ""), [table, *told], leads=True)] * 2)
+    page = (tmp_path / "a.md").read_text(encoding="utf-8")
+    assert page.startswith("# &#60;a>\n\n## &#60;b>\n\n| &#92;&#60;b> | `&#60;/b> | a&#92;\\|b |")
+    assert "\n| 1 < 2 3 | ![x\\](y) |  |\n\n`a` ``&#60;!--\n\n&#92;[x&#93;(y)\n\n" in page
+    assert page.endswith("`````\n````\n⟨001B⟩[2J\n`````\n")

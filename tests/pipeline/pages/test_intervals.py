@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pipeline.pages.intervals import Interval, intervals_svg
+from pipeline.pages.plots import WIDTH
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = '<script>"a" & b'
@@ -29,10 +30,23 @@ def test_ends_and_mean_stand_where_the_axis_says_and_every_name_is_text():
     assert "<script" not in intervals_svg({NASTY: Interval(1.0, -1.0, 3.0)}, NASTY)
 
 
-def test_only_what_is_on_one_side_of_zero_has_a_colour():
-    _, found = drawn({"a": Interval(1, -1, 3), "b": Interval(2, 1, 3), "c": Interval(-2, -3, -1)})
+def test_only_what_is_found_has_a_colour_though_the_interval_of_another_leaves_out_zero():
+    alone = Interval(2, 1, 3)
+    _, found = drawn({"a": alone, "b": alone._replace(found=True), "c": Interval(-2, -3, -1, found=True)})
     unsure, gain, loss = (colour for colour, _ in found)
     assert len({unsure, gain, loss}) == 3 and unsure == "#999"
+
+
+@pytest.mark.parametrize("width", [20, 34, 75, 300])
+def test_a_name_of_any_length_leaves_half_of_the_picture_to_the_intervals(width):
+    name = f"{'a' * width}/dapt − {'b' * width}/dapt-control"
+    labels, [(_, (low, high, _))] = drawn({name: Interval(1.0, -1.0, 3.0, (0.0, 2.0))})
+    assert low < high and labels["0"] < labels["2"] and high - low > 0.4 * WIDTH
+    texts = [text for text in ElementTree.fromstring(intervals_svg({name: Interval(1, 0, 2)}, "")).iter(f"{SVG}text")]
+    names = [text for text in texts if text.get("text-anchor") == "end"]
+    assert all(float(text.get("x")) - 7.5 * len(text.text) > 0 for text in names)
+    assert (names[0].text[0], names[-1].text[-13:]) == ("a", "/dapt-control")
+    assert " ".join(text.findtext(f"{SVG}title", text.text) for text in names) == name
 
 
 def test_an_interval_that_knows_nothing_does_not_flatten_the_others():

@@ -1,11 +1,13 @@
 """Tables that line up and pictures that are well-formed, whatever is in them."""
 
+import re
 from xml.etree import ElementTree
 
 import pytest
 
 from pipeline.pages.plots import (
     COLOURS,
+    WIDEST,
     dots_svg,
     lines_svg,
     matrix_svg,
@@ -15,7 +17,7 @@ from pipeline.pages.plots import (
     rates_text,
     reliability_svg,
 )
-from pipeline.pages.tables import markdown_table, plus_minus, terminal_table
+from pipeline.pages.tables import cut, markdown_table, plus_minus, shown_width, terminal_table
 
 NASTY = ["<script>alert(1)</script>", 'a "b" & <c>', "餐馆 ]]> --", "plain"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,6 +30,11 @@ def test_a_bar_in_a_cell_does_not_end_it():
 def test_columns_line_up_with_wide_characters_in_them():
     table = terminal_table(["名字", "F1"], [["a", "10.0"], ["适应后", "9.5"]])
     assert table.splitlines() == ["名字      F1", "──────  ────", "a       10.0", "适应后   9.5"]
+
+
+def test_what_is_too_wide_keeps_both_its_ends():
+    assert [cut("reviews/dapt", 12), cut("reviews/dapt", 9)] == ["reviews/dapt", "revi…dapt"]
+    assert [cut("餐馆评论领域", 8), cut("餐馆", 1)] == ["餐…域", "…"]
 
 
 def test_a_mean_is_shown_with_its_deviation_where_it_has_one():
@@ -121,6 +128,39 @@ def test_a_matrix_is_well_formed_and_shows_every_number():
     assert set(NASTY) < set(texts(svg)) and {"1", "-.25", ".50", ".00"} < set(texts(svg)) and "<script" not in svg
     fills = [cell.get("fill") for cell in ElementTree.fromstring(svg).iter(f"{SVG}rect")]
     assert len(fills) == 16 and fills[1] != fills[0] == fills[2]
+
+
+LONG = ["no", "card_payment_wrong_exchange_rate", "n" * 100, "类" * 50]
+
+
+def rows_of(svg: str, names: list[str]) -> ElementTree.Element:
+    """The picture, after a look at its names: each is there to be read, and none begins left of it."""
+    tree = ElementTree.fromstring(svg)
+    texts = [text for text in tree.iter(f"{SVG}text") if text.get("x") and text.get("text-anchor") == "end"]
+    assert [text.findtext(f"{SVG}title", text.text) for text in texts] == names
+    assert all(float(text.get("x")) >= 7.5 * shown_width(text.text) for text in texts)
+    assert all(("…" in text.text) == (shown_width(name) > WIDEST) for text, name in zip(texts, names, strict=True))
+    return tree
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_dots_have_half_of_the_picture_whatever_the_names(name):
+    tree = rows_of(dots_svg({name: [0.0, 1.0]}, ""), [name])
+    left, right = (float(circle.get("cx")) for circle in tree.iter(f"{SVG}circle"))
+    assert right - left > 200
+
+
+@pytest.mark.parametrize("count", [2, 20])
+@pytest.mark.parametrize("name", LONG)
+def test_a_matrix_has_room_for_its_names_and_its_cells_for_their_numbers(count, name):
+    names = [f"{name}{number}" for number in range(count)]
+    tree = rows_of(matrix_svg(names, [[0.25] * count] * count, ""), names)
+    _, top, width, height = map(float, tree.get("viewBox").split())
+    for text in (text for text in tree.iter(f"{SVG}text") if text.get("transform")):  # by 60 degrees
+        x, y = map(float, re.findall(r"[\d.]+", text.get("transform"))[:2])
+        assert x >= 3.75 * shown_width(text.text) and y + 6.5 * shown_width(text.text) <= top + height
+    *_, cell = tree.iter(f"{SVG}rect")
+    assert float(cell.get("width")) >= 24 and float(cell.get("x")) + float(cell.get("width")) <= width
 
 
 RISING = [(10.0 ** (-6 + i / 10), 1.0 + (i - 20) ** 2 / 100, 1.0 + (i - 20) ** 2 / 100) for i in range(41)]

@@ -1,6 +1,7 @@
 """The few files by which sentence-transformers opens a model, held against our own vectors."""
 
 import json
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -38,6 +39,21 @@ def test_what_its_files_describe_is_what_our_encoder_makes(tmp_path, new_model, 
     assert found.shape[1] == pooling["word_embedding_dimension"]
     ours = DocumentEncoder(tmp_path, longest).vectors({"text": texts, "text_pair": [None] * 3})
     assert np.allclose(found, ours, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
+def test_a_text_of_any_length_is_cut_to_what_the_model_takes(tmp_path, checkpoints, kind):
+    """Of a tokenizer without a limit; RoBERTa has 34 positions, of which the padding keeps two."""
+    copytree(checkpoints[kind], tmp_path / kind)
+    settings = read(tmp_path / kind, "tokenizer_config.json")
+    del settings["model_max_length"]
+    (tmp_path / kind / "tokenizer_config.json").write_text(json.dumps(settings))
+    write_sentence_files(tmp_path / kind, Weights.of(tmp_path / kind))
+    longest = read(tmp_path / kind, "sentence_bert_config.json")["max_seq_length"]
+    tokenizer, model = (auto.from_pretrained(tmp_path / kind) for auto in (AutoTokenizer, AutoModel))
+    assert tokenizer.model_max_length > 1000 and longest == 32
+    ids = tokenizer("good " * 99, truncation=True, max_length=longest, return_tensors="pt")
+    assert model(**ids).last_hidden_state.shape[1] == longest
 
 
 def test_a_decoder_is_refused():

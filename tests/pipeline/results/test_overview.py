@@ -1,5 +1,6 @@
 """What several tasks say together: their mean, and how sure it is."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,14 @@ def test_the_overview_says_every_task_and_the_mean(tmp_path):
     assert [*map(str, table.head[1:3])] == ["zh", "en"] and len(table.rows) == 1
     zh, en, mean = table.rows[0][1:4]
     assert float(mean.split()[0]) == pytest.approx((float(zh) + float(en)) / 2, abs=0.06)
+
+
+def test_the_picture_of_the_overview_has_a_colour_where_its_p_is_of_a_difference(tmp_path):
+    """dapt against base: p 0.03 alone, twice that of all that are compared."""
+    for task, gain in zip("abcd", (0, 10, 12, 2), strict=True):
+        for variant, score in (("", 75), ("@knn", 95)):
+            made(tmp_path / f"{task}{variant}", {"base": 70, "dapt": score + gain}, task)
+    table, picture, _ = overview(*of_runs(*sorted(tmp_path.iterdir())), 0.95).parts
+    strokes = re.findall(r'stroke="(#\w+)" stroke-width="2.5"', picture.draw(""))
+    assert [stroke != "#999" for stroke in strokes] == [float(row[-1].removeprefix("< ")) < 0.05 for row in table.rows]
+    assert "[+" in table.rows[0][-2] and strokes[0] == "#999"

@@ -8,7 +8,7 @@ import pytest
 
 from corpora.parquet import read_rows, write_corpus
 from corpora.schemas import DOCUMENTS, MASKED, SCORES
-from pipeline.pages.parts import Masks, Table
+from pipeline.pages.parts import Masks, Said, Table
 from pipeline.results.text import cleaning, masks, speaking
 
 SENTENCES = {"one": ["好", "吃"], "two": ["film", "is", "good"]}
@@ -97,7 +97,7 @@ def test_cleaning_is_shown_of_every_corpus_once(tmp_path):
     first, same = (run(name, "x", **{"domain/train": 9, "rejected/empty": 2}) for name in ("first", "same"))
     other = run("other", "y", **{"domain/train": 7, "domain/dev": 1})
     sizes, dropped = cleaning([first, same], read_rows).parts
-    assert sizes.rows == [["domain", "9", "", ""]] and dropped.rows == [["empty", "2"]]
+    assert sizes.rows == [["domain", "9", "", ""]] and dropped.rows == [[Said("empty", "为空"), "2"]]
     named, *tables, again, last = cleaning([first, same, other], read_rows).parts
     assert named.en == "**first**" and tables == [sizes, dropped] and again.en == "**other**"
     assert last.rows == [["domain", "7", "1", ""]] and not cleaning([tmp_path], read_rows).parts

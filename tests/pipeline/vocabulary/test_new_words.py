@@ -15,6 +15,7 @@ from pipeline.tokens import encode, fingerprint, replaceable_ids
 from pipeline.vocabulary.choosing import VocabularyConfig, counted, taken
 from pipeline.vocabulary.extending import extended
 from pipeline.vocabulary.families import family_of
+from pipeline.vocabulary.pages import vocabulary_line
 
 DOMAIN = [
     "the filmplays unplayed filmplays, playedable",
@@ -172,3 +173,18 @@ def test_a_class_that_makes_itself_anew_without_the_words_is_refused(families):
     toy = Forgetful(tokenizer_object=families["wordpiece"].backend_tokenizer, unk_token="[UNK]")
     with pytest.raises(InputError, match="does not keep new entries when it is opened"):
         adapted(toy)
+
+
+def test_what_was_added_is_told_in_both_languages_with_the_texts_that_were_measured():
+    metrics = {
+        "words_added": 1200,
+        "entries_added": 1300,
+        "task/tokens_per_word_before": 1.5,
+        "task/tokens_per_word": 1.25,
+    }
+    told = vocabulary_line(metrics)
+    assert told.en == (
+        "1,200 words (1,300 entries) were added to the vocabulary; tokens a word, held-out: task text 1.50 → 1.25."
+    )
+    assert told.zh == "词表加入了 1,200 个词（1,300 个词元）；留出文本每词的词元数：任务文本 1.50 → 1.25。"
+    assert vocabulary_line({}) is None
