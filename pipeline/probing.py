@@ -30,6 +30,14 @@ HALVES, SHORTEST = 512, 16
 PROBED = ("probe_accuracy", "probe_shots", "retrieval")
 """What is measured."""
 Measured = Literal["", "loss", "general_loss", "probe_accuracy", "probe_shots", "retrieval"]
+NEEDS = {
+    "loss": "dev text",
+    "general_loss": "general text (masked.general_documents)",
+    "probe_accuracy": "a task with classes",
+    "probe_shots": "a task with classes",
+    "retrieval": f"dev text of {SHORTEST} ids",
+}
+"""What is measured only where it is there."""
 
 
 @dataclass(frozen=True)
