@@ -17,7 +17,8 @@ from corpora.demo import planted as demo
 from corpora.segment import Segmenter
 from pipeline.examination import Finding, machine, opened
 from pipeline.run.errors import InputError
-from pipeline.run.recipe import load_recipe
+from pipeline.run.recipe import build, load_recipe
+from pipeline.training.config import TrainerConfig
 
 TEXTS = 200
 """Sentences of the demo that a base is asked about."""
@@ -40,7 +41,15 @@ def examine(recipe: str, overrides: list[str], runs: Path) -> list[Finding]:
     sentences = demo.rows(f"{language if language in ('zh', 'en') else 'en'}_general", "unlabeled")
     texts = [row["text"] for row in islice(sentences, TEXTS)]
     print(f"\n{place}")
-    return findings + [_told(finding) for finding in opened(place, texts, Segmenter(language=language).spans)]
+    spans = Segmenter(language=language).spans
+    return findings + [_told(finding) for finding in opened(place, texts, spans, _rates(tables))]
+
+
+def _rates(tables: dict[str, dict]) -> dict[str, float]:
+    """The peak learning rates a base is continued at: of the text that the recipe names."""
+    arms = [arm for arm, text in (("dapt", "domain"), ("tapt", "task")) if tables.get("corpus", {}).get(text)]
+    trainers = {f"{arm}.trainer": tables.get(arm, {}).get("trainer", {}) for arm in arms}
+    return {f"{n}.learning_rate": build(TrainerConfig, table, n).learning_rate for n, table in trainers.items()}
 
 
 def pinned(requirements: Path) -> dict[str, str]:

@@ -3,7 +3,8 @@
 import runpy
 import sys
 
-from stages.examine import pinned
+from pipeline.training.config import TrainerConfig
+from stages.examine import _rates, pinned
 
 
 def doctor(*arguments: object) -> int:
@@ -34,6 +35,12 @@ def test_the_base_that_a_recipe_made_is_looked_at(tmp_path, checkpoints, capsys)
     (tmp_path / "demo" / "base").symlink_to(checkpoints["bert"])
     doctor("--runs", tmp_path)
     assert str(tmp_path / "demo" / "base") in capsys.readouterr().out
+
+
+def test_a_base_is_asked_about_the_learning_rates_of_what_the_recipe_names():
+    rates = _rates({"corpus": {"domain": ["reviews"], "task": "stars"}, "dapt": {"trainer": {"learning_rate": 1e-4}}})
+    assert rates == {"dapt.trainer.learning_rate": 1e-4, "tapt.trainer.learning_rate": TrainerConfig().learning_rate}
+    assert list(_rates({"corpus": {"task": "stars"}})) == ["tapt.trainer.learning_rate"]
 
 
 def test_a_wrong_recipe_is_one_line(tmp_path, capsys):
