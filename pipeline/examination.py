@@ -19,6 +19,7 @@ from transformers import MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel, PreTraine
 
 from pipeline.diagnosis import masked_losses, mean_and_error, sequences_from
 from pipeline.models import ModelSize, load_causal_lm, load_config, load_masked_lm, load_tokenizer, new_bert
+from pipeline.objectives.permuted_lm import open_xlnet
 from pipeline.run.artifact import Manifest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
@@ -129,8 +130,12 @@ def base(place: str | Path, texts: Sequence[str], spans: Spans, rates: Mapping[s
     """
     config, tokenizer = load_config(place), load_tokenizer(place)
     masks = type(config) in MODEL_FOR_MASKED_LM_MAPPING
-    model = (load_masked_lm if masks else load_causal_lm)(place)
-    kind = "masked words" if masks else "next tokens: set objective = clm in [base] and [dapt]"
+    if masks:
+        model, kind = load_masked_lm(place), "masked words"
+    elif config.model_type == "xlnet":
+        model, kind = open_xlnet(place, 0), "words in any order: set objective = plm in [base] and [dapt]"
+    else:
+        model, kind = load_causal_lm(place), "next tokens: set objective = clm in [base] and [dapt]"
     yield Finding("base", "good", f"{config.model_type}, {model.num_parameters() / 1e6:.1f} M parameters, {kind}")
     yield from _tokenizer(tokenizer, texts, spans, model)
     yield _room(model, tokenizer)

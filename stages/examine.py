@@ -26,13 +26,13 @@ TEXTS = 200
 SIGNS = {"good": "✓", "note": "!", "fault": "✗"}
 
 
-def examine(recipe: str, overrides: list[str], runs: Path) -> list[Finding]:
+def examine(recipe: str, overrides: list[str], run: Path) -> list[Finding]:
     """Everything that was found, printed as it is."""
     tables = load_recipe(recipe, overrides)
     findings = []
-    for finding in machine(runs, pinned(Path("requirements.txt"))):
+    for finding in machine(run, pinned(Path("requirements.txt"))):
         findings.append(_told(finding))
-    made = runs / Path(recipe).stem / "base"
+    made = run / "base"
     place = tables.get("base", {}).get("model") or (str(made) if (made / "config.json").exists() else "")
     if not place:
         print("  (no base yet: one is built from scratch, or set BASE=<folder or hub name>)")
@@ -70,10 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="demo")
     parser.add_argument("--set", nargs="*", default=[])
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="the folder of the recipe's artifacts")
     args = parser.parse_args()
     try:
-        findings = examine(args.recipe, args.set, args.runs)
+        findings = examine(args.recipe, args.set, args.run)
     except InputError as error:
         print(f"doctor: {error}", file=sys.stderr)
         sys.exit(2)

@@ -15,7 +15,10 @@ from pipeline.batches import MaskedBatches
 from pipeline.diagnosis import sequences_from
 from pipeline.examination import Finding, _decay, machine, opened
 from pipeline.masking.config import MaskingConfig
+from pipeline.models import ModelSize, load_masked_lm
 from pipeline.objectives.masked_lm import MaskedLM
+from pipeline.objectives.permuted_lm import new_xlnet
+from pipeline.run.errors import InputError
 from pipeline.tokens import sequence_rows
 from pipeline.training.config import TrainerConfig
 from pipeline.training.trainer import train
@@ -110,6 +113,15 @@ def test_a_checkpoint_of_ours_may_be_warmed_up_to_its_own_peak(tmp_path, schedul
         (tmp_path / name / "manifest.json").write_text(json.dumps({"config": config}))
     (finding,) = _decay(tmp_path / "base", "modernbert", RATES)
     assert finding.state == state and f"{peak:g}" in finding.fact and bool(finding.remedy) == (state == "note")
+
+
+def test_what_is_pretrained_otherwise_is_told_by_what(tmp_path, tokenizer):
+    size = ModelSize(hidden_size=16, layers=1, heads=2, max_length=32)
+    new_xlnet(size, len(tokenizer), tokenizer.pad_token_id, 0).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert "words in any order: set objective = plm" in found(tmp_path)["base"].fact
+    with pytest.raises(InputError, match=r"kind xlnet, which has no head for masked words: set objective = plm in"):
+        load_masked_lm(tmp_path)
 
 
 def test_a_model_too_large_for_the_memory_is_a_fault(known, monkeypatch):
