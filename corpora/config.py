@@ -6,7 +6,7 @@ from corpora.spelling.noise import NoiseConfig
 
 ADDED = {"added": True}
 """Marks a setting that came later: at its default nothing changes, and what is there stays fresh (the same of
-`pipeline.run.artifact`, which nothing here may import)."""
+`pipeline.run.key`, which nothing here may import)."""
 
 
 @dataclass(frozen=True)

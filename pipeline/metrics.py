@@ -51,17 +51,24 @@ def mean_auc(truth: np.ndarray, scores: np.ndarray) -> float:
     return 100 * float(np.mean(areas)) if areas else 50.0
 
 
-def mean_sd(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (n - 1); 0 for a single value."""
+def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation (n - 1); a single value has none."""
     values = np.asarray(values, dtype=float)
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def over_seeds(results: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean of each metric; of several seeds also `<name>_sd`."""
-    found = {name: mean_sd([result[name] for result in results]) for name in results[0]}
-    means = {name: mean for name, (mean, _) in found.items()}
-    return means | ({f"{name}_sd": sd for name, (_, sd) in found.items()} if len(results) > 1 else {})
+    found: dict[str, float] = {}
+    for name in results[0]:
+        found |= named_mean(name, [result[name] for result in results])
+    return found
+
+
+def named_mean(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The mean by its name; of several values also `<name>_sd`."""
+    mean, deviation = mean_sd(values)
+    return {name: mean} | ({} if deviation is None else {f"{name}_sd": deviation})
 
 
 def telling(counts: Counter[Item], beside: Counter[Item]) -> list[Item]:

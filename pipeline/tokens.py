@@ -164,17 +164,20 @@ def cut_points(word_ids: np.ndarray, room: int) -> list[tuple[int, int]]:
     return [*pieces, (start, len(word_ids))]
 
 
+def texts_of(batch: dict[str, list]) -> list[str]:
+    """The text of each document of a batch; a pair is one text of two lines."""
+    return [t if p is None else f"{t}\n{p}" for t, p in zip(batch["text"], batch["text_pair"], strict=True)]
+
+
 def sequence_rows(
     batch: dict[str, list], tokenizer: PreTrainedTokenizerBase, spans: Spans, max_length: int
 ) -> Iterator[dict[str, object]]:
     """Sequences of at most `max_length` ids from a batch of documents: `id`, `input_ids`, `word_ids`.
 
-    Nothing is cut off: a longer document becomes several sequences, `id`, `id#1`, `id#2`, … A pair is one text of two
-    lines.
+    Nothing is cut off: a longer document becomes several sequences, `id`, `id#1`, `id#2`, …
     """
     frame = Frame.of(tokenizer)
-    texts = [t if p is None else f"{t}\n{p}" for t, p in zip(batch["text"], batch["text_pair"], strict=True)]
-    for name, whole in zip(batch["id"], encode(tokenizer, texts, spans), strict=True):
+    for name, whole in zip(batch["id"], encode(tokenizer, texts_of(batch), spans), strict=True):
         for number, (start, end) in enumerate(cut_points(whole.word_ids, frame.room(max_length))):
             part = frame.around(Tokens(whole.input_ids[start:end], whole.word_ids[start:end]))
             yield {

@@ -21,8 +21,9 @@ from pipeline.pages.plots import dots_svg
 from pipeline.pages.tables import markdown_table, plus_minus, terminal_table
 from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import EVERY, Sample
-from pipeline.run.artifact import MANIFEST, changes, read_manifest
+from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import changes
 from pipeline.run.progress import clock
 from pipeline.run.stage import run
 
@@ -59,11 +60,11 @@ class Tried:
         changed = ", ".join(f"{name} = {now}" for name, (before, now) in pairs if before is not None) or "baseline"
         results = {one["seed"]: one for one in told["seeds"]}
         scores = {(EVERY, seed): one["measured"][told["metric"]] for seed, one in results.items()}
-        rows = by_row(told["kind"], told["metric"], read_rows(folder / "predictions"))
+        rows = by_row(told["kind"], told["metric"], read_rows(folder / "predictions"), len(told["names"]))
         return cls(changed, told["metric"], results, Sample(scores, rows), here["provenance"]["seconds"])
 
     @property
-    def elsewhere(self) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+    def elsewhere(self) -> dict[str, tuple[evidence.MeanSd, evidence.MeanSd]]:
         """Of every other source: how good answers are there, and what is lost on the way."""
         return evidence.at_home_and_elsewhere(list(self.results.values()), self.metric)
 

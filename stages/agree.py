@@ -116,8 +116,8 @@ def _row(name: str, opinions: Opinions, truth: np.ndarray) -> list[str]:
 def _cell(values: Iterable[float], digits: int) -> str:
     """Mean, with the standard deviation where there are several; – where there is none."""
     values = [value for value in values if not np.isnan(value)]
-    shown = [f"{round(value, digits) + 0.0:.{digits}f}" for value in mean_sd(values)] if values else ["–"]  # no -0.00
-    return " ± ".join(shown[: len(values)] or shown)
+    known = [value for value in mean_sd(values) if value is not None] if values else []
+    return " ± ".join(f"{round(value, digits) + 0.0:.{digits}f}" for value in known) or "–"  # no -0.00
 
 
 def _shown(table: list[list[str]]) -> tuple[list[str], list[list[str]]]:

@@ -15,8 +15,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.run.artifact import named_files
 from pipeline.run.errors import InputError
+from pipeline.run.key import named_files
 from pipeline.run.recipe import build, load_recipe, nearest, recipe_folder
 from pipeline.run.stage import config_class
 

@@ -23,8 +23,9 @@ from corpora.previews import inert
 from corpora.schemas import CHOSEN
 from corpora.segment import Segmenter, WordsConfig
 from corpora.words import words_of
-from pipeline.run.artifact import ADDED, SCRATCH
+from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
+from pipeline.run.key import ADDED
 from pipeline.run.progress import Progress, progress, say
 from pipeline.run.stage import run
 

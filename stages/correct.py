@@ -30,8 +30,8 @@ from pipeline.finetuning.inputs import Reader
 from pipeline.finetuning.spelling import HALF, Spelling
 from pipeline.finetuning.task import Row
 from pipeline.models import load_tokenizer
-from pipeline.run.artifact import ADDED
 from pipeline.run.errors import InputError
+from pipeline.run.key import ADDED
 from pipeline.run.processes import processes, rank, total, wait_for_all, world
 from pipeline.run.progress import Progress, say
 from pipeline.run.stage import run

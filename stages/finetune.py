@@ -34,8 +34,9 @@ from pipeline.finetuning.split import Split, cut_of
 from pipeline.finetuning.task import Answers, Row, Task
 from pipeline.finetuning.tasks import COLUMNS, task_of
 from pipeline.models import load_tokenizer, model_card, save
-from pipeline.run.artifact import SCRATCH, keyed
+from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
+from pipeline.run.key import keyed
 from pipeline.run.processes import processes, rank, wait_for_all
 from pipeline.run.progress import say
 from pipeline.run.stage import run

@@ -19,8 +19,7 @@ for another; a killed run goes on with those that are missing, and any number of
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import compress, islice
@@ -36,27 +35,25 @@ from corpora.segment import Segmenter, WordsConfig
 from corpora.splits import sample
 from corpora.stop_words import stop_words
 from corpora.words import training_words
-from pipeline.batches import padded
-from pipeline.draws import document_keys
-from pipeline.masking.config import IMPORTANT, MaskingConfig
-from pipeline.masking.counting import added, count, metrics_of
-from pipeline.masking.exclusion import admitted, excluded_words
+from pipeline.masking.config import MaskingConfig
+from pipeline.masking.counting import added, metrics_of
+from pipeline.masking.marks import Marks
+from pipeline.masking.masker import Masker
 from pipeline.masking.pages import in_markdown, pieces_as_written
-from pipeline.masking.selection import choose
 from pipeline.masking.substitutes import FILE, Substitutes, Word, from_words, read_words, same_sound, similar_words
 from pipeline.masking.substitutes import words_of as token_words
-from pipeline.masking.terms import Terms, joined, spans_of, terms_of
+from pipeline.masking.terms import terms_of
 from pipeline.models import load_masked_lm, load_tokenizer
-from pipeline.run.artifact import ADDED, SCRATCH
+from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
+from pipeline.run.key import ADDED
 from pipeline.run.processes import main_first, rank, total, wait_for_all
 from pipeline.run.sharing import claimed, share, unmade
 from pipeline.run.stage import run
 from pipeline.scoring.importance import Scale
 from pipeline.scoring.scorers import Score, Scorer, make_scorer
-from pipeline.scoring.weighing import Weigh, Words, alike, by_scorer, by_tagger, documents_of, of
-from pipeline.tokens import Frame, Spans, fingerprint, sequence_rows
-from pipeline.training.loading import in_background
+from pipeline.scoring.weighing import Cutter, Weigh, alike, by_scorer, by_tagger, scale_of
+from pipeline.tokens import Frame, fingerprint
 
 COLUMNS = ("id", "text", "text_pair", "keywords")
 
@@ -121,6 +118,7 @@ def mask(
     tokenizer, segmenter = load_tokenizer(init, config.max_length), Segmenter.of(config)
     inputs = _inputs(corpus, chosen)
     spans = lru_cache(maxsize=8 * config.batch_documents)(segmenter.spans)  # asked for by tokens, words and counts
+    cut = Cutter(tokenizer, spans, config.max_length)
     if config.policy != "selective":
         weigh: Weigh = alike
     elif config.scorer == "tagger":
@@ -128,17 +126,17 @@ def mask(
     else:
         models = {"classifier": classifier, "base": init, "reference": reference}
         score = make_scorer(config.scorer, tokenizer, models, training_words(corpus, segmenter))
-        scale = main_first(lambda: _scale(config, [*inputs], tokenizer, spans, score, out))
+        scale = main_first(lambda: _scale(config, [*inputs], cut, score, out))
         weigh = by_scorer(score, scale, Frame.of(tokenizer))
-    marks = Marks.of(config, segmenter)
+    masker = Masker(config, cut, weigh, _marks(config, segmenter))
     targets = {path: out / place for path, place in inputs.items()}
     general = {path: out / place for path, place in _general(config, corpus).items()}
     drawn = _drawn(config, general)
     for source in claimed(unmade(targets | general), "shards"):
         if source in general:
-            _mask_shard(config.at_random(), tokenizer, spans, alike, marks, source, general[source], drawn)
+            _mask_shard(config, masker.at_random(), source, general[source], drawn)
         else:
-            _mask_shard(config, tokenizer, spans, weigh, marks, source, targets[source])
+            _mask_shard(config, masker, source, targets[source])
     wait_for_all()
     metrics = metrics_of(total(added([json.loads(metadata_of(path)["counts"]) for path in share(targets.values())])))
     metrics |= {f"general_{part}": count_rows(out / "general" / part) for part in ("train", "dev") if general}
@@ -150,60 +148,28 @@ def mask(
     return metrics
 
 
-# ---- what the scorer learns from -----------------------------------------------------------------------------------
+# ---- how words are weighed and marked ------------------------------------------------------------------------------
 
 
-def _scale(
-    config: MaskConfig, paths: list[Path], tokenizer: PreTrainedTokenizerBase, spans: Spans, score: Score, out: Path
-) -> Scale:
+def _scale(config: MaskConfig, paths: list[Path], cut: Cutter, score: Score, out: Path) -> Scale:
     """The scale of a scorer, by the first documents of every shard; kept, so that all processes have the same one."""
     kept = out / SCRATCH / "scale.npy"
     if not kept.exists():
-        frame, scores = Frame.of(tokenizer), []
-        for path in paths:
-            batch = next(read_batches(path, COLUMNS, -(-SAMPLE // len(paths))))
-            sequences = list(sequence_rows(batch, tokenizer, spans, config.max_length))
-            documents = documents_of(sequences, _words(batch, spans), frame)
-            scores += [found[d.known] for d, found in zip(documents, score(documents), strict=True)]
+        parts = (cut(next(read_batches(path, COLUMNS, -(-SAMPLE // len(paths))))) for path in paths)
+        scale = scale_of(score, parts, Frame.of(cut.tokenizer), config.important_share, config.scorer)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, _fitted(config, np.concatenate(scores)).edges)
+        np.save(kept, scale.edges)
     return Scale(np.load(kept))
 
 
-def _fitted(config: MaskConfig, scores: np.ndarray) -> Scale:
-    scale = Scale.of(scores, config.important_share)
-    if len(scores) and scale(scores).max() < IMPORTANT:
-        alike = np.mean(scores == scores.max())
-        raise InputError(
-            f"scorer = {config.scorer} gives {alike:.0%} of the words its highest score: raise masked.important_share "
-            "above that, or choose another scorer"
-        )
-    return scale
+def _marks(config: MaskConfig, segmenter: Segmenter) -> Marks:
+    """As the recipe wants them."""
+    stop = stop_words(config.language) if config.skip_stop_words else frozenset()
+    lines = Path(config.terms).read_text(encoding="utf-8").splitlines() if config.terms else []
+    return Marks(stop, not config.skip_punctuation, terms_of(lines, segmenter.words))
 
 
-# ---- what is never chosen, what always goes together, what may stand for what --------------------------------------
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What is said of words whatever they weigh: never chosen, or salient."""
-
-    stop_words: frozenset[str]
-    keep_punctuation: bool
-    terms: Terms
-
-    @classmethod
-    def of(cls, config: MaskConfig, segmenter: Segmenter) -> "Marks":
-        """As the recipe wants it."""
-        stop = stop_words(config.language) if config.skip_stop_words else frozenset()
-        lines = Path(config.terms).read_text(encoding="utf-8").splitlines() if config.terms else []
-        return cls(stop, not config.skip_punctuation, terms_of(lines, segmenter.words))
-
-    def put(self, word_ids: np.ndarray, importance: np.ndarray, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """word_ids int32 [L], each term one word; importance uint8 [L]: 0 of what is never chosen, else 1-255."""
-        importance = admitted(importance, word_ids, excluded_words(words, self.stop_words, self.keep_punctuation))
-        spans = spans_of(words, self.terms) if self.terms else []
-        return joined(word_ids, importance, spans) if spans else (word_ids, importance)
+# ---- what may stand for what ---------------------------------------------------------------------------------------
 
 
 def _write_substitutes(
@@ -267,33 +233,16 @@ def _drawn(config: MaskConfig, paths: Iterable[Path]) -> frozenset[str]:
 
 
 def _mask_shard(
-    config: MaskConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    spans: Spans,
-    weigh: Weigh,
-    marks: Marks,
-    source: Path,
-    target: Path,
-    drawn: Collection[str] | None = None,
+    config: MaskConfig, masker: Masker, source: Path, target: Path, drawn: Collection[str] | None = None
 ) -> None:
     """One shard of documents, or those drawn of it -> one shard of sequences, with its counts in the footer."""
     counts: dict[str, float] = {}
-    masking = {field.name: getattr(config, field.name) for field in fields(MaskingConfig)}
-    metadata = {"tokenizer": fingerprint(tokenizer), "masking": json.dumps(masking)}
-
-    def cut() -> Iterator[tuple[dict[str, list], list[dict], Words]]:
-        batches = read_batches(source, COLUMNS, config.batch_documents)
-        for batch in batches if drawn is None else _only(batches, drawn):
-            yield batch, list(sequence_rows(batch, tokenizer, spans, config.max_length)), _words(batch, spans)
+    masking = {field.name: getattr(masker.config, field.name) for field in fields(MaskingConfig)}
+    metadata = {"tokenizer": fingerprint(masker.cut.tokenizer), "masking": json.dumps(masking)}
 
     def rows() -> Iterator[dict[str, object]]:
-        with closing(in_background(cut())) as parts:
-            for batch, sequences, words in parts:
-                for row, importance in zip(sequences, weigh(sequences, words), strict=True):
-                    row["word_ids"], row["importance"] = marks.put(row["word_ids"], importance, of(words, row["id"]))
-                _choose(config, sequences)
-                count(counts, sequences, batch, spans)
-                yield from sequences
+        batches = read_batches(source, COLUMNS, config.batch_documents)
+        yield from masker.rows(batches if drawn is None else _only(batches, drawn), counts)
         metadata["counts"] = json.dumps(counts)
 
     write_shard(target, MASKED, rows(), metadata)
@@ -305,23 +254,6 @@ def _only(batches: Iterable[dict[str, list]], names: Collection[str]) -> Iterato
         kept = [name in names for name in batch["id"]]
         if any(kept):
             yield {column: list(compress(values, kept)) for column, values in batch.items()}
-
-
-def _words(batch: dict[str, list], spans: Spans) -> Words:
-    """The words of each document."""
-    texts = [t if p is None else f"{t}\n{p}" for t, p in zip(batch["text"], batch["text_pair"], strict=True)]
-    cut = lambda text: [text[start:end] for start, end in spans(text).tolist()]
-    return {name: cut(text) for name, text in zip(batch["id"], texts, strict=True)}
-
-
-def _choose(config: MaskConfig, sequences: list[dict]) -> None:
-    """Add `masked`, the choice at visit 0."""
-    keys, visit = document_keys([row["id"] for row in sequences]), np.zeros(len(sequences), dtype=np.int64)
-    words = padded([row["word_ids"] for row in sequences], -1)
-    importance = padded([row["importance"] for row in sequences], 0)
-    masked = choose(config, words, importance, keys, visit)
-    for row, chosen in zip(sequences, masked, strict=True):
-        row["masked"] = chosen[: len(row["word_ids"])]
 
 
 def _preview(config: MaskConfig, out: Path, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -32,8 +32,8 @@ from pipeline.finetuning.split import batches_of, reader_of
 from pipeline.finetuning.tags import Tags
 from pipeline.finetuning.task import Row, Task
 from pipeline.models import load_tokenizer
-from pipeline.run.artifact import ADDED
 from pipeline.run.errors import InputError
+from pipeline.run.key import ADDED
 from pipeline.run.processes import processes, rank, total, wait_for_all, world
 from pipeline.run.progress import Progress, say
 from pipeline.run.stage import run

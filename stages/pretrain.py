@@ -35,8 +35,9 @@ from pipeline.models import load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.pretraining import Text, learn
 from pipeline.probing import Probe, ProbeConfig, probe
-from pipeline.run.artifact import ADDED, SCRATCH, keyed
+from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
+from pipeline.run.key import ADDED, keyed
 from pipeline.run.processes import main_first, rank
 from pipeline.run.stage import run
 from pipeline.tokens import fingerprint

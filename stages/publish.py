@@ -37,8 +37,9 @@ from pipeline.publishing.weights import Weights
 from pipeline.results import sections
 from pipeline.results.arms import Arm, by_task, comparable
 from pipeline.results.differences import differences, failed, verdicts
-from pipeline.run.artifact import MANIFEST, Manifest, file_digest, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import file_digest
 from pipeline.run.progress import say
 from pipeline.run.stage import run
 
@@ -236,4 +237,4 @@ def sources(config: PublishConfig, runs: Path, data: Path, defaults: Path) -> li
 
 
 if __name__ == "__main__":
-    run(publish, sources=sources)
+    run(publish, version=2, sources=sources)

@@ -21,7 +21,7 @@ from pipeline.pages.markdown import write_markdown
 from pipeline.pages.parts import Picture, Said, Section, Table, english
 from pipeline.pages.tables import terminal_table
 from pipeline.results import sections, text
-from pipeline.results.arms import Arm, by_task, comparable
+from pipeline.results.arms import Arm, base_of, by_task, comparable, is_control
 from pipeline.results.budget import by_steps
 from pipeline.results.changes import changed, changes, judged
 from pipeline.results.comparison import Compared
@@ -29,7 +29,8 @@ from pipeline.results.cost import cost, repeat
 from pipeline.results.differences import differences, failed, verdicts
 from pipeline.results.fills import fills
 from pipeline.results.overview import overview
-from pipeline.run.artifact import ADDED, MANIFEST, Manifest, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
+from pipeline.run.key import ADDED
 from pipeline.run.stage import run
 
 TITLE = Said("Did it help?", "有帮助吗？")
@@ -167,9 +168,10 @@ def _fills(arms: Sequence[Arm]) -> Section:
 
 
 def _changes(arms: Sequence[Arm]) -> Section:
-    """Test rows on which the best adapted arm and base part."""
-    base, kind = arms[0], str(arms[0].evidence["kind"])
-    best = max(arms[1:], key=lambda arm: arm.score, default=base)
+    """Test rows on which the best adapted arm and its base part."""
+    adapted = [arm for arm in arms[1:] if arm.last != "base" and not is_control(arm)]
+    best = max(adapted, key=lambda arm: arm.score, default=arms[0])
+    base, kind = base_of(best, arms), str(best.evidence["kind"])
     before, after = (judged(kind, _predictions(arm, kind)) for arm in (base, best))
     rows = changed(before, after)
     wanted = {one.id for one in (*rows[:CHANGED], *rows[-CHANGED:])}

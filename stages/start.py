@@ -26,8 +26,9 @@ from pipeline.masking.config import MaskingConfig
 from pipeline.models import ModelSize, load_tokenizer, model_card, save
 from pipeline.objectives.methods import ObjectiveConfig
 from pipeline.pretraining import Text, learn
-from pipeline.run.artifact import ADDED, SCRATCH
+from pipeline.run.artifact import SCRATCH
 from pipeline.run.errors import InputError
+from pipeline.run.key import ADDED
 from pipeline.run.processes import main_first, rank
 from pipeline.run.progress import say
 from pipeline.run.stage import run

@@ -23,8 +23,8 @@ from pipeline.finetuning.split import Split
 from pipeline.finetuning.task import Task
 from pipeline.finetuning.tasks import COLUMNS, task_of
 from pipeline.models import load_encoder, load_tokenizer, model_card, save
-from pipeline.run.artifact import keyed
 from pipeline.run.errors import InputError
+from pipeline.run.key import keyed
 from pipeline.run.processes import processes, rank
 from pipeline.run.progress import say
 from pipeline.run.stage import run

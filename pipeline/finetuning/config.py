@@ -7,7 +7,7 @@ from pipeline.finetuning.classifier import ModelConfig
 from pipeline.finetuning.heads import HeadConfig
 from pipeline.finetuning.inputs import InputConfig
 from pipeline.finetuning.method import MethodConfig
-from pipeline.run.artifact import changes
+from pipeline.run.key import changes
 from pipeline.training.config import TrainerConfig
 
 

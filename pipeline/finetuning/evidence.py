@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.metrics import mean_sd, precision_recall_f1
+from pipeline.metrics import mean_sd, named_mean, precision_recall_f1
 
 if TYPE_CHECKING:  # who only reads evidence, as `make ablate` does, waits for no torch
     from pipeline.finetuning.split import Split
@@ -46,23 +46,25 @@ def result_of(seed: int, dev: float, steps: int, task: "Task", test: "Split", an
 
 
 def summary(task: "Task", metric: str, results: Sequence[Result]) -> dict[str, float]:
-    """Mean and deviation of all that is measured, lowest, highest and every seed of what counts, runs that failed."""
+    """Mean and deviation, of several seeds, of all that is measured; of what counts the lowest, the highest and that
+    of every seed; runs that failed."""
     found: dict[str, float] = {}
     for name in dict.fromkeys((*task.metrics, *results[0].measured)):
-        found[name], found[f"{name}_sd"] = mean_sd([result.measured[name] for result in results])
-    found["dev"], found["dev_sd"] = mean_sd([result.dev for result in results])
+        found |= named_mean(name, [result.measured[name] for result in results])
+    found |= named_mean("dev", [result.dev for result in results])
     scores = {result.seed: result.measured[metric] for result in results}
     found |= {f"{metric}_min": min(scores.values()), f"{metric}_max": max(scores.values())}
     for name in results[0].elsewhere:
-        there = [result.elsewhere[name][metric] for result in results]
-        found[f"{metric}_on_{name}"], found[f"{metric}_on_{name}_sd"] = mean_sd(there)
+        found |= named_mean(f"{metric}_on_{name}", [result.elsewhere[name][metric] for result in results])
     found["degenerate"] = sum(result.degenerate for result in results)
     return found | {f"{metric}_seed_{seed}": score for seed, score in scores.items()}
 
 
-def at_home_and_elsewhere(
-    seeds: Sequence[Mapping[str, object]], metric: str
-) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+MeanSd = tuple[float, float | None]
+"""A mean, and the deviation of what it is of; a single value has none."""
+
+
+def at_home_and_elsewhere(seeds: Sequence[Mapping[str, object]], metric: str) -> dict[str, tuple[MeanSd, MeanSd]]:
     """Other source -> (mean, deviation) of a measure there over seeds, and of what is lost on the way."""
     found = {}
     for name in seeds[0]["elsewhere"] if seeds and "elsewhere" in seeds[0] else ():
@@ -80,7 +82,7 @@ def most_confused(shares: np.ndarray, count: int = 10) -> list[tuple[int, int, f
     return [(int(i), int(j), float(wrong[i, j])) for i, j in places if wrong[i, j] > 0]
 
 
-def class_rows(results: Sequence[dict[str, object]]) -> dict[str, tuple[float, ...]]:
+def class_rows(results: Sequence[dict[str, object]]) -> dict[str, tuple[float | None, ...]]:
     """Class -> precision, recall, F1 (means over seeds), deviation of F1, how often it is there; in percent."""
     found = {}
     for name in sorted({name for result in results for name in result["counts"]}):

@@ -33,8 +33,8 @@ from pipeline.masking.config import MaskingConfig
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.objectives.labelling import Loss
 from pipeline.objectives.objective import Objective
-from pipeline.run.artifact import ADDED
 from pipeline.run.errors import InputError
+from pipeline.run.key import ADDED
 from pipeline.run.processes import processes
 from pipeline.training.config import TrainerConfig
 from pipeline.training.lora import LoraConfig, add_adapters, merge_adapters

@@ -46,7 +46,7 @@ def measures_table(found: Mapping[str, Mapping[str, float]], measures: Sequence[
     head = [Said("arm", "模型"), *map(title_of, measures), Said(f"{counts.en}, range", f"{counts.zh}，范围")]
     rows = []
     for arm, values in found.items():
-        cells = [plus_minus(values[name], values[f"{name}_sd"]) for name in measures]
+        cells = [plus_minus(values[name], values.get(f"{name}_sd")) for name in measures]
         rows.append([arm, *cells, f"{values[f'{metric}_min']:.1f} – {values[f'{metric}_max']:.1f}"])
     return Table(head, rows)
 

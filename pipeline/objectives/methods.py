@@ -24,7 +24,7 @@ from pipeline.objectives.permuted_lm import PermutedBatches, PermutedLM, new_xln
 from pipeline.objectives.replaced_tokens import ReplacedTokens
 from pipeline.objectives.sentence_order import OrderBatches, SentenceOrder
 from pipeline.objectives.yardstick import fixed_mask_loss
-from pipeline.run.artifact import ADDED
+from pipeline.run.key import ADDED
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Differences with how sure they are, one below the other, for the eye (a forest plot)."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 from pipeline.pages.plots import COLOURS, TOP, WIDTH, axis, picture, safe, span
@@ -20,8 +21,8 @@ class Interval(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """`+1.3 [+0.5, +2.1]`."""
-        return f"{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+        """`+1.3 [+0.5, +2.1]`; without limits, as that of a single run is, the difference alone."""
+        return f"{self.mean:+.1f}" + (f" [{self.low:+.1f}, {self.high:+.1f}]" if isfinite(self.low) else "")
 
     @property
     def colour(self) -> str:

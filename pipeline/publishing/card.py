@@ -4,7 +4,7 @@ The head is what the hub reads (huggingface.co/docs/hub/model-cards); what is no
 first of all. All else is read off the manifests of the lineage.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipeline.publishing.licences import Source, concerns
 from pipeline.publishing.lineage import Step, readers
 from pipeline.publishing.repeating import command, recipe, without_places
 from pipeline.publishing.sentences import LOADING
+from pipeline.publishing.telling import told_of
 from pipeline.publishing.weights import Weights
 from pipeline.run.artifact import Manifest
 from pipeline.run.progress import clock
@@ -189,44 +190,6 @@ def _named(place: Path, run: Path) -> str:
     return plain(place.relative_to(run if inside else run.parent).as_posix())
 
 
-def told_of(step: Step) -> str:
-    """How an artifact was made, in a few words."""
-    stage = str(step.manifest["stage"])
-    how = TOLD.get(stage)
-    return how(step.manifest["config"], step.manifest["metrics"]) if how else stage.replace("_", " ")
-
-
-def _documents(config: Manifest, metrics: Mapping[str, float]) -> str:
-    count = sum(count for name, count in metrics.items() if name.endswith("/train"))
-    return f"{count:,} documents to learn from, cleaned"
-
-
-def _begun(config: Manifest, metrics: Mapping[str, float]) -> str:
-    named = without_places(str(config["model"]))
-    return f"`{named}`" if named else f"pretrained from scratch, {config['objective']}"
-
-
-def _masked(config: Manifest, metrics: Mapping[str, float]) -> str:
-    policy = str(config["policy"]).replace("_", " ")
-    by = f" by {config['scorer']}" if policy == "selective" else ""
-    return f"{policy} masking{by}, {config['mask_rate']:.0%} of the tokens"
-
-
-TOLD: Mapping[str, Callable[[Manifest, Mapping[str, float]], str]] = {
-    "prepare": _documents,
-    "start": _begun,
-    "pretrain": lambda config, _: f"continued pretraining, {config['objective']}",
-    "mask": _masked,
-    "finetune": lambda config, found: f"fine-tuned on {found['train_rows']:,} rows, {len(config['seeds'])} seeds",
-    "score": lambda config, _: f"importance of words, {config['scorer']}",
-    "train_tagger": lambda *_: "a tagger of important words",
-    "choose": lambda config, _: f"documents like the task's, {config['method']}",
-    "interpolate": lambda config, _: f"weights mixed, {config['alpha']:g} of the adapted",
-    "train_multitask": lambda *_: "several tasks learned at once",
-}
-"""Stage -> how it went, of its settings and metrics."""
-
-
 def _texts(one: Published) -> str:
     by = readers(one.steps)
     rows = [
@@ -276,10 +239,13 @@ def _seeds(one: Published) -> str:
         f"{seed['measured'][metric]:.1f}" + (" (this model)" if seed["seed"] == kept else "")
         for seed in one.evidence["seeds"]
     )
-    mean = plus_minus(metrics[metric], metrics[f"{metric}_sd"])
+    mean = plus_minus(metrics[metric], metrics.get(f"{metric}_sd"))
+    reached = f"{metric.replace('_', ' ')} on {metrics['test_rows']:,} test rows: {mean}"
+    seeds = len(one.evidence["seeds"])
     return (
-        f"{metric.replace('_', ' ')} on {metrics['test_rows']:,} test rows: {mean} over {len(one.evidence['seeds'])} "
-        f"seeds ({scores}); the seed was chosen on dev."
+        f"{reached} over {seeds} seeds ({scores}); the seed was chosen on dev."
+        if seeds > 1
+        else f"{reached}, one seed."
     )
 
 

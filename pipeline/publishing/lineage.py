@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.run.artifact import MANIFEST, Manifest, digests, flat, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, digests, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import flat
 
 ROWS = ("corpus", "masked", "referred")
 """Artifacts whose folders are named for the text in them; masked-control is one of masked."""

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from pipeline.publishing.lineage import Step
-from pipeline.run.artifact import Manifest, flat
+from pipeline.run.artifact import Manifest
+from pipeline.run.key import flat
 from pipeline.run.stage import section_of
 
 PLACE = re.compile(r"(?<![\w.:/])(?:~|\.{1,2})?/(?:[^\s\"'/]+/)*([^\s\"'/]+)")

@@ -12,8 +12,9 @@ from pipeline.finetuning.by_row import by_row
 from pipeline.metrics import mean_sd
 from pipeline.pages.parts import Said
 from pipeline.results.significance import EVERY, ByRow, Run, Sample
-from pipeline.run.artifact import MANIFEST, Manifest, flat, read_manifest
+from pipeline.run.artifact import MANIFEST, Manifest, read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import changes, flat
 from pipeline.training.config import HARDWARE, TrainerConfig
 
 ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]
@@ -113,8 +114,8 @@ class Arm:
         """The mean over runs of what counts."""
         return mean_sd(list(self.scores.values()))[0]
 
-    def measured(self, name: str) -> tuple[float, float]:
-        """Mean and deviation over runs of anything that was measured on the test rows."""
+    def measured(self, name: str) -> tuple[float, float | None]:
+        """Mean and deviation over runs, of several, of anything that was measured on the test rows."""
         return mean_sd([one["measured"][name] for one in self.evidence["seeds"]])
 
     def sample(self, rows: Predictions) -> Sample:
@@ -124,7 +125,7 @@ class Arm:
     def _by_row(self, rows: Predictions) -> ByRow | None:
         """What every run said of every test row; none where its measure is not one of counts."""
         said = ({**row, "repeat": arm.repeat} for arm in self.pretrainings for row in rows(arm.predictions))
-        return by_row(str(self.evidence["kind"]), self.metric, said)
+        return by_row(str(self.evidence["kind"]), self.metric, said, len(self.evidence["names"]))
 
     @property
     def predictions(self) -> Path:
@@ -171,6 +172,15 @@ def comparable(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
                     f"{arm.name} 未列入：它的训练方式与 {of.name} 不同，请运行 make controls。",
                 )
             )
+        elif otherwise := _tuned_otherwise(arm, arms[0]):
+            lines.append(
+                Said(
+                    f"{arm.name} is left out: it was fine-tuned otherwise than {arms[0].name} ({otherwise}); arms are "
+                    "compared where that is alike, make ablate compares ways of fine-tuning.",
+                    f"{arm.name} 未列入：它的微调方式与 {arms[0].name} 不同（{otherwise}）；只比较微调方式相同的模型，"
+                    "make ablate 用于比较微调方式。",
+                )
+            )
         elif not _like(arm, arms[0]):
             lines.append(
                 Said(
@@ -203,6 +213,14 @@ def _gathered(arms: Sequence[Arm]) -> tuple[list[Arm], list[Said]]:
             )
     ordered = {name: tuple(sorted(some, key=lambda arm: arm.repeat)) for name, some in again.items()}
     return [replace(arm, repeats=ordered[name]) for name, arm in first.items()], lines
+
+
+def base_of(arm: Arm, arms: Sequence[Arm]) -> Arm:
+    """What an arm is held against first: the base of its run, as it stands among the arms, where equal ones stand
+    once; of a base the first one, as of an arm of a run that has none."""
+    tuned = arm.folder / "finetuned-base"
+    key = read_manifest(tuned)["key"] if arm.last != "base" and (tuned / MANIFEST).exists() else None
+    return next((one for one in arms if one.last == "base" and one.result["key"] == key), arms[0])
 
 
 def is_control(arm: Arm) -> bool:
@@ -238,6 +256,13 @@ def _alike(arm: Arm, other: Arm) -> bool:
     """
     one, two = (flat(each.pretrained["config"]) for each in (arm, other))
     return all(one[name] == two[name] for name in one.keys() & two.keys() - {"repeat"} - OF_THE_MACHINE)
+
+
+def _tuned_otherwise(arm: Arm, first: Arm) -> str:
+    """The settings that its fine-tuning has and the first has otherwise; one that is newer than either is at its
+    default."""
+    pairs = changes(first.result["config"], arm.result["config"]).items()
+    return ", ".join(f"{name} = {now}" for name, (before, now) in pairs if before is not None and now is not None)
 
 
 def _like(arm: Arm, first: Arm) -> bool:

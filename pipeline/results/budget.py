@@ -14,7 +14,7 @@ from pipeline.pages.parts import Picture, Said, Section, Table
 from pipeline.pages.plots import Points, lines_svg
 from pipeline.pages.tables import plus_minus
 from pipeline.results.arms import OF_THE_MACHINE, Arm
-from pipeline.run.artifact import flat
+from pipeline.run.key import flat
 
 LENGTH = {"trainer.steps", "trainer.epochs"}
 APART = 0.008
@@ -77,6 +77,6 @@ def _lines(found: dict[str, dict[int, Arm]], last: int) -> dict[str, list[Points
     for place, (name, reached) in enumerate(found.items()):
         aside = (place - (len(found) - 1) / 2) * APART * last
         means = [(number + aside, *mean_sd([*reached[number].scores.values()])) for number in sorted(reached)]
-        bars = [[(x, mean - sd), (x, mean + sd)] for x, mean, sd in means]
+        bars = [[(x, mean - sd), (x, mean + sd)] for x, mean, sd in means if sd]
         lines[name] = [[(x, mean) for x, mean, _ in means], *bars]
     return lines

@@ -23,6 +23,8 @@ class Compared:
     control: str
     found: Difference
     p: float
+    many: int = 1
+    """Comparisons that it is one of, without those in which something else was found: it is corrected for so many."""
 
     @property
     def verdict(self) -> str:
@@ -30,6 +32,11 @@ class Compared:
         if self.p >= 1 - self.found.confidence:
             return "same"
         return "better" if self.found.mean > 0 else "worse"
+
+    @property
+    def detectable(self) -> float:
+        """The true difference that would have been found four times in five, among so many."""
+        return self.found.detectable(self.many)
 
     @property
     def interval(self) -> Interval:
@@ -46,7 +53,11 @@ def compared(pairs: Sequence[tuple[Named, Named]], confidence: float = 0.95) -> 
     """Every (arm, control), p values corrected together (Holm 1979)."""
     found = [difference(arm.sample, control.sample, confidence) for arm, control in pairs]
     ps = holm([one.p for one in found])
-    return [Compared(arm.name, control.name, one, p) for (arm, control), one, p in zip(pairs, found, ps, strict=True)]
+    clear = [p < 1 - confidence for p in ps]
+    others = [len(clear) - sum(clear) + mine for mine in clear]
+    return [
+        Compared(arm.name, control.name, *one) for (arm, control), *one in zip(pairs, found, ps, others, strict=True)
+    ]
 
 
 def p_shown(p: float) -> str:

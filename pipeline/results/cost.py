@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from pipeline.pages.parts import Code, Part, Said, Section, Table
-from pipeline.run.artifact import Manifest, changes
+from pipeline.run.artifact import Manifest
+from pipeline.run.key import changes
 from pipeline.run.progress import clock
 
 

@@ -8,11 +8,14 @@ from itertools import islice
 
 from pipeline.finetuning.pages import title_of
 from pipeline.pages.parts import Said
-from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, Predictions, is_control
+from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, Predictions, base_of, is_control
 from pipeline.results.comparison import Compared, Named, compared, p_shown
 from pipeline.results.significance import Difference
 from pipeline.run.errors import InputError
+from pipeline.run.key import flat
 
+CONTROLLED = ("dapt", "tapt")
+"""Arms that `make controls` makes a control of."""
 MANY = 8
 """Comparisons of a task from which on those without a difference are told in one sentence."""
 
@@ -20,7 +23,7 @@ MANY = 8
 def differences(
     tasks: Sequence[Sequence[Arm]], rows: Predictions, confidence: float, against: Sequence[str] = ()
 ) -> list[list[Compared]]:
-    """Of the arms of each task: every arm against base, against its controls, and of several recipes those of the
+    """Of the arms of each task: every arm against its base, against its controls, and of several recipes those of the
     first against their like, or what is varied of a recipe against the recipe and the variants `against`; corrected
     together, over all tasks."""
     every = [arm for arms in tasks for arm in arms]
@@ -37,7 +40,7 @@ def differences(
 
 
 def _pairs(arms: Sequence[Arm], against: Sequence[str]) -> list[tuple[str, str]]:
-    pairs = [(arm.name, arms[0].name) for arm in arms[1:]]
+    pairs = [(arm.name, base_of(arm, arms).name) for arm in arms[1:]]
     pairs += [(arm.name, control.name) for arm in arms for control in _controls(arm, arms)]
     for arm in (one for one in arms if one.folder == arms[0].folder and not is_control(one)):
         like = [other for other in arms if other.folder != arm.folder and other.last == arm.last]
@@ -71,7 +74,7 @@ def verdicts(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
 def _same(found: Sequence[Compared]) -> list[Said]:
     if not found:
         return []
-    sizes = [one.found.detectable for one in found]
+    sizes = [one.detectable for one in found]
     told = f"{min(sizes):.1f}–{max(sizes):.1f}"
     against: dict[str, list[str]] = {}
     for one in found:
@@ -88,20 +91,34 @@ def _same(found: Sequence[Compared]) -> list[Said]:
 
 
 def _alone(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
-    beside = {(one.arm, one.control) for one in found}
-    gains = {one.arm for one in found if one.control == arms[0].name and one.verdict == "better"}
-    alone = [arm.name for arm in arms if arm.name in gains and not is_control(arm) and arm.last != "base"
-             and not any(arm.name in pair and arms[0].name not in pair for pair in beside)]  # fmt: skip
+    """A line on the gains that nothing of their budget stands beside."""
+    named = {arm.name: arm for arm in arms}
+    gained = {one.arm for one in found if named[one.control].last == "base" and one.verdict == "better"}
+    beside = {name: [named[other] for pair in found for other in _other(pair, name)] for name in gained}
+    gains = [arm for arm in arms if arm.name in gained and not is_control(arm) and arm.last != "base"]
+    alone = [arm for arm in gains if not any(_of_one_budget(arm, other, arms) for other in beside[arm.name])]
     if not alone:
         return []
-    names = ", ".join(alone)
+    names, known = ", ".join(arm.name for arm in alone), all(arm.last in CONTROLLED for arm in alone)
+    how = Said("; make controls finds out.", "；运行 make controls 查明。") if known else Said(".", "。")
     return [
         Said(
-            f"Without a control of equal budget ({names}): as many steps on any words may bring some of it; "
-            "make controls finds out.",
-            f"没有同等预算的对照（{names}）：同样步数训练任意词也可能带来部分收益；运行 make controls 查明。",
+            f"Without a control of equal budget ({names}): as many steps on any words may bring some of it{how.en}",
+            f"没有同等预算的对照（{names}）：同样步数训练任意词也可能带来部分收益{how.zh}",
         )
     ]
+
+
+def _other(pair: Compared, name: str) -> list[str]:
+    """What an arm is compared with by a pair; nothing where it is not of it."""
+    return [pair.control] if name == pair.arm else [pair.arm] if name == pair.control else []
+
+
+def _of_one_budget(arm: Arm, other: Arm, arms: Sequence[Arm]) -> bool:
+    """Whether both began from one base and read as much."""
+    batch = lambda one: flat(one.pretrained["config"]).get("trainer.batch_size")
+    read = lambda one: (base_of(one, arms).name, one.pretrained["metrics"].get("steps"), batch(one))
+    return other.last != "base" and read(arm) == read(other)
 
 
 def verdict(one: Compared, metric: Said) -> Said:
@@ -120,11 +137,15 @@ def verdict(one: Compared, metric: Said) -> Said:
         f"{gained.zh}，{found.confidence:.0%} 置信区间 {interval}，{over.zh}，{p}",
     )
     if one.verdict == "same":
+        size = one.detectable
+        power = Said(
+            f"; one of {size:.1f} would be found four times in five.",
+            f"；若真实差异为 {size:.1f}，五次中有四次能发现。",
+        )
+        more = power if found.error else Said(": their runs are all alike.", "：各次运行完全相同。")
         return Said(
-            f"**No difference found between {one.arm} and {one.control}**: {told.en}; "
-            f"one of {found.detectable:.1f} would be found four times in five.",
-            f"**{one.arm} 与 {one.control} 之间未发现差异**：{told.zh}；"
-            f"若真实差异为 {found.detectable:.1f}，五次中有四次能发现。",
+            f"**No difference found between {one.arm} and {one.control}**: {told.en}{more.en}",
+            f"**{one.arm} 与 {one.control} 之间未发现差异**：{told.zh}{more.zh}",
         )
     how = {"better": Said("better than", "优于"), "worse": Said("worse than", "差于")}[one.verdict]
     return Said(

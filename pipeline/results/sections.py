@@ -12,7 +12,7 @@ from pipeline.pages.intervals import intervals_svg
 from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
 from pipeline.pages.plots import dots_svg, lines_svg, paths_svg, reliability_svg
 from pipeline.pages.tables import plus_minus
-from pipeline.results.arms import GENERAL, Arm
+from pipeline.results.arms import GENERAL, Arm, base_of, is_control
 from pipeline.results.comparison import Compared, p_shown
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.progress import clock
@@ -31,10 +31,16 @@ def results_table(arms: Sequence[Arm], found: Sequence[Compared]) -> Table:
     general = any(GENERAL in arm.pretrained["metrics"] for arm in arms)
     head = [Said("arm", "模型"), *shown, Said("against base", "与 base 之差"), Said("steps", "步数")]
     head += [Said("tokens", "词元"), Said("time", "用时"), Said("dev loss", "开发集损失")]
-    against = {one.arm: one.shown for one in found if one.control == arms[0].name}
+    against = {(one.arm, one.control): one.shown for one in found}
     return Table(
         [*head, *([Said("general", "通用文本损失")] if general else [])],
-        [[*_row(arm, against.get(arm.name, "")), *([_lost(arm, GENERAL)] if general else [])] for arm in arms],
+        [
+            [
+                *_row(arm, against.get((arm.name, base_of(arm, arms).name), "")),
+                *([_lost(arm, GENERAL)] if general else []),
+            ]
+            for arm in arms
+        ],
     )
 
 
@@ -69,8 +75,10 @@ def comparisons(found: Sequence[Compared]) -> Section:
             Said(f"{one.arm} against {one.control}", f"{one.arm} 对 {one.control}"),
             one.shown,
             *map(p_shown, (one.found.p, one.p, one.found.flips)),
-            f"{one.found.effect:+.1f}",
-            f"{one.found.detectable:.1f}",
+            *(
+                f"{size:{sign}.1f}" if isfinite(size) else "–"
+                for size, sign in ((one.found.effect, "+"), (one.detectable, ""))
+            ),
         ]
         for one in found
     ]
@@ -86,10 +94,10 @@ STATISTICS = Said(
     "the spread over the former and a paired bootstrap over rows, counting what they share once. *Flips*: the exact "
     "paired permutation test over pretrainings, or over seeds where there is one; it never goes below 2 / 2^n. "
     "*Effect*: the difference in standard deviations of one run. *Detectable*: the true difference that would be "
-    "found four times in five.",
+    "found four times in five among as many comparisons.",
     "*p（单独）*：误差兼顾预训练（有多次时）、种子与测试样本，由前两者的离散度与样本配对自助法合成，共有部分只计一次。"
     "*置换*：对预训练（只有一次时对种子）的精确配对置换检验，不会低于 2 / 2^n。*效应量*：以单次运行的标准差为单位。"
-    "*可检出*：五次中有四次能发现的真实差异。",
+    "*可检出*：在同样多的比较中，五次有四次能发现的真实差异。",
 )
 
 
@@ -197,7 +205,7 @@ def elsewhere(arms: Sequence[Arm]) -> Section:
 def classes(arms: Sequence[Arm]) -> Section:
     """Every class of every arm, and what the best arm confuses; nothing where there are no classes."""
     found = {arm.name: arm.evidence["seeds"] for arm in arms}
-    best = max(arms, key=lambda arm: arm.score)
+    best = max((arm for arm in arms if not is_control(arm)), key=lambda arm: arm.score)
     table = class_table(found, best.name)
     more = confusions(best.name, found[best.name], list(best.evidence["names"]))
     return Section(Said("Classes", "各类别"), [table, *more] if table else [])
@@ -286,17 +294,18 @@ def notes(arms: Sequence[Arm], confidence: float) -> Section:
         Said("How to read it", "如何阅读"),
         [
             Said(
-                f"{metric.en} and {beside.en} on the test rows, mean ± standard deviation over "
-                "fine-tuning seeds, in percent where there is a scale; the best epoch was chosen on dev, test was "
-                f"looked at once. *Against base*: mean paired difference, with its {confidence:.0%} interval over "
-                "seeds and test rows (of measures that are counts; else over seeds alone), for this comparison alone. "
+                f"{metric.en} and {beside.en} on the test rows, mean ± standard deviation over all runs (the seeds of "
+                "fine-tuning, of every pretraining), in percent where there is a scale; the best epoch was chosen on "
+                "dev, test was looked at once. *Against base*: mean paired difference, with its "
+                f"{confidence:.0%} interval over seeds and test rows (of measures that are counts; else over seeds "
+                "alone), for this comparison alone. "
                 "*p*: of no difference, corrected for all comparisons of the page (Holm 1979); the verdicts go by it. "
                 f"{drawn.en} *Dev loss*: held-out text of the arm's own corpus with fixed whole-word masks, the same "
                 "for every policy, before → after; *general*: that of general text, where it is masked "
                 "(masked.general_documents): what rises is forgotten. Time is wall clock of pretraining. "
                 "*Calibration error*: how far probabilities are from the share that comes true, on average.",
-                f"{metric.zh}与{beside.zh}在测试集上计算，为各微调种子的均值 ± 标准差，有量程的以百分比表示；最佳轮次"
-                "由开发集选出，测试集只看一次。*与 base 之差*：配对之差的均值及其 "
+                f"{metric.zh}与{beside.zh}在测试集上计算，为全部运行（每次预训练的各微调种子）的均值 ± 标准差，"
+                "有量程的以百分比表示；最佳轮次由开发集选出，测试集只看一次。*与 base 之差*：配对之差的均值及其 "
                 f"{confidence:.0%} 置信区间，兼顾种子与测试样本（指标由计数得出时；否则只及种子），仅就该项比较而言。"
                 "*p*：无差异的概率，按本页全部比较校正（Holm 1979），结论以此为准。"
                 f"{drawn.zh}*开发集损失*：该模型自身语料的留出文本，固定整词遮盖，各策略相同，之前 → 之后；"

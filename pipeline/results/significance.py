@@ -131,14 +131,16 @@ class Difference:
             return 1.0
         return float(2 * student_t.sf(abs(self.mean) / self.error, self.freedom)) if self.error else 0.0
 
-    @cached_property
-    def detectable(self) -> float:
-        """The smallest true difference that would be found in `POWER` of all such comparisons; of one run none."""
+    def detectable(self, many: int = 1) -> float:
+        """The smallest true difference that would be found in `POWER` of all such comparisons; of one run none.
+
+        `many`: among which it is the smallest p: found is what is below (1 - confidence) / many (Holm).
+        """
         if self.runs < 2:
             return np.inf
         if not self.error:
             return 0.0
-        limit = student_t.ppf((1 + self.confidence) / 2, self.freedom)
+        limit = student_t.ppf(1 - (1 - self.confidence) / (2 * many), self.freedom)
         power = lambda size: nct.sf(limit, self.freedom, size)  # beyond the other limit is next to nothing
         return float(brentq(lambda size: power(size) - POWER, 0.0, 2 * limit + 5) * self.error)
 
@@ -153,6 +155,7 @@ def difference(arm: Sample, control: Sample, confidence: float = 0.95) -> Differ
         raise ValueError(f"{rows} test rows cannot be paired with {control.rows.rows}")
     of_rows = lambda one: table(one, one.rows.of_samples) if rows else np.zeros((*values.shape, 2))
     drawn = of_rows(arm) - of_rows(control)
+    mine, theirs = ({one.of(r, s) for r in repeats for s in seeds} for one in (arm, control))
     error, freedom = _error(values - others, np.moveaxis(drawn, -1, 0), rows)
     return Difference(
         mean=float((values - others).mean()),
@@ -162,7 +165,7 @@ def difference(arm: Sample, control: Sample, confidence: float = 0.95) -> Differ
         repeats=len(repeats),
         seeds=len(seeds),
         rows=rows,
-        effect=_effect(values.ravel(), others.ravel()),
+        effect=_effect(*([one.scores[run] for run in runs] for one, runs in ((arm, mine), (control, theirs)))),
         flips=_flipped((values - others).mean(1) if len(repeats) > 1 else (values - others)[0]),
     )
 
@@ -213,11 +216,12 @@ def _spread(table: np.ndarray) -> tuple[float, float, float]:
     )
 
 
-def _effect(values: np.ndarray, others: np.ndarray) -> float:
-    """Cohen's d: the difference in standard deviations of a run, both arms pooled; 0 without any difference."""
-    if len(values) < 2:
+def _effect(values: Sequence[float], others: Sequence[float]) -> float:
+    """Cohen's d: the difference in standard deviations of a run, both arms' averaged; 0 without any difference."""
+    if len(values) < 2 or len(others) < 2:
         return float("nan")
-    deviation, mean = np.sqrt((values.var(ddof=1) + others.var(ddof=1)) / 2), (values - others).mean()
+    mean = np.mean(values) - np.mean(others)
+    deviation = np.sqrt((np.var(values, ddof=1) + np.var(others, ddof=1)) / 2)
     return float(mean / deviation) if deviation else float(np.sign(mean) * np.inf) if mean else 0.0
 
 

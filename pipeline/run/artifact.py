@@ -1,10 +1,10 @@
 """An artifact is a folder with a manifest: finished, or not there.
 
-`manifest.json` says what went in (config, inputs, their digests) and what came out (files, metrics). Its **key** is
-a hash of what went in: two artifacts of one key are the same, so the second is linked, not made. Its **digest** is a
-hash of what came out: the next stage's key is made of it. Work goes on in `<artifact>.partial/`, which a killed run
-leaves behind and the next run with the same key continues; one rename makes it the artifact. Times of files decide
-nothing.
+`manifest.json` says what went in (config, inputs, their digests) and what came out (files, metrics). Its **key** is a
+hash of what went in (`key.py`): two artifacts of one key are the same, so the second is linked, not made. Its
+**digest** is a hash of what came out: the next stage's key is made of it. Work goes on in `<artifact>.partial/`, which
+a killed run leaves behind and the next run with the same key continues; one rename makes it the artifact. Times of
+files decide nothing.
 """
 
 import fcntl
@@ -16,11 +16,11 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.run.errors import Busy, InputError
 from pipeline.run.faults import fault
+from pipeline.run.key import changes, file_digest
 from pipeline.run.progress import say
 
 MANIFEST = "manifest.json"
@@ -89,54 +89,6 @@ def _refuse_broken(folder: Path, files: dict[str, dict[str, object]]) -> None:
         if found != entry["size"] and path.suffix == ".parquet":
             fact = "is gone" if found is None else f"has {found} bytes in place of {entry['size']}"
             raise InputError(f"{path} {fact}: remove {folder} and make it again")
-
-
-def make_key(stage: str, version: int, config: Manifest, inputs: dict[str, str]) -> str:
-    """What went in, as one hash. Code is not in it: a change that alters results raises the stage's version."""
-    text = json.dumps([stage, version, config, inputs], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-ADDED = {"added": True}
-"""Marks a setting that a stage was given later: at its default nothing changes, and what is there stays fresh."""
-
-
-def keyed(config: object) -> Manifest:
-    """The settings of a dataclass that alter what is made.
-
-    Left out are fields of `metadata={"key": False}`, what the hardware can hold, and of `metadata={"file": True}`, the
-    place of a file: what counts is its content, see `named_files`. So are, at their defaults, those that were ADDED.
-    """
-    kept = {field.name: getattr(config, field.name) for field in fields(config) if not _left_out(field, config)}
-    return {name: keyed(value) if is_dataclass(value) else value for name, value in kept.items()}
-
-
-def _left_out(field: Field, config: object) -> bool:
-    if field.metadata.get("added", False):
-        default = field.default if field.default_factory is MISSING else field.default_factory()
-        return getattr(config, field.name) == default
-    return not field.metadata.get("key", True) or field.metadata.get("file", False)
-
-
-def named_files(config: object) -> dict[str, str]:
-    """Setting -> sha256 of the file it names, for the fields of `metadata={"file": True}` that are not empty."""
-    found = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if is_dataclass(value):
-            found |= {f"{field.name}.{name}": digest for name, digest in named_files(value).items()}
-        elif field.metadata.get("file") and value:
-            found[field.name] = file_digest(Path(value))
-    return found
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with open(path, "rb") as file:
-        sha = hashlib.sha256()
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()
 
 
 def is_finished(folder: Path, key: str) -> bool:
@@ -245,20 +197,6 @@ def _begun(draft: Path) -> Manifest:
         return json.loads((draft / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def changes(before: Manifest, now: Manifest) -> dict[str, tuple[object, object]]:
-    """`trainer.learning_rate`: (0.001, 0.0005), for each setting that differs."""
-    one, other = (flat(json.loads(json.dumps(config))) for config in (before, now))  # as JSON: a tuple is a list
-    return {n: (one.get(n), other.get(n)) for n in sorted(one | other) if one.get(n) != other.get(n)}
-
-
-def flat(config: Manifest, prefix: str = "") -> Manifest:
-    """`trainer.learning_rate`: 0.001, for each setting of a section."""
-    found: Manifest = {}
-    for name, value in config.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
 
 
 def _digest(files: dict[str, dict[str, object]]) -> str:

@@ -20,6 +20,7 @@ from pipeline.run.errors import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator, FullyShardedDataParallelPlugin
+    from torch import Tensor
     from torch.distributed import ProcessGroup, Store
 
 PATIENCE = 60.0
@@ -106,6 +107,11 @@ def total(numbers: dict[str, float]) -> dict[str, float]:
     parts = gathered([numbers])
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: sum(part.get(name, 0) for part in parts) for name in names}
+
+
+def summed(numbers: "Tensor") -> "Tensor":
+    """A tensor added up over all processes, element by element, on this process's device."""
+    return processes().reduce(numbers.to(processes().device), "sum")
 
 
 def gathered(items: Sequence[Item]) -> list[Item]:

@@ -39,6 +39,7 @@ from typing import get_args, get_origin
 from pipeline.run import artifact
 from pipeline.run.errors import InputError, Interrupted, StorageError, is_disk_full
 from pipeline.run.faults import fault
+from pipeline.run.key import Settings, file_digest, keyed, make_key, named_files
 from pipeline.run.processes import rank, wait_for_all, world
 from pipeline.run.progress import clock, say
 from pipeline.run.recipe import build, load_recipe, recipe_folder
@@ -132,11 +133,11 @@ class _Job:
 
     @property
     def key(self) -> str:
-        return artifact.make_key(self.stage.__name__, self.version, self.settings, self.inputs)
+        return make_key(self.stage.__name__, self.version, self.settings, self.inputs)
 
     @property
-    def settings(self) -> artifact.Manifest:
-        return artifact.keyed(self.config)
+    def settings(self) -> Settings:
+        return keyed(self.config)
 
     def call(self, draft: Path) -> dict[str, float]:
         return self.stage(self.config, **self.given, out=draft)
@@ -151,7 +152,7 @@ def _job(stage: Stage, version: int, sources: Sources | None, args: argparse.Nam
     }
     raw = {name: given[name] for name in _parameters(sources) if name in given} if sources else {}
     artifacts = {name: path for name, path in given.items() if name not in raw}
-    inputs = _digests(artifacts, sources(config, **raw) if sources else []) | artifact.named_files(config)
+    inputs = _digests(artifacts, sources(config, **raw) if sources else []) | named_files(config)
     return _Job(stage, version, config, given, inputs, args.out)
 
 
@@ -228,7 +229,7 @@ def _digests(artifacts: dict[str, object], files: Sequence[Path]) -> dict[str, s
     if problems := artifact.missing_inputs(list(paths.values())):
         raise InputError("; ".join(problems))
     digests = {name: artifact.input_digest(path) for name, path in paths.items()}
-    return digests | {f"file {i}: {path.name}": artifact.file_digest(path) for i, path in enumerate(sorted(files))}
+    return digests | {f"file {i}: {path.name}": file_digest(path) for i, path in enumerate(sorted(files))}
 
 
 def _writable(folder: Path) -> None:

@@ -22,9 +22,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pipeline.run.artifact import file_digest, sync
+from pipeline.run.artifact import sync
 from pipeline.run.errors import StorageError
 from pipeline.run.faults import fault
+from pipeline.run.key import file_digest
 from pipeline.run.processes import gathered, rank, wait_for_all, world
 from pipeline.run.progress import say
 from pipeline.training.sharding import whole_state

@@ -30,7 +30,7 @@ def test_precision_recall_and_f1_come_from_counts(counts, wanted):
 
 def test_mean_and_deviation_of_a_sample():
     assert mean_sd([1, 2, 3, 4]) == pytest.approx((2.5, np.sqrt(5 / 3)))
-    assert mean_sd([7]) == (7, 0)
+    assert mean_sd([7]) == (7, None)
 
 
 def test_what_is_said_more_here_than_there_tells_most():

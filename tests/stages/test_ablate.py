@@ -20,7 +20,9 @@ def made(folder: Path, scores, config: dict, init: str = "a", lost: float = 0) -
          "elsewhere": {"away": {"f1": score - lost}} if lost else {}}
         for seed, score in zip(SEEDS, scores, strict=True)
     ]  # fmt: skip
-    (folder / "evidence.json").write_text(json.dumps({"kind": "spelling", "metric": "f1", "seeds": seeds}))
+    (folder / "evidence.json").write_text(
+        json.dumps({"kind": "spelling", "names": [], "metric": "f1", "seeds": seeds})
+    )
     manifest = {"config": config, "inputs": {"init": init, "task": "t"}, "provenance": {"seconds": 61}}
     (folder / MANIFEST).write_text(json.dumps({"digest": "", "files": {}, **manifest}))
     return folder

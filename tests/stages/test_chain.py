@@ -28,8 +28,9 @@ from pipeline.calibration import Calibration
 from pipeline.masking.config import MaskingConfig
 from pipeline.masking.replacement import Vocabulary
 from pipeline.models import load_tokenizer
-from pipeline.run.artifact import file_digest, read_manifest
+from pipeline.run.artifact import read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import file_digest
 from pipeline.tagging import Tagger
 from pipeline.tokens import fingerprint, replaceable_ids
 from stages.diagnose import DiagnosisConfig, diagnose

@@ -21,7 +21,8 @@ from corpora import parquet
 from corpora.parquet import read_rows
 from pipeline.finetuning.classifier import ModelConfig
 from pipeline.finetuning.task import Task
-from pipeline.run.artifact import draft_of, file_digest, open_draft, read_manifest, seal
+from pipeline.run.artifact import draft_of, open_draft, read_manifest, seal
+from pipeline.run.key import file_digest
 from pipeline.run.processes import rank
 
 

@@ -14,8 +14,9 @@ from transformers import AutoModelForMaskedLM
 from corpora.parquet import count_rows, metadata_of
 from corpora.splits import sample
 from pipeline.models import load_masked_lm
-from pipeline.run.artifact import keyed, make_key, read_manifest
+from pipeline.run.artifact import read_manifest
 from pipeline.run.errors import InputError
+from pipeline.run.key import keyed, make_key
 from stages.mask import MaskConfig
 from stages.pretrain import PretrainConfig
 

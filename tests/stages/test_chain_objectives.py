@@ -20,7 +20,8 @@ from transformers import (
 
 from corpora.parquet import read_rows
 from pipeline.models import load_tokenizer
-from pipeline.run.artifact import keyed, make_key, read_manifest
+from pipeline.run.artifact import read_manifest
+from pipeline.run.key import keyed, make_key
 from stages.pretrain import PretrainConfig
 
 SHORT = ("dapt.trainer.steps=6", "tapt.trainer.steps=3", "finetuned.trainer.epochs=1.0", "finetuned.seeds=[13]")

@@ -4,11 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline.run.artifact import open_draft, seal
-from pipeline.scoring.scorers import SCORERS, Recipe
 
 
 @pytest.fixture
@@ -110,14 +108,6 @@ def test_a_scorer_without_what_it_needs_is_refused(kitchen, refused):
     assert "scorer = excess_loss needs a reference model: set REFERENCE=" in told
     told = refused("mask", "masked", "--set", "masked.scorer=buffer", init=base, corpus=corpus)
     assert 'masked.scorer = "buffer" must be one of tagger, prefix, ' in told
-
-
-def test_a_scorer_to_which_all_words_are_alike_is_refused(kitchen, refused, monkeypatch):
-    alike = lambda documents: [np.ones(len(one.words), dtype=np.float32) for one in documents]
-    monkeypatch.setitem(SCORERS, "random", Recipe((), lambda: alike))
-    folders = {"init": kitchen["base"], "corpus": kitchen["corpus"]}
-    told = refused("mask", "masked", "--set", "masked.scorer=random", **folders)
-    assert told.startswith("mask: scorer = random gives 100% of the words its highest score: raise masked.important")
 
 
 def test_a_share_outside_its_bounds_is_refused(kitchen, refused):

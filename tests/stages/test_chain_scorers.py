@@ -14,7 +14,8 @@ import stages.mask as mask_stage
 import stages.score as score_stage
 from corpora.parquet import read_rows
 from pipeline.models import load_tokenizer
-from pipeline.run.artifact import file_digest, read_manifest
+from pipeline.run.artifact import read_manifest
+from pipeline.run.key import file_digest
 from pipeline.scoring.deciding import NEEDS
 from pipeline.scoring.scorers import SCORERS
 

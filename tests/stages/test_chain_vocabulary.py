@@ -6,7 +6,8 @@ import pytest
 from kitchen import Kitchen, rows
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from pipeline.run.artifact import keyed, read_manifest
+from pipeline.run.artifact import read_manifest
+from pipeline.run.key import keyed
 from stages.pretrain import PretrainConfig
 from stages.start import BaseConfig
 

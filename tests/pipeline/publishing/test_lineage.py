@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.publishing.lineage import lineage, readers
 from pipeline.publishing.repeating import command, recipe, without_places
-from pipeline.run.artifact import digests, input_digest, make_key, open_draft, seal
+from pipeline.run.artifact import digests, input_digest, open_draft, seal
+from pipeline.run.key import make_key
 
 if sys.version_info >= (3, 11):
     import tomllib

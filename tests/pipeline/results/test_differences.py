@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.results.arms import Arm, arms_of, by_task, comparable
 from pipeline.results.differences import differences, verdicts
+from pipeline.results.sections import results_table
 from pipeline.run.artifact import MANIFEST
 from pipeline.run.errors import InputError
 
@@ -21,7 +22,12 @@ def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
             for seed in range(5)
         } | {"degenerate": 0}
         config = {"steps": 5} | ({"repeat": int(name[-1]), "newer": 0} if name[-1].isdecimal() else {})
-        told = {"version": 1, "key": name, "stage": "start" if name == "base" else "pretrain"}
+        told = {
+            "version": 1,
+            "key": name,
+            "stage": "start" if name == "base" else "pretrain",
+            "provenance": {"seconds": 1},
+        }
         for folder, more in (
             (f"finetuned-{name}", {"config": {}, "inputs": {"task": task, "init": ""}}),
             (name, {"config": config, "inputs": {"init": "a"}}),
@@ -30,7 +36,9 @@ def made(run: Path, arms: dict[str, float], task: str = "t") -> Path:
             (run / folder / MANIFEST).write_text(
                 json.dumps({"digest": "", "files": {}, "metrics": metrics, **told, **more})
             )
-        evidence = {"metric": "accuracy", "metrics": ["accuracy", "macro_f1"], "kind": "value", "seeds": []}
+        evidence = {"metric": "accuracy", "metrics": ["accuracy", "macro_f1"], "kind": "value", "names": []}
+        seeds = [{"measured": {"accuracy": metrics[f"accuracy_seed_{i}"], "macro_f1": 0.0}} for i in range(5)]
+        evidence["seeds"] = seeds
         (run / f"finetuned-{name}" / "evidence.json").write_text(json.dumps(evidence))
     return run
 
@@ -57,6 +65,23 @@ def test_arms_of_the_first_recipe_are_compared_with_their_like_in_the_others(tmp
     [arms] = by_task(runs)
     others = [(name, "demo/base") for name in ("demo/dapt", "random/base", "random/dapt")]
     assert compared(arms) == [[*others, ("demo/dapt", "random/dapt")]]
+
+
+def test_an_arm_is_held_against_the_base_of_its_own_run(tmp_path):
+    small, large = (
+        made(tmp_path / "small", {"base": 70, "dapt": 75}),
+        made(tmp_path / "large", {"base": 85, "dapt": 83}),
+    )
+    for path in large.glob(f"finetuned-*/{MANIFEST}"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"key": f"{path.parent.name} of another base"}))
+    arms = comparable(by_task([small, large])[0])[0]
+    assert compared(arms)[0][:3] == [
+        ("small/dapt", "small/base"), ("large/base", "small/base"), ("large/dapt", "large/base"),
+    ]  # fmt: skip
+    [found] = differences([arms], nothing, 0.95)
+    lost = next(one for one in found if one.arm == "large/dapt")
+    assert lost.found.mean < 0 and results_table(arms, found).rows[3][3] == lost.shown
+    assert [line.en for line in verdicts(found, arms) if "small/dapt" in line.en and "Without" in line.en]
 
 
 def test_a_variant_is_compared_with_its_recipe(tmp_path):
@@ -161,3 +186,38 @@ def test_a_gain_without_a_control_is_said_to_be_one(tmp_path, arms, said):
     lines = [line.en for line in verdicts(differences([found], nothing, 0.95)[0], found)]
     assert lines[0].startswith("**dapt is better than base**: +")
     assert any("Without a control" in line for line in lines) is said
+
+
+@pytest.mark.parametrize("longer", [False, True])
+def test_what_was_trained_longer_is_no_control(tmp_path, longer):
+    runs = [made(tmp_path / name, {"base": 70, "dapt": score}) for name, score in (("demo", 80), ("demo@long", 81))]
+    manifest = json.loads((runs[1] / "dapt" / MANIFEST).read_text())
+    metrics = manifest["metrics"] | {"steps": 5_000}
+    (runs[1] / "dapt" / MANIFEST).write_text(json.dumps(manifest | ({"metrics": metrics} if longer else {})))
+    [arms] = by_task(runs)
+    lines = [line.en for line in verdicts(differences([arms], nothing, 0.95)[0], arms)]
+    assert any("Without a control of equal budget (demo/dapt, demo@long/dapt)" in line for line in lines) is longer
+
+
+def test_a_command_is_named_only_where_it_makes_a_control(tmp_path):
+    found = arms_of(made(tmp_path / "demo", {"base": 70, "dapt-tapt": 80}), prefix=False)
+    [_, line] = verdicts(differences([found], nothing, 0.95)[0], found)
+    assert line.en.endswith("as many steps on any words may bring some of it.")
+
+
+def test_what_was_fine_tuned_otherwise_is_left_out_and_told_what_differs(tmp_path):
+    run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "tapt": 75})
+    for name, crf in (("base", False), ("dapt", False), ("tapt", True)):
+        path = run / f"finetuned-{name}" / MANIFEST
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"config": {"head": {"crf": crf}}}))
+    kept, [line] = comparable(arms_of(run, prefix=False))
+    assert [arm.name for arm in kept] == ["base", "dapt"]
+    assert line.en.startswith("tapt is left out: it was fine-tuned otherwise than base (head.crf = True)")
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.99])
+def test_intervals_and_verdicts_go_by_the_confidence_that_is_asked_for(tmp_path, confidence):
+    found = arms_of(made(tmp_path / "demo", {"base": 70, "dapt": 71}), prefix=False)
+    [one] = differences([found], nothing, confidence)[0]
+    assert f"{confidence:.0%} interval [" in verdicts([one], found)[0].en
+    assert one.verdict == ("same" if one.p >= 1 - confidence else "better")

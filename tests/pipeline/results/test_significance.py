@@ -45,7 +45,7 @@ def test_only_seeds_that_both_have_are_compared():
 
 def test_a_single_seed_says_nothing_about_noise():
     found = difference(reached({1: 5}), reached({1: 4}))
-    assert (found.mean, found.low, found.high, found.p, found.detectable) == (1, -np.inf, np.inf, 1, np.inf)
+    assert (found.mean, found.low, found.high, found.p, found.detectable()) == (1, -np.inf, np.inf, 1, np.inf)
 
 
 @given(SCORES)
@@ -97,6 +97,11 @@ def test_flips_are_all_flips_of_signs():
 def test_the_effect_is_in_deviations_of_a_run():
     found = difference(*samples([(10, 4), (12, 6), (14, 8)]))
     assert found.effect == pytest.approx(3.0)
+    again = Sample({(repeat, seed): score for repeat in (1, 2) for seed, score in enumerate((10, 12, 14))})
+    of_both = np.sqrt(
+        (np.var([10, 12, 14] * 2, ddof=1) + 4) / 2
+    )  # a base is of three runs, however often it stands there
+    assert difference(again, reached({0: 4, 1: 6, 2: 8})).effect == pytest.approx(6 / of_both)
 
 
 def test_many_p_values_are_corrected_by_holm():
@@ -116,19 +121,25 @@ def said(truth, answers) -> list[dict[str, object]]:
 
 def test_sums_over_rows_measure_what_is_measured_of_the_whole():
     truth, answers = ["a", "b", "a", "c"], [["a", "b", "b", "b"], ["a", "a", "a", "c"]]
-    found = by_row("classes", "accuracy", said(truth, answers))
+    found = by_row("classes", "accuracy", said(truth, answers), 3)
     whole = [found.counts[0, seed].sum(0).A1.reshape(-1, 3) for seed in (0, 1)]
     assert [accuracy(one) for one in whole] == [50, 75]
     assert macro_f1(whole[0]) == pytest.approx(mean_f1([(1, 1, 2), (1, 3, 1), (0, 0, 1)])["macro_f1"])
-    labels = by_row("labels", "micro_f1", said([["a", "b"], []], [[["a"], ["b"]]]))
+    labels = by_row("labels", "micro_f1", said([["a", "b"], []], [[["a"], ["b"]]]), 2)
     assert micro_f1(labels.counts[0, 0].sum(0).A1.reshape(-1, 3)) == pytest.approx(100 * 2 / (2 + 2))
+
+
+def test_of_given_labels_one_that_no_row_has_counts_as_it_does_in_what_is_measured():
+    found = by_row("labels", "macro_f1", said([["a"], ["a", "b"]], [[["a"], ["a"]]]), 4)
+    counts = [(2, 2, 2), (0, 0, 1), (0, 0, 0), (0, 0, 0)]
+    assert found.measure(found.counts[0, 0].sum(0).A1.reshape(-1, 3)) == pytest.approx(mean_f1(counts)["macro_f1"])
 
 
 def test_spans_are_counted_row_by_row():
     rows = [{"id": "1", "seed": 3, "tags": ["B-X", "I-X", "O"], "predicted": ["B-X", "I-X", "B-Y"]}]
-    found = by_row("tags", "f1", rows)
+    found = by_row("tags", "f1", rows, 2)
     assert found.counts[0, 3].toarray().tolist() == [[1, 1, 1, 0, 1, 0]]
-    assert by_row("tags", "accuracy", rows) is None and by_row("spelling", "f1", rows) is None
+    assert by_row("tags", "accuracy", rows, 2) is None and by_row("spelling", "f1", rows, 2) is None
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +177,7 @@ def test_only_pretrainings_again_know_that_another_would_be_otherwise(monkeypatc
 def test_a_detectable_difference_is_found_in_four_of_five(monkeypatch):
     monkeypatch.setattr(significance, "REPLICATES", 100)
     rng = np.random.default_rng(7)
-    sizes = [difference(*simulated(rng)).detectable for _ in range(20)]
+    sizes = [difference(*simulated(rng)).detectable() for _ in range(20)]
     gain = float(np.mean(sizes)) / 100
     found = [difference(*simulated(rng, gain=gain)) for _ in range(120)]
     reached = np.mean([one.mean for one in found]) / 100 / gain  # where all is right, nothing more can be gained
@@ -178,9 +189,9 @@ def test_a_detectable_difference_is_found_in_four_of_five(monkeypatch):
 def test_rows_drawn_again_are_drawn_as_a_bootstrap_draws():
     """The deviation of an accuracy over samples of rows is that of a share: sqrt(p q / N)."""
     right = np.arange(400) % 4 > 0
-    found = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]))
+    found = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]), 2)
     drawn = found.of_samples[0, 0]
     assert drawn.shape == (significance.REPLICATES,)
     assert drawn.std() == pytest.approx(100 * np.sqrt(0.75 * 0.25 / 400), rel=0.1)
-    again = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]))
+    again = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]), 2)
     assert np.array_equal(drawn, again.of_samples[0, 0])

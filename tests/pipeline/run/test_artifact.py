@@ -1,30 +1,21 @@
 """An artifact is finished, or it is not there."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.run import faults
 from pipeline.run.artifact import (
-    ADDED,
-    file_digest,
     find_equal,
     input_digest,
     is_finished,
     is_sealed,
-    keyed,
     link,
     lock,
-    make_key,
     missing_inputs,
-    named_files,
     open_draft,
     publish,
     read_manifest,
@@ -32,10 +23,7 @@ from pipeline.run.artifact import (
 )
 from pipeline.run.errors import Busy, InputError
 from pipeline.run.faults import read_order
-
-CONFIGS = st.dictionaries(
-    st.text("ab", min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans())
-)
+from pipeline.run.key import file_digest
 
 
 def made(folder, key: str = "k", **files: str):
@@ -51,21 +39,6 @@ def made(folder, key: str = "k", **files: str):
 
 def names(folder) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-@given(CONFIGS, CONFIGS, st.integers(1, 3), st.integers(1, 3))
-def test_the_key_is_the_same_exactly_when_what_goes_in_is(one, other, version, second):
-    keys = [make_key("mask", v, c, {"corpus": "x"}) for v, c in ((version, one), (second, other))]
-    same = version == second and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-    assert (keys[0] == keys[1]) == same
-
-
-def test_the_key_depends_on_stage_inputs_and_their_names():
-    keys = {make_key(s, 1, {}, i) for s in ("mask", "score") for i in ({"a": "x"}, {"a": "y"}, {"b": "x"}, {})}
-    assert len(keys) == 8
-    assert make_key("s", 1, {"a": 1, "b": 2}, {"x": "1", "y": "2"}) == make_key(
-        "s", 1, {"b": 2, "a": 1}, {"y": "2", "x": "1"}
-    )
 
 
 def test_a_sealed_artifact_lists_every_file_with_size_and_hash(tmp_path):
@@ -125,55 +98,6 @@ def test_a_draft_that_is_emptied_says_what_changed(tmp_path, capsys, config, sai
     open_draft(tmp_path / "a", "k2", config)
     open_draft(tmp_path / "a", "k2", config)
     assert capsys.readouterr().err == f"! {tmp_path / 'a.partial'} was begun with other {said}: begun anew\n"
-
-
-@dataclass(frozen=True)
-class Pace:
-    rate: float = 0.1
-    held: int = field(default=8, metadata={"key": False})
-
-
-@dataclass(frozen=True)
-class Settings:
-    pace: Pace = Pace()
-    fast: bool = field(default=False, metadata={"key": False})
-
-
-def test_what_the_hardware_can_hold_is_left_out_of_the_key():
-    assert keyed(Settings()) == keyed(Settings(Pace(held=64), fast=True)) == {"pace": {"rate": 0.1}}
-    assert keyed(Settings(Pace(rate=0.2))) == {"pace": {"rate": 0.2}}
-
-
-@dataclass(frozen=True)
-class Grown:
-    rate: float = 0.1
-    way: str = field(default="old", metadata=ADDED)
-    pace: Pace = field(default_factory=Pace, metadata=ADDED)
-
-
-def test_a_setting_added_later_changes_no_key_until_it_is_used():
-    assert keyed(Grown()) == {"rate": 0.1}
-    assert keyed(Grown(way="new", pace=Pace(0.2))) == {"rate": 0.1, "way": "new", "pace": {"rate": 0.2}}
-
-
-@dataclass(frozen=True)
-class Words:
-    dictionary: str = field(default="", metadata={"file": True})
-
-
-@dataclass(frozen=True)
-class Reading:
-    words: Words = field(default_factory=Words)
-    size: int = 1
-
-
-def test_of_a_file_the_content_counts_and_not_its_place(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).write_text("好\n", encoding="utf-8")
-    one, other = (Reading(Words(str(tmp_path / name))) for name in ("a", "b"))
-    assert keyed(one) == keyed(other) == {"words": {}, "size": 1}
-    assert named_files(one) == named_files(other) == {"words.dictionary": file_digest(tmp_path / "a")}
-    assert named_files(Reading()) == {}
 
 
 def test_a_new_artifact_takes_the_place_of_the_old_one(tmp_path):

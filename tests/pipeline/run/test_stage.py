@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.run import artifact
-from pipeline.run.artifact import file_digest, lock, read_manifest
+from pipeline.run.artifact import lock, read_manifest
+from pipeline.run.key import file_digest
 from pipeline.run.stage import config_class, run, section_of
 
 ROOT = Path(__file__).parent.parent.parent.parent

@@ -12,9 +12,9 @@ from launcher import launched
 from torch import nn
 
 from pipeline.run import faults
-from pipeline.run.artifact import file_digest
 from pipeline.run.errors import StorageError
 from pipeline.run.faults import read_order
+from pipeline.run.key import file_digest
 from pipeline.training.checkpoints import GIVE_UP_AFTER, Checkpoints
 
 

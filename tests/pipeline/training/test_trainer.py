@@ -1,11 +1,10 @@
-"""Numbers that must not move: however a batch is split, whenever a run is killed, the same is learned."""
+"""Numbers that must not move: whenever a run is killed, the same is learned, and it is what a plain loop learns."""
 
 import contextlib
 import json
 import math
 import signal
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,16 +13,15 @@ from conftest import WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
+from training_toys import CONFIG, learn, logged, weights
 
 from pipeline.batches import IGNORE
 from pipeline.draws import visits
 from pipeline.objectives.masked_lm import MaskedLM
-from pipeline.run.errors import Diverged, InputError, Interrupted
+from pipeline.run.errors import InputError, Interrupted
 from pipeline.run.processes import processes
 from pipeline.training.config import TrainerConfig, evaluation_steps
-from pipeline.training.trainer import STOP_AFTER, train
-
-CONFIG = TrainerConfig(steps=8, batch_size=8, per_device_batch_size=8, learning_rate=3e-3, warmup_ratio=0.25)
+from pipeline.training.trainer import train
 
 
 def read_by(batches, step: int) -> int:
@@ -58,42 +56,6 @@ class DyingBatches:
             raise Killed
         self.left -= 1
         return self.batches.batch(indices, epochs, elapsed)
-
-
-class SpoiledLoss(MaskedLM):
-    """An objective whose loss is not a number in the given forward passes."""
-
-    def __init__(self, model, spoiled) -> None:
-        super().__init__(model)
-        self.spoiled, self.passes = set(spoiled), 0
-
-    def forward(self, **inputs):
-        self.passes += 1
-        loss = super().forward(**inputs)
-        return loss * float("nan") if self.passes - 1 in self.spoiled else loss
-
-
-def weights(model) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def logged(folder) -> list[dict]:
-    return [json.loads(line) for line in (folder / "logs" / "metrics.jsonl").read_text().splitlines()]
-
-
-def learn(model, batches, config=CONFIG, **more):
-    """The weights after training, and what the training says of itself."""
-    result = train(MaskedLM(model), batches, config, "toy", **more)
-    return weights(model), result
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
-@pytest.mark.parametrize("held", [1, 3])
-def test_what_is_learned_does_not_depend_on_how_a_batch_is_split(new_model, masked_batches, kind, held):
-    """With dropout."""
-    whole, _ = learn(new_model(kind), masked_batches)
-    split, _ = learn(new_model(kind), masked_batches, replace(CONFIG, per_device_batch_size=held))
-    torch.testing.assert_close(split, whole, rtol=0, atol=1e-5)
 
 
 def test_training_is_a_plain_loop(new_model, masked_batches):
@@ -135,18 +97,6 @@ def test_the_log_of_a_resumed_run_has_every_step_once(new_model, masked_batches,
     assert [line["step"] for line in logged(tmp_path)] == list(range(8))
 
 
-def test_dropout_is_another_one_at_every_step_and_micro_batch(new_model, masked_batches):
-    seen = []
-
-    class Watching(MaskedLM):
-        def forward(self, **inputs):
-            seen.append(torch.nn.functional.dropout(torch.ones(64)))
-            return super().forward(**inputs)
-
-    train(Watching(new_model()), masked_batches, replace(CONFIG, per_device_batch_size=4), "toy")
-    assert len({mask.numpy().tobytes() for mask in seen}) == len(seen) == 16
-
-
 def test_the_log_holds_the_rate_the_loss_and_the_tokens_of_every_step(new_model, masked_batches, tmp_path):
     _, result = learn(new_model(), masked_batches, folder=tmp_path)
     lines = logged(tmp_path)
@@ -155,36 +105,6 @@ def test_the_log_holds_the_rate_the_loss_and_the_tokens_of_every_step(new_model,
     assert [line["tokens"] for line in lines] == [read_by(masked_batches, step + 1) for step in range(8)]
     assert result.tokens == read_by(masked_batches, 8)
     assert abs(lines[0]["loss"] - np.log(len(WORDS))) < 1  # a fresh model guesses among all words
-
-
-def test_a_step_without_a_finite_gradient_is_left_out_and_counted(new_model, masked_batches, capsys):
-    model, seen = new_model(), []
-    objective = SpoiledLoss(model, spoiled=[3])
-    evaluate = lambda: seen.append(weights(model)) or {"loss": 0.0}
-    result = train(objective, masked_batches, replace(CONFIG, evaluations=8), "toy", evaluate)
-    moved = [any(not torch.equal(one[name], other[name]) for name in one) for one, other in pairwise(seen)]
-    assert moved == [True, True, False, True, True, True, True] and result.skipped == 1
-    assert "step 3: the gradient is not finite" in capsys.readouterr().err
-
-
-def test_a_training_that_never_recovers_is_ended(new_model, masked_batches):
-    objective = SpoiledLoss(new_model(), spoiled=range(100))
-    with pytest.raises(
-        Diverged, match=f"{STOP_AFTER} steps in a row .* documents toy-.* lower learning_rate"
-    ) as error:
-        train(objective, masked_batches, replace(CONFIG, steps=100), "toy")
-    assert error.value.exit_code == 4
-
-
-def test_the_documents_of_a_step_left_out_are_written_down(new_model, masked_batches, tmp_path):
-    objective = SpoiledLoss(new_model(), spoiled=[3])  # the second micro-batch of the second step
-    train(objective, masked_batches, replace(CONFIG, per_device_batch_size=4), "toy", folder=tmp_path)
-    (event,) = [json.loads(line) for line in (tmp_path / "logs" / "events.jsonl").read_text().splitlines()]
-    indices, _ = visits(CONFIG.seed, 1, 8, 24)
-    short = sorted(masked_batches.lengths(indices))[:4]
-    assert event["step"] == 1 and len(event["documents"]) == 4
-    numbers = np.array([int(name.removeprefix("toy-")) for name in event["documents"]])
-    assert sorted(masked_batches.lengths(numbers)) == short and set(numbers) <= set(indices)
 
 
 def test_a_signal_ends_the_training_with_a_checkpoint_and_the_next_call_ends_with_the_same_bits(
@@ -208,52 +128,12 @@ def test_a_signal_ends_the_training_with_a_checkpoint_and_the_next_call_ends_wit
     assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
 
 
-def test_what_does_not_fit_into_memory_is_halved_and_the_same_is_learned(new_model, masked_batches, capsys):
-    class Small(MaskedLM):
-        """Holds three sequences."""
-
-        def forward(self, **inputs):
-            if len(inputs["layout"].lengths) > 3:
-                raise torch.OutOfMemoryError
-            return super().forward(**inputs)
-
-    whole, _ = learn(new_model(dropout=0.0), masked_batches)
-    model = new_model(dropout=0.0)
-    train(Small(model), masked_batches, CONFIG, "toy")
-    torch.testing.assert_close(weights(model), whole, rtol=0, atol=1e-6)
-    said = capsys.readouterr().err
-    assert said.count("out of memory") == 2 and "with 8 sequences: going on with 4" in said
-
-
-def test_a_single_sequence_that_does_not_fit_is_an_error_that_says_what_to_do(new_model, masked_batches):
-    class Tiny(MaskedLM):
-        def forward(self, **inputs):
-            raise torch.OutOfMemoryError
-
-    with pytest.raises(InputError, match="out of memory with a single sequence: set gradient_checkpointing"):
-        train(Tiny(new_model()), masked_batches, CONFIG, "toy")
-
-
 @pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
 def test_gradient_checkpointing_changes_nothing_that_is_learned(new_model, masked_batches, kind):
     config = replace(CONFIG, steps=3)
     kept, _ = learn(new_model(kind), masked_batches, config)
     again, _ = learn(new_model(kind), masked_batches, replace(config, gradient_checkpointing=True))
     torch.testing.assert_close(again, kept, rtol=0, atol=1e-6)
-
-
-def test_a_loss_that_stands_out_is_said_and_its_documents_written_down(new_model, masked_batches, tmp_path, capsys):
-    class Jumping(MaskedLM):
-        passes = 0
-
-        def forward(self, **inputs):
-            self.passes += 1
-            return super().forward(**inputs) * (50 if self.passes == 31 else 1)
-
-    train(Jumping(new_model()), masked_batches, replace(CONFIG, steps=32), "toy", folder=tmp_path)
-    (event,) = [json.loads(line) for line in (tmp_path / "logs" / "events.jsonl").read_text().splitlines()]
-    assert event["step"] == 30 and len(event["documents"]) == 8
-    assert "step 30: loss" in capsys.readouterr().err
 
 
 def test_the_weights_of_the_best_measurement_are_kept(new_model, masked_batches):
