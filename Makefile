@@ -260,7 +260,7 @@ corpus: $(RUN)/corpus/manifest.json  ## raw text -> clean, split documents
 slices: $(S)/corpus.json  ## one machine's part of the cleaning, on a shared disk: TASK=2/4 WORKERS=16, or EXECUTOR=…; then make corpus on one
 	@$(SLICES) --task '$(TASK)' $(EXECUTOR:%=--executor '%')
 doctor: | $(VENV)/.stamp  ## this machine and a base, before anything long: each trap by name, with its remedy
-	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --runs '$(RUNS)'
+	@$(PY) -m stages.examine --recipe '$(RECIPE)' --set $(OVERRIDES) --run '$(RUN)'
 new: | $(VENV)/.stamp  ## cards and a recipe for your own files: NAME=shop TASK=reviews.csv DOMAIN="raw/*.txt" BASE=…
 	@$(PY) -m stages.draft --name $(call typed,NAME) --task $(call typed,TASK) --domain $(call typed,DOMAIN) --base $(call quoted,$(BASE)) \
 	  --general $(call typed,GENERAL) --text $(call typed,TEXT) --label $(call typed,LABEL) --language $(call typed,LANGUAGE)

@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,8 @@ from transformers import MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel, PreTraine
 
 from pipeline.diagnosis import masked_losses, mean_and_error, sequences_from
 from pipeline.models import ModelSize, load_causal_lm, load_config, load_masked_lm, load_tokenizer, new_bert
+from pipeline.objectives.permuted_lm import open_xlnet
+from pipeline.run.artifact import Manifest, read_manifest
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import Frame, Spans, sequence_rows, unknown_rate
@@ -34,6 +36,11 @@ DEAD, DULL = 0.95, 0.02
 note."""
 LONGEST = 64
 """Ids of a sequence that is looked at."""
+DECAYED = ("modernbert", "modernbert-decoder", "eurobert")
+"""Kinds of model that are published past a decay to almost 0, after a long time at one rate: ModernBERT (Warner et al.
+2024), mmBERT, Ettin, EuroBERT and what was made of them."""
+AFTER_DECAY, BEFORE_DECAY = 5e-5, 3e-4
+"""Learning rates those are continued at: past their decay, and from before it, as BioClinical ModernBERT was."""
 
 State = Literal["good", "note", "fault"]
 
@@ -116,12 +123,19 @@ def _learns() -> Finding:
 # ---- the base -------------------------------------------------------------------------------------------------------
 
 
-def base(place: str | Path, texts: Sequence[str], spans: Spans) -> Iterator[Finding]:
-    """A checkpoint from a folder or hub name, looked at with a few hundred texts of its language."""
+def base(place: str | Path, texts: Sequence[str], spans: Spans, rates: Mapping[str, float]) -> Iterator[Finding]:
+    """A checkpoint from a folder or hub name, looked at with a few hundred texts of its language.
+
+    `rates` are the peak learning rates it is to be continued at: setting -> rate.
+    """
     config, tokenizer = load_config(place), load_tokenizer(place)
     masks = type(config) in MODEL_FOR_MASKED_LM_MAPPING
-    model = (load_masked_lm if masks else load_causal_lm)(place)
-    kind = "masked words" if masks else "next tokens: set objective = clm in [base] and [dapt]"
+    if masks:
+        model, kind = load_masked_lm(place), "masked words"
+    elif config.model_type == "xlnet":
+        model, kind = open_xlnet(place, 0), "words in any order: set objective = plm in [base] and [dapt]"
+    else:
+        model, kind = load_causal_lm(place), "next tokens: set objective = clm in [base] and [dapt]"
     yield Finding("base", "good", f"{config.model_type}, {model.num_parameters() / 1e6:.1f} M parameters, {kind}")
     yield from _tokenizer(tokenizer, texts, spans, model)
     yield _room(model, tokenizer)
@@ -133,6 +147,7 @@ def base(place: str | Path, texts: Sequence[str], spans: Spans) -> Iterator[Find
         "rows", "good" if unpadded else "note", told, "" if unpadded else "expect half the speed on short texts"
     )
     yield _memory(model)
+    yield from _decay(place, config.model_type, rates) if rates else ()
 
 
 def _tokenizer(
@@ -205,15 +220,46 @@ def _memory(model: PreTrainedModel) -> Finding:
     return Finding("memory", "good", told)
 
 
+def _decay(place: str | Path, kind: str, rates: Mapping[str, float]) -> Iterator[Finding]:
+    """The rates to come beside those it was last trained at, if they are known.
+
+    Of our own checkpoints they are: to their peak one may warm up again (Ibrahim et al. 2024), not beyond it.
+    """
+    last = _last_training(Path(place))
+    if last and last["schedule"] == "constant":
+        most, told, way_out = np.inf, f"its learning rate stayed at {last['learning_rate']:g} to the end", ""
+    elif last:
+        most, told = last["learning_rate"], f"its learning rate went down from {last['learning_rate']:g}"
+        way_out = "begin at a base of trainer.schedule = constant"
+    elif kind in DECAYED:
+        most, told = AFTER_DECAY, f"{kind} is published when its learning rate has gone down"
+        way_out = f"take its authors' checkpoint from before the decay (up to {BEFORE_DECAY:g})"
+    else:
+        return
+    asked = ", ".join(f"{name} = {rate:g}" for name, rate in rates.items())
+    high = [name for name, rate in rates.items() if rate > most]
+    remedy = f"set {' and '.join(high)} to {most:g} or less, or {way_out}" if high else ""
+    yield Finding("decay", "note" if high else "good", f"{told}; the recipe warms up to {asked}", remedy)
+
+
+def _last_training(place: Path) -> Manifest | None:
+    """Settings of the training of ours that a checkpoint ended with; None of one that came from elsewhere."""
+    try:
+        config = read_manifest(place)["config"]
+    except InputError:
+        return None
+    return _last_training(Path(config["model"])) if config.get("model") else config.get("trainer")
+
+
 def _rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Spans) -> Iterator[dict[str, object]]:
     batch = {"id": [str(i) for i in range(len(texts))], "text": list(texts), "text_pair": [None] * len(texts)}
     return sequence_rows(batch, tokenizer, spans, min(LONGEST, tokenizer.model_max_length))
 
 
-def opened(place: str | Path, texts: Sequence[str], spans: Spans) -> Iterator[Finding]:
+def opened(place: str | Path, texts: Sequence[str], spans: Spans, rates: Mapping[str, float]) -> Iterator[Finding]:
     """The findings of a base; one that cannot be opened is a fault of its own."""
     try:
-        yield from base(place, texts, spans)
+        yield from base(place, texts, spans, rates)
     except InputError as error:
         fact, _, remedy = str(error).partition(": ")
         yield Finding("base", "fault", fact, remedy)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from huggingface_hub import constants, get_session, try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -67,9 +68,11 @@ def load_config(place: str | Path) -> PretrainedConfig:
 def load_masked_lm(place: str | Path) -> PreTrainedModel:
     """A masked language model from a folder or hub name; says so loudly when its head is not in the file."""
     if type(config := load_config(place)) not in MODEL_FOR_MASKED_LM_MAPPING:
+        kind = config.model_type
+        way_out = "set objective = plm" if kind == "xlnet" else "of a decoder set objective = clm"
         raise InputError(
-            f"{place} is of the kind {config.model_type}, which has no head for masked words: of a decoder set "
-            "objective = clm in [base] and [dapt], and choose a scorer that asks no masked language model"
+            f"{place} is of the kind {kind}, which has no head for masked words: {way_out} in [base] and [dapt], and "
+            "choose a scorer that asks no masked language model"
         )
     model, info = load_as(AutoModelForMaskedLM, place, output_loading_info=True)
     inside = {f"{name}." for name, module in model.named_children() if module is model.base_model}
@@ -270,11 +273,35 @@ def _from(place: str | Path, call: Callable[[], object]) -> object:
     if local:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
+        if not local:
+            _refuse_unreachable(str(place))
         return call()
+    except InputError:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        where = "the folder" if local else "the hub (or its local cache)"
-        raise InputError(f"cannot load {place} from {where}: {reason}") from error
+        where = "the folder" if local else "the hub"
+        needed = "hold config.json, model.safetensors, a tokenizer" if local else "be there for you (hf auth login)"
+        raise InputError(
+            f"cannot load {place} from {where} ({_told(error)}): it must {needed}, and be of a kind transformers knows"
+        ) from error
+
+
+def _refuse_unreachable(name: str) -> None:
+    """Of what is not in the local cache one question to the hub: its client would ask for minutes, file by file."""
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return
+    try:
+        get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception as error:  # of the network, a proxy, or HF_HUB_OFFLINE: as many kinds as libraries below
+        raise InputError(
+            f"cannot load {name}, which is in no local cache, as the hub is not reached ({_told(error)}): give a "
+            f"local folder as BASE, or download it first where there is a network (hf download {name})"
+        ) from error
+
+
+def _told(error: Exception) -> str:
+    """The first line of an error without its colons: what stands behind the first one of a message is the remedy."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].replace(": ", ", ")
 
 
 def _refuse_pickle(folder: Path) -> None:

@@ -16,7 +16,7 @@ from pipeline.masking.substitutes import Substitutes
 from pipeline.objectives.methods import MASKED_LM, Method
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.yardstick import FIXED_MASKS, unscored
-from pipeline.probing import PROBED, Probe
+from pipeline.probing import NEEDS, PROBED, Probe
 from pipeline.run.errors import InputError
 from pipeline.run.processes import processes
 from pipeline.tokens import replaceable_ids
@@ -98,6 +98,7 @@ def learn(
     fixed = text.fixed(tokenizer), general.fixed(tokenizer) if general else None
     measure = _measure(method, objective, *fixed, asked)
     before = _before(objective, measure)
+    _check_measured(choose, before)
     companions = [embeddings_first(model, warm_embeddings)] if warm_embeddings else []
     how = {"folder": folder, "optimizer": optimizer, "companions": companions, "best": choose, "patience": patience}
     trained = train(objective, method.batches(read), trainer, label, measure, **how)
@@ -141,6 +142,14 @@ def _check_room(model: nn.Module, texts: list[Text], method: Method) -> None:
             f"{method.called} puts {method.added} more id into a sequence, and the longest has {longest} where the "
             f"model takes {takes}: set masked.max_length = {takes - method.added}"
         )
+
+
+def _check_measured(choose: str, before: Mapping[str, float]) -> None:
+    """What is to choose the weights must be among what is measured: no training ends at its first measurement."""
+    if choose and choose not in before:
+        there = ", ".join(name for name in NEEDS if name in before)
+        remedy = f"set it to one of {there}" if there else "leave it out"
+        raise InputError(f"probe.choose = {choose} is not measured here, for want of {NEEDS[choose]}: {remedy}")
 
 
 def _before(objective: Objective, measure: Evaluate | None) -> dict[str, float]:

@@ -30,6 +30,14 @@ HALVES, SHORTEST = 512, 16
 PROBED = ("probe_accuracy", "probe_shots", "retrieval")
 """What is measured."""
 Measured = Literal["", "loss", "general_loss", "probe_accuracy", "probe_shots", "retrieval"]
+NEEDS = {
+    "loss": "dev text",
+    "general_loss": "general text (masked.general_documents)",
+    "probe_accuracy": "a task with classes",
+    "probe_shots": "a task with classes",
+    "retrieval": f"dev text of {SHORTEST} ids",
+}
+"""What is measured only where it is there."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +144,15 @@ def probe(
     """From the rows of the task's train and dev, and the dev sequences of the domain."""
     train = rows("train")
     names = sorted({row["label"] for row in train if row["label"]})
-    if len(names) == 1:
-        raise InputError("probe.rows asks which class a row has, and task train has one: set probe.rows = 0")
     read = lambda some: Labelled.of(some, names, tokenizer, config.rows)
-    return Probe(read(train), read(rows("dev")), _halves(dev), config.shots, tokenizer.pad_token_id)
+    learned = read(train)
+    if names and (seen := len(np.unique(learned.labels))) < 2:
+        remedy = "ask more of them" if len(names) > 1 else "set probe.rows = 0"
+        raise InputError(
+            f"probe.rows = {config.rows} asks which class a row has, and the rows of task train that it reads have "
+            f"{seen} of {len(names)}: {remedy}"
+        )
+    return Probe(learned, read(rows("dev")), _halves(dev), config.shots, tokenizer.pad_token_id)
 
 
 def _halves(dev: Sequences | None) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -83,12 +83,12 @@ def _apart(configs: dict[str, object]) -> list[str]:
     """What one section asks for, and another does not make."""
     if not {"masked", "dapt", "tapt"} <= configs.keys() or configs["masked"].general_documents:
         return []
-    return [
-        f"{name}.replay = {configs[name].replay} reads general text again, and none is masked: set "
-        "masked.general_documents to as many documents"
-        for name in ("dapt", "tapt")
-        if configs[name].replay
-    ]
+    asked = []
+    for name in ("dapt", "tapt"):
+        replay, choose = configs[name].replay, configs[name].probe.choose
+        asked += [f"{name}.replay = {replay} reads general text again"] if replay else []
+        asked += [f"{name}.probe.choose = {choose} is measured on general text"] if choose == "general_loss" else []
+    return [f"{one}, and none is masked: set masked.general_documents to as many documents" for one in asked]
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ from corpora.demo import planted as demo
 from corpora.segment import Segmenter
 from pipeline.examination import Finding, machine, opened
 from pipeline.run.errors import InputError
-from pipeline.run.recipe import load_recipe
+from pipeline.run.recipe import build, load_recipe
+from pipeline.training.config import TrainerConfig
 
 TEXTS = 200
 """Sentences of the demo that a base is asked about."""
@@ -25,13 +26,13 @@ TEXTS = 200
 SIGNS = {"good": "✓", "note": "!", "fault": "✗"}
 
 
-def examine(recipe: str, overrides: list[str], runs: Path) -> list[Finding]:
+def examine(recipe: str, overrides: list[str], run: Path) -> list[Finding]:
     """Everything that was found, printed as it is."""
     tables = load_recipe(recipe, overrides)
     findings = []
-    for finding in machine(runs, pinned(Path("requirements.txt"))):
+    for finding in machine(run, pinned(Path("requirements.txt"))):
         findings.append(_told(finding))
-    made = runs / Path(recipe).stem / "base"
+    made = run / "base"
     place = tables.get("base", {}).get("model") or (str(made) if (made / "config.json").exists() else "")
     if not place:
         print("  (no base yet: one is built from scratch, or set BASE=<folder or hub name>)")
@@ -40,7 +41,15 @@ def examine(recipe: str, overrides: list[str], runs: Path) -> list[Finding]:
     sentences = demo.rows(f"{language if language in ('zh', 'en') else 'en'}_general", "unlabeled")
     texts = [row["text"] for row in islice(sentences, TEXTS)]
     print(f"\n{place}")
-    return findings + [_told(finding) for finding in opened(place, texts, Segmenter(language=language).spans)]
+    spans = Segmenter(language=language).spans
+    return findings + [_told(finding) for finding in opened(place, texts, spans, _rates(tables))]
+
+
+def _rates(tables: dict[str, dict]) -> dict[str, float]:
+    """The peak learning rates a base is continued at: of the text that the recipe names."""
+    arms = [arm for arm, text in (("dapt", "domain"), ("tapt", "task")) if tables.get("corpus", {}).get(text)]
+    trainers = {f"{arm}.trainer": tables.get(arm, {}).get("trainer", {}) for arm in arms}
+    return {f"{n}.learning_rate": build(TrainerConfig, table, n).learning_rate for n, table in trainers.items()}
 
 
 def pinned(requirements: Path) -> dict[str, str]:
@@ -61,10 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="demo")
     parser.add_argument("--set", nargs="*", default=[])
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="the folder of the recipe's artifacts")
     args = parser.parse_args()
     try:
-        findings = examine(args.recipe, args.set, args.runs)
+        findings = examine(args.recipe, args.set, args.run)
     except InputError as error:
         print(f"doctor: {error}", file=sys.stderr)
         sys.exit(2)

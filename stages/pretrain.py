@@ -94,6 +94,8 @@ class PretrainConfig(ObjectiveConfig):
             raise ValueError(f"lora.rank leaves the weights as they are: {told}")
         if self.probe.rows and self.objective == "rtd":
             raise ValueError("probe.rows asks one encoder, and objective = rtd trains two: leave it out")
+        if self.probe.choose and not self.trainer.evaluations:
+            raise ValueError(f"probe.choose = {self.probe.choose} is never measured: set trainer.evaluations, as 20")
         weights_of(self.mixture)
         if not 0 <= self.replay < 1:
             raise ValueError(f"replay = {self.replay} must be at least 0 and below 1")

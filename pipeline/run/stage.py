@@ -43,6 +43,7 @@ from pipeline.run.key import Settings, file_digest, keyed, make_key, named_files
 from pipeline.run.processes import rank, wait_for_all, world
 from pipeline.run.progress import clock, say
 from pipeline.run.recipe import build, load_recipe, recipe_folder
+from pipeline.run.stopwatch import stopwatch
 
 Stage = Callable[..., dict[str, float]]
 Sources = Callable[..., Sequence[Path]]
@@ -157,7 +158,7 @@ def _job(stage: Stage, version: int, sources: Sources | None, args: argparse.Nam
 
 def _run(job: _Job) -> None:
     """Do nothing, link, or make: every process comes to the same answer, the first one does what is done once."""
-    started = time.time()
+    started = time.monotonic()
     if _is_there(job.out, job.key):
         return
     _writable(job.out.parent)
@@ -203,11 +204,12 @@ def _make(job: _Job, started: float) -> None:
     draft = artifact.open_draft(job.out, job.key, job.settings)
     say(f"▸ {job.out}")
     wait_for_all()
-    fault("stage.begun")
-    metrics = job.call(draft)
-    wait_for_all()
+    with stopwatch(draft, started) as spent:
+        fault("stage.begun")
+        metrics = job.call(draft)
+        wait_for_all()
     fault("stage.done")
-    seconds = time.time() - started
+    seconds = spent()
     manifest = {
         "stage": job.stage.__name__,
         "version": job.version,

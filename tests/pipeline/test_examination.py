@@ -1,5 +1,6 @@
 """A machine and a base looked at: each trap is found by its name, and what is fit has none."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,13 +13,17 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 from pipeline import examination
 from pipeline.batches import MaskedBatches
 from pipeline.diagnosis import sequences_from
-from pipeline.examination import Finding, machine, opened
+from pipeline.examination import Finding, _decay, machine, opened
 from pipeline.masking.config import MaskingConfig
+from pipeline.models import ModelSize, load_masked_lm
 from pipeline.objectives.masked_lm import MaskedLM
+from pipeline.objectives.permuted_lm import new_xlnet
+from pipeline.run.errors import InputError
 from pipeline.tokens import sequence_rows
 from pipeline.training.config import TrainerConfig
 from pipeline.training.trainer import train
 
+RATES = {"dapt.trainer.learning_rate": 5e-4}
 TEXTS = ["我们爱这家店", "菜很好吃", "服务不错", "味道差", "the film is good", "a bad play"] * 10
 
 
@@ -27,7 +32,7 @@ def each_character(text: str) -> np.ndarray:
 
 
 def found(place: Path, texts: list[str] = TEXTS) -> dict[str, Finding]:
-    return {finding.name: finding for finding in opened(place, texts, each_character)}
+    return {finding.name: finding for finding in opened(place, texts, each_character, RATES)}
 
 
 @pytest.fixture
@@ -83,6 +88,40 @@ def test_a_base_that_cannot_be_opened_is_a_fault_with_its_remedy(tmp_path, token
     tokenizer.save_pretrained(tmp_path / "small")
     finding = found(tmp_path / "small")["base"]
     assert finding.state == "fault" and "do not belong together" in finding.remedy
+
+
+def test_a_modernbert_past_its_decay_is_not_to_be_warmed_up_far(checkpoints):
+    finding = found(checkpoints["modernbert"])["decay"]
+    assert finding.state == "note" and "dapt.trainer.learning_rate = 0.0005" in finding.fact
+    assert finding.remedy == (
+        "set dapt.trainer.learning_rate to 5e-05 or less, or take its authors' checkpoint from before the decay "
+        "(up to 0.0003)"
+    )
+    assert next(_decay("some/name", "modernbert", {"dapt.trainer.learning_rate": 5e-5})).state == "good"
+    assert "decay" not in found(checkpoints["bert"])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "peak", "state"), [("wsd", 1e-4, "note"), ("linear", 5e-4, "good"), ("constant", 1e-4, "good")]
+)
+def test_a_checkpoint_of_ours_may_be_warmed_up_to_its_own_peak(tmp_path, schedule, peak, state):
+    """The base is a copy of it."""
+    configs = {"dapt": {"trainer": {"schedule": schedule, "learning_rate": peak}}}
+    configs["base"] = {"model": str(tmp_path / "dapt"), "trainer": {"schedule": "linear", "learning_rate": 1.0}}
+    for name, config in configs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"config": config}))
+    (finding,) = _decay(tmp_path / "base", "modernbert", RATES)
+    assert finding.state == state and f"{peak:g}" in finding.fact and bool(finding.remedy) == (state == "note")
+
+
+def test_what_is_pretrained_otherwise_is_told_by_what(tmp_path, tokenizer):
+    size = ModelSize(hidden_size=16, layers=1, heads=2, max_length=32)
+    new_xlnet(size, len(tokenizer), tokenizer.pad_token_id, 0).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert "words in any order: set objective = plm" in found(tmp_path)["base"].fact
+    with pytest.raises(InputError, match=r"kind xlnet, which has no head for masked words: set objective = plm in"):
+        load_masked_lm(tmp_path)
 
 
 def test_a_model_too_large_for_the_memory_is_a_fault(known, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from conftest import WORDS, wordpiece
+from huggingface_hub import constants
 from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
@@ -122,6 +123,16 @@ def test_a_wrong_path_is_one_line_that_says_what_a_base_is(place):
         with pytest.raises(InputError, match=f"no folder {place}: BASE is a local folder") as told:
             load(place)
         assert "\n" not in str(told.value)
+
+
+def test_a_hub_that_is_not_reached_is_one_line_with_two_ways_out_at_once(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match=r"not reached \(.*\): give a local folder .* \(hf download some/base\)$"):
+        load_masked_lm("some/base")
+    assert "Retry" not in capfd.readouterr().err
+    with pytest.raises(InputError, match=r"cannot load my base from the hub \(Repo id must .*: it must be there"):
+        load_masked_lm("my base")
 
 
 @pytest.mark.parametrize("kind", KINDS)

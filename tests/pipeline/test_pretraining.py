@@ -14,6 +14,7 @@ from pipeline.objectives import yardstick
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.yardstick import FIXED_MASKS, fixed_mask_loss, unscored
 from pipeline.pretraining import Text, learn
+from pipeline.run.errors import InputError
 from pipeline.training.config import TrainerConfig
 
 CONFIG = TrainerConfig(steps=40, batch_size=8, per_device_batch_size=8, learning_rate=1e-2, evaluations=2)
@@ -71,6 +72,23 @@ def test_without_a_dev_set_nothing_is_measured(new_model, tokenizer, sequences, 
         "toy",
     )
     assert math.isnan(found["dev_loss"]) and math.isnan(found["dev_loss_before"])
+
+
+@pytest.mark.parametrize(
+    ("has_dev", "choose", "told"),
+    [
+        (True, "general_loss", r"for want of general text \(masked.general_documents\): set it to one of loss$"),
+        (True, "probe_accuracy", "for want of a task with classes: set it to one of loss$"),
+        (False, "loss", "for want of dev text: leave it out$"),
+    ],
+)
+def test_weights_chosen_by_what_is_not_measured_are_refused_before_the_first_step(
+    new_model, tokenizer, sequences, tmp_path, has_dev, choose, told
+):
+    text = Text(sequences, sequences if has_dev else None, MaskingConfig("random"))
+    with pytest.raises(InputError, match=f"probe.choose = {choose} is not measured here, {told}"):
+        learn(new_model(), tokenizer, text, CONFIG, tmp_path, "toy", choose=choose)
+    assert not list(tmp_path.iterdir())
 
 
 def test_more_measurements_than_steps_are_no_error(new_model, tokenizer, sequences, tmp_path):

@@ -6,6 +6,7 @@ import torch
 from conftest import TEXTS
 
 from pipeline.batches import Sequences
+from pipeline.draws import document_keys
 from pipeline.encoding import mean_pooled
 from pipeline.probing import Labelled, Probe, ProbeConfig, _found_again, _linear, _nearest, probe
 from pipeline.run.errors import InputError
@@ -67,10 +68,22 @@ def test_without_classes_there_is_nothing_to_probe_but_retrieval():
     assert Probe(nothing, nothing, ([], []), 8, 0)(torch.nn.Module()) == {}
 
 
-def test_one_class_is_refused(tokenizer):
-    rows = [{"id": "1", "text": "好吃", "text_pair": None, "label": "a"}]
-    with pytest.raises(InputError, match="task train has one"):
-        probe(ProbeConfig(rows=9), {"train": rows, "dev": rows}.get, None, tokenizer)
+@pytest.mark.parametrize(
+    ("labels", "asked", "told"),
+    [
+        ("aaaa", 9, "have 1 of 1: set probe.rows = 0"),
+        ("abcd", 1, "have 1 of 4: ask more of them"),
+        (["a", "b", None, None], 2, "have 0 of 2: ask more of them"),
+    ],
+)
+def test_rows_that_show_fewer_than_two_classes_are_refused(tokenizer, labels, asked, told):
+    keys = np.argsort(document_keys([str(i) for i in range(4)]))  # the first labels stand where they are read last
+    rows = [
+        {"id": str(i), "text": "好吃", "text_pair": None, "label": labels[len(keys) - 1 - place]}
+        for place, i in enumerate(keys)
+    ]
+    with pytest.raises(InputError, match=f"probe.rows = {asked} .* task train that it reads {told}"):
+        probe(ProbeConfig(rows=asked), {"train": rows, "dev": rows}.get, None, tokenizer)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,16 @@ def test_replay_of_text_that_will_not_be_there_is_told_before_anything_starts(re
     check(recipe, ["dapt.replay=0.25", "masked.general_documents=100"], tmp_path)
 
 
+def test_weights_chosen_by_what_is_not_measured_are_told_before_anything_starts(recipe, tmp_path):
+    with pytest.raises(
+        InputError, match=r"tapt.probe.choose = general_loss .* none is masked: set masked.general_doc"
+    ):
+        check(recipe, ["tapt.probe.choose=general_loss"], tmp_path)
+    with pytest.raises(InputError, match=r"dapt: probe.choose = loss is never measured: set trainer.evaluations"):
+        check(recipe, ["dapt.probe.choose=loss", "dapt.trainer.evaluations=0"], tmp_path)
+    check(recipe, ["tapt.probe.choose=general_loss", "masked.general_documents=100"], tmp_path)
+
+
 ROOT = Path(__file__).parents[2]
 TYPED = re.compile(r"""^(.*)\b(SET|VARIANTS|FACTORS)=("[^"]*"|'[^']*')""", re.MULTILINE)
 MEANT = ("…", "$", "dapt.trainer.step=200", "RECIPE=clm.toml")

@@ -3,7 +3,8 @@
 import runpy
 import sys
 
-from stages.examine import pinned
+from pipeline.training.config import TrainerConfig
+from stages.examine import _rates, pinned
 
 
 def doctor(*arguments: object) -> int:
@@ -18,26 +19,32 @@ def doctor(*arguments: object) -> int:
 
 
 def test_a_machine_without_a_base_is_looked_at_alone(tmp_path, capsys):
-    assert doctor("--runs", tmp_path) == 0
+    assert doctor("--run", tmp_path / "demo@tfidf") == 0
     told = capsys.readouterr().out
     assert "✓ training" in told and "no base yet" in told and "no fault found" in told
 
 
 def test_a_base_with_a_fault_is_named_with_its_remedy(tmp_path, checkpoints, capsys):
-    assert doctor("--runs", tmp_path, "--set", f"base.model={checkpoints['bert']}") == 2
+    assert doctor("--run", tmp_path, "--set", f"base.model={checkpoints['bert']}") == 2
     told = capsys.readouterr().out
     assert "✗ head" in told and "→ its head for masked words is not trained" in told and "1 faults: head" in told
 
 
 def test_the_base_that_a_recipe_made_is_looked_at(tmp_path, checkpoints, capsys):
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "base").symlink_to(checkpoints["bert"])
-    doctor("--runs", tmp_path)
-    assert str(tmp_path / "demo" / "base") in capsys.readouterr().out
+    (tmp_path / "demo@tfidf").mkdir()  # of a variant
+    (tmp_path / "demo@tfidf" / "base").symlink_to(checkpoints["bert"])
+    doctor("--run", tmp_path / "demo@tfidf")
+    assert str(tmp_path / "demo@tfidf" / "base") in capsys.readouterr().out
+
+
+def test_a_base_is_asked_about_the_learning_rates_of_what_the_recipe_names():
+    rates = _rates({"corpus": {"domain": ["reviews"], "task": "stars"}, "dapt": {"trainer": {"learning_rate": 1e-4}}})
+    assert rates == {"dapt.trainer.learning_rate": 1e-4, "tapt.trainer.learning_rate": TrainerConfig().learning_rate}
+    assert list(_rates({"corpus": {"task": "stars"}})) == ["tapt.trainer.learning_rate"]
 
 
 def test_a_wrong_recipe_is_one_line(tmp_path, capsys):
-    assert doctor("--recipe", "nowhere", "--runs", tmp_path) == 2
+    assert doctor("--recipe", "nowhere", "--run", tmp_path) == 2
     assert capsys.readouterr().err.startswith("doctor: ")
 
 

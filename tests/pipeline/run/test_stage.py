@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run.artifact import lock
+from pipeline.run import artifact
+from pipeline.run.artifact import lock, read_manifest
 from pipeline.run.key import file_digest
 from pipeline.run.stage import config_class, run, section_of
 
@@ -299,6 +300,19 @@ def test_a_new_version_of_a_stage_makes_its_artifact_again(tmp_path, monkeypatch
     assert [called(monkeypatch, out, version) for version in (1, 1, 2)] == [0, 0, 0]
     marks = [line.split()[0] for line in capsys.readouterr().err.splitlines()]
     assert marks == ["▸", "✓", "·", "▸", "✓"]
+
+
+def test_the_time_of_runs_that_did_not_finish_counts_until_the_artifact_is_begun_anew(tmp_path, monkeypatch):
+    out, seal, seconds = tmp_path / "r" / "made", artifact.seal, []
+    for version in (1, 2):
+        monkeypatch.setattr(artifact, "seal", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert called(monkeypatch, out, version=1) == 130
+        (tmp_path / "r" / "made.partial" / "scratch" / "seconds").write_text("3600")  # as if it had taken an hour
+        monkeypatch.setattr(artifact, "seal", seal)
+        assert called(monkeypatch, out, version) == 0
+        seconds.append(read_manifest(out)["provenance"]["seconds"])
+        shutil.rmtree(out)
+    assert seconds[1] < 60 and 3600 <= seconds[0] < 3660
 
 
 def test_an_interrupted_stage_says_nothing_more(tmp_path, monkeypatch):
