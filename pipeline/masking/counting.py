@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.masking.config import IMPORTANT
 from pipeline.metrics import precision_recall_f1
-from pipeline.tokens import Spans, planted_words
+from pipeline.tokens import Spans, planted_words, texts_of
 
 
 def count(counts: dict[str, float], sequences: list[dict], batch: dict[str, list], spans: Spans) -> None:
@@ -16,7 +16,7 @@ def count(counts: dict[str, float], sequences: list[dict], batch: dict[str, list
     words, importance, masked = map(column, ("word_ids", "importance", "masked"))
     found = (importance >= IMPORTANT) & (words >= 0)
     new = {"sequences": len(sequences), "tokens": (words >= 0).sum(), "masked": masked.sum(), "important": found.sum()}
-    of_documents = zip(batch["id"], batch["text"], batch["keywords"], strict=True)
+    of_documents = zip(batch["id"], texts_of(batch), batch["keywords"], strict=True)
     known = {name: (text, keywords) for name, text, keywords in of_documents if keywords}
     hits = [_hits(row, *known[row["id"]], spans) for row in sequences if row["id"] in known]
     for name, value in chain(new.items(), *(each.items() for each in hits)):

@@ -21,7 +21,8 @@ def row(name: str, importance: list[int], masked: list[int]) -> dict:
 
 def counted(rows: list[dict], keywords: list[list[str] | None]) -> dict[str, float]:
     counts: dict[str, float] = {}
-    batch = {"id": [f"d{n}" for n in range(len(keywords))], "text": [TEXT] * len(keywords), "keywords": keywords}
+    texts = {"text": [TEXT] * len(keywords), "text_pair": [None] * len(keywords)}
+    batch = {"id": [f"d{n}" for n in range(len(keywords))], "keywords": keywords, **texts}
     count(counts, rows, batch, lambda text: SPANS)
     return counts
 
@@ -52,3 +53,12 @@ def test_shards_are_added_whatever_each_has_counted():
 
 def test_nothing_masked_is_no_division_by_nothing():
     assert metrics_of({"sequences": 1, "tokens": 0, "masked": 0, "important": 0})["mask_rate"] == 0
+
+
+def test_the_words_of_a_pair_are_those_of_both_its_texts():
+    """`好吃` and, after a line end that is no word, `电影吧`."""
+    spans = lambda text: SPANS if text == TEXT else np.array([[0, 2], [3, 5], [5, 6]])
+    counts: dict[str, float] = {}
+    batch = {"id": ["d0"], "text": ["好吃"], "text_pair": ["电影吧"], "keywords": [["电影"]]}
+    count(counts, [row("d0", [1, 1, 255, 255, 1], [0, 0, 1, 1, 0])], batch, spans)
+    assert (counts["truth"], counts["hits"], counts["masked_truth"]) == (2, 2, 2)
