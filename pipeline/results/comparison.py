@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from pipeline.pages.intervals import Interval
 from pipeline.results.significance import Difference, Sample, difference, holm
@@ -58,6 +59,11 @@ def compared(pairs: Sequence[tuple[Named, Named]], confidence: float = 0.95) -> 
     return [
         Compared(arm.name, control.name, *one) for (arm, control), *one in zip(pairs, found, ps, others, strict=True)
     ]
+
+
+def size_shown(size: float) -> str:
+    """`1.3`; of more than all points there are `> 100`, of none known –."""
+    return "–" if not isfinite(size) else f"{size:.1f}" if size <= 100 else "> 100"
 
 
 def p_shown(p: float) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from pipeline.finetuning.pages import title_of
 from pipeline.pages.parts import Said
 from pipeline.results.arms import TEXT_CONTROL, WORDS_CONTROL, Arm, Predictions, base_of, is_control
-from pipeline.results.comparison import Compared, Named, compared, p_shown
+from pipeline.results.comparison import Compared, Named, compared, p_shown, size_shown
 from pipeline.results.significance import Difference
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.errors import InputError
@@ -74,7 +74,7 @@ def _same(found: Sequence[Compared]) -> list[Said]:
     if not found:
         return []
     sizes = [one.detectable for one in found]
-    told = f"{min(sizes):.1f}–{max(sizes):.1f}"
+    told = "–".join(dict.fromkeys(map(size_shown, (min(sizes), max(sizes)))))
     against: dict[str, list[str]] = {}
     for one in found:
         against.setdefault(one.control, []).append(one.arm)
@@ -143,10 +143,10 @@ def verdict(one: Compared, metric: Said) -> Said:
         f"{gained.zh}，{found.confidence:.0%} 置信区间 {interval}，{over.zh}，{p}",
     )
     if one.verdict == "same":
-        size = one.detectable
+        size = size_shown(one.detectable)
         power = Said(
-            f"; one of {size:.1f} would be found four times in five.",
-            f"；若真实差异为 {size:.1f}，五次中有四次能发现。",
+            f"; one of {size} would be found four times in five.",
+            f"；若真实差异为 {size}，五次中有四次能发现。",
         )
         more = power if found.error else Said(": their runs are all alike.", "：各次运行完全相同。")
         return Said(

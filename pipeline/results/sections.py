@@ -13,7 +13,7 @@ from pipeline.pages.parts import Part, Picture, Points, Said, Section, Table
 from pipeline.pages.plots import dots_svg, lines_svg, paths_svg, reliability_svg
 from pipeline.pages.tables import plus_minus
 from pipeline.results.arms import GENERAL, Arm, base_of, is_control
-from pipeline.results.comparison import Compared, p_shown
+from pipeline.results.comparison import Compared, p_shown, size_shown
 from pipeline.run.artifact import MANIFEST, read_manifest
 from pipeline.run.progress import clock
 from pipeline.vocabulary.pages import vocabulary_line
@@ -75,10 +75,8 @@ def comparisons(found: Sequence[Compared]) -> Section:
             Said(f"{one.arm} against {one.control}", f"{one.arm} 对 {one.control}"),
             one.shown,
             *map(p_shown, (one.found.p, one.p, one.found.flips)),
-            *(
-                f"{size:{sign}.1f}" if isfinite(size) else "–"
-                for size, sign in ((one.found.effect, "+"), (one.detectable, ""))
-            ),
+            f"{one.found.effect:+.1f}" if isfinite(one.found.effect) else "–",
+            size_shown(one.detectable),
         ]
         for one in found
     ]

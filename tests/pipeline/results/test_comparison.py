@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.pages.parts import Said
-from pipeline.results.comparison import Compared, Named, compared, p_shown
+from pipeline.results.comparison import Compared, Named, compared, p_shown, size_shown
 from pipeline.results.differences import verdict
 from pipeline.results.significance import Difference, Sample
 
@@ -74,6 +74,11 @@ def test_what_one_of_many_would_show_alone_is_no_difference():
 def test_one_seed_gets_no_verdict():
     [one] = compared([(arm("dapt", 90), arm("base", 10))])
     assert one.verdict == "same" and "one seed says nothing" in said(one, "accuracy")
+
+
+@pytest.mark.parametrize(("size", "shown"), [(1.26, "1.3"), (135.2, "> 100"), (np.inf, "–")])
+def test_a_detectable_difference_is_no_larger_than_the_scale(size, shown):
+    assert size_shown(size) == shown
 
 
 @pytest.mark.parametrize(("p", "shown"), [(0.0321, "0.032"), (0.0002, "< 0.001"), (1.0, "1.000")])
