@@ -35,6 +35,11 @@ Units = Callable[[str], np.ndarray]
 """A text as uint64 [L]: its characters or words."""
 
 
+def unspaced(language: str) -> bool:
+    """Whether one is: of `zh-TW` it is `zh` that says so."""
+    return language.partition("-")[0].lower() in UNSPACED
+
+
 @dataclass
 class Grams:
     """The runs of dev and test, as hashes."""
@@ -51,7 +56,7 @@ class Grams:
     @classmethod
     def of(cls, language: str) -> "Grams":
         """For text of a language."""
-        return cls(characters, CHARACTERS) if language in UNSPACED else cls(words, WORDS)
+        return cls(characters, CHARACTERS) if unspaced(language) else cls(words, WORDS)
 
     def add(self, texts: Sequence[str]) -> None:
         """Texts of dev or test."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from corpora.cleaning.contamination import UNSPACED
+from corpora.cleaning.contamination import unspaced
 from corpora.cleaning.known import known
 from corpora.keeping import Reject
 from corpora.parquet import Row
@@ -54,7 +54,7 @@ class Tongue:
         if language not in _identifier().labels:
             raise InputError(f"corpus.drop_other_languages knows no language {language}: leave it out")
         self.own = (language, *NEAR.get(language, ()), NONE)
-        self.units = _LETTER if language in UNSPACED else _WORD
+        self.units = _LETTER if unspaced(language) else _WORD
         try:
             self.function_words = stop_words(language)
         except ValueError:

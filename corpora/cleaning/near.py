@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from corpora.cleaning.contamination import FACTOR, UNSPACED, Units, batches, characters, hashed_runs, words
+from corpora.cleaning.contamination import FACTOR, Units, batches, characters, hashed_runs, unspaced, words
 from corpora.cleaning.known import known
 from corpora.keeping import Reject
 from corpora.parquet import Row
@@ -55,7 +55,7 @@ class Met:
     @classmethod
     def of(cls, language: str) -> "Met":
         """For text of a language."""
-        return cls(characters if language in UNSPACED else words)
+        return cls(characters if unspaced(language) else words)
 
     def signatures(self, texts: Sequence[str]) -> np.ndarray:
         """uint16 [N, WIDTH]: of each text; zeros for one shorter than a run."""

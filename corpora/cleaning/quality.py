@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpora.cleaning.contamination import UNSPACED, Units, characters, hashed_runs, words
+from corpora.cleaning.contamination import Units, characters, hashed_runs, unspaced, words
 from corpora.cleaning.known import known
 from corpora.keeping import Reject
 from corpora.parquet import Row
@@ -68,7 +68,7 @@ class Rules:
             known = stop_words(language)
         except ValueError:
             known = frozenset()
-        if language in UNSPACED:
+        if unspaced(language):
             return cls(characters, CHARACTERS_A_WORD, CHARACTERS_OF_A_RUN, known)
         return cls(words, 1.0, 1.0, known)
 

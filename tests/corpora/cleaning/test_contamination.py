@@ -77,3 +77,8 @@ def test_rows_are_dropped_with_a_reason_by_either_text():
             (("自由的", None), (f"抄来的{ZH}", None), ("也是", ZH[3:]), ("不是", ZH[:9]))]  # fmt: skip
     assert [row["text"] for row in clear(rows, grams, lambda *row: told.append(row[:2]))] == ["自由的", "不是"]
     assert told == [("抄来", "shares_text_with_dev_or_test"), ("也是", "shares_text_with_dev_or_test")]
+
+
+@pytest.mark.parametrize(("language", "size"), [("zh", 24), ("zh-TW", 24), ("yue-HK", 13), ("en", 13), ("en-GB", 13)])
+def test_runs_of_a_language_are_those_of_its_dialects(language, size):
+    assert Grams.of(language).size == size
