@@ -39,6 +39,7 @@ from pipeline.objectives.objective import head_modules
 from pipeline.run.errors import InputError
 from pipeline.run.progress import say
 from pipeline.tokens import check_tokenizer
+from pipeline.training.unpadding import first_position
 
 
 def load_tokenizer(place: str | Path, max_length: int = 0) -> PreTrainedTokenizerBase:
@@ -54,10 +55,19 @@ def load_tokenizer(place: str | Path, max_length: int = 0) -> PreTrainedTokenize
 
 
 def _check_length(place: str | Path, max_length: int, tokenizer_takes: int) -> None:
-    positions = getattr(load_config(place), "max_position_embeddings", 0)
-    longest = min(tokenizer_takes, positions) if positions > 0 else tokenizer_takes
+    positions = positions_of(load_config(place))
+    longest = min(tokenizer_takes, positions) if positions else tokenizer_takes
     if max_length > longest:
         raise InputError(f"max_length = {max_length}, but the model in {place} takes at most {longest} ids: lower it")
+
+
+def positions_of(config: PretrainedConfig) -> int:
+    """How many ids of a sequence a model has positions for: RoBERTa keeps some for its padding; 0: without a limit."""
+    takes = getattr(config, "max_position_embeddings", 0)
+    if takes <= 0:
+        return 0
+    with torch.device("meta"):
+        return takes - first_position(AutoModel.from_config(config))
 
 
 def load_config(place: str | Path) -> PretrainedConfig:

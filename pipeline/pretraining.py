@@ -25,6 +25,7 @@ from pipeline.training.mixture import Mixture
 from pipeline.training.replay import Replay, replayed
 from pipeline.training.thawing import embeddings_first
 from pipeline.training.trainer import Evaluate, MakeOptimizer, train
+from pipeline.training.unpadding import first_position
 
 MEASURED_SEQUENCES = 512
 """Training sequences whose masks are counted for the metrics."""
@@ -136,7 +137,7 @@ def _check_room(model: nn.Module, texts: list[Text], method: Method) -> None:
     if not method.added:
         return
     longest = max(int(np.diff(text.train.offsets).max(initial=0)) for text in texts)
-    takes = model.config.max_position_embeddings
+    takes = model.config.max_position_embeddings - first_position(model)
     if longest + method.added > takes:
         raise InputError(
             f"{method.called} puts {method.added} more id into a sequence, and the longest has {longest} where the "

@@ -8,13 +8,9 @@ are not cut become what `pipeline.encoding` makes of them.
 import json
 from pathlib import Path
 
-import torch
-from transformers import AutoModel
-
-from pipeline.models import load_config
+from pipeline.models import load_config, positions_of
 from pipeline.publishing.weights import Weights
 from pipeline.run.errors import InputError
-from pipeline.training.unpadding import first_position
 
 LOADING = """\
 ```python
@@ -45,7 +41,8 @@ def write_sentence_files(folder: Path, weights: Weights) -> None:
             "leave out published.sentence_transformers"
         )
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    takes = [limit for limit in (tokenizer.get("model_max_length"), _positions(folder)) if limit]
+    positions = positions_of(load_config(folder))
+    takes = [limit for limit in (tokenizer.get("model_max_length"), positions) if limit]
     longest = int(min(takes, default=LONGEST))
     written = {
         "modules.json": MODULES,
@@ -58,11 +55,3 @@ def write_sentence_files(folder: Path, weights: Weights) -> None:
     (folder / POOLING).mkdir(exist_ok=True)
     for name, content in written.items():
         (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
-
-
-def _positions(folder: Path) -> int:
-    """How many ids there are positions for; 0 where they are not counted. RoBERTa keeps those of its padding."""
-    with torch.device("meta"):
-        model = AutoModel.from_config(load_config(folder))
-    takes = getattr(model.config, "max_position_embeddings", 0)
-    return takes - first_position(model) if takes > 0 else 0

@@ -142,6 +142,17 @@ def test_a_length_the_model_does_not_take_is_refused(checkpoints, kind):
         load_tokenizer(checkpoints[kind], max_length=33)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_a_tokenizer_without_a_limit_the_positions_of_the_model_are_one(checkpoints, tmp_path, kind):
+    """RoBERTa has 34 here, and the first token of a sequence stands at 2."""
+    folder = shutil.copytree(checkpoints[kind], tmp_path / kind)
+    told = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(told | {"model_max_length": 10**30}), encoding="utf-8")
+    load_tokenizer(folder, max_length=32)
+    with pytest.raises(InputError, match="takes at most 32 ids"):
+        load_tokenizer(folder, max_length=33)
+
+
 def test_what_a_tokenizer_saves_does_not_depend_on_how_it_was_loaded(checkpoints, tmp_path):
     load_tokenizer(checkpoints["bert"]).save_pretrained(tmp_path / "ours")
     settings = json.loads((tmp_path / "ours" / "tokenizer_config.json").read_text())
