@@ -208,6 +208,12 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
   $(FILLED:%=$(RUN)/filled-%/manifest.json)
 	@$(ROWS) stages.report $(ARGS) --runs $(RUN)
 
+# What was finished when a run is stopped stays: Make would take its manifest away, as of a target half made.
+MADE_ONCE  = corpus base diagnosed multitask scores tagger chosen masked masked-control referred interpolated static shown agreement report
+OF_SOME    = finetuned-% rate-% filled-%
+PRETRAINED = dapt tapt dapt-tapt dapt-control tapt-control general
+.PRECIOUS: $(patsubst %,$(RUN)/%/manifest.json,$(MADE_ONCE) $(OF_SOME)) $(call made,$(PRETRAINED))
+
 # Which raw files the corpus was made from.
 -include $(RUN)/corpus/sources.mk
 

@@ -34,6 +34,7 @@ stage=$(sed 's/.*-m stages\\.\\([a-z_]*\\) .*/\\1/' <<< "$*")
 echo "$stage $out" >> calls
 echo "$*" >> commands
 mkdir -p "$out" && touch "$out/manifest.json"
+[ ! -e slow ] || sleep 5
 """
 CHECKED = """echo "$*" > asked; until [ -e answered ]; do sleep 0.01; done
     cat rank-0.txt >&2; code=$(cat answered); rm asked answered; exit "$code\""""
@@ -161,6 +162,35 @@ def worked() -> float:
     """Seconds of CPU that commands took: a busy machine has no more of them."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize("name", ["corpus", "finetuned-base", "dapt", "dapt-2"])
+def test_what_is_finished_when_a_run_is_stopped_stays(project, name):
+    """Make takes a target away whose command was running: a training of days, had it just been given its name."""
+    project.make("dapt", "REPEATS=2")
+    manifest = project.folder / "runs" / "demo" / name / "manifest.json"
+    manifest.unlink()
+    (project.folder / "slow").touch()
+    command = ["make", "TORCH_INDEX=", "REPEATS=2", str(manifest.relative_to(project.folder))]
+    with subprocess.Popen(command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as making:
+        while not manifest.exists():
+            assert making.poll() is None
+        making.terminate()
+    assert manifest.exists() and making.returncode
+
+
+def test_no_artifact_that_make_makes_is_taken_away(project):
+    told = project.make("-pn", "REPEATS=2", "dapt-tapt", "export", "show", "agreement", "diagnose").stdout
+    said: dict[str, str] = {}
+    for name, lines in re.findall(r"^(runs/demo/[^%\s]+/manifest\.json):.*\n((?:#.*\n)*)", told, re.MULTILINE):
+        said[name] = said.get(name, "") + lines
+    patterns = re.findall(r"^\$\(RUN\)/(\S*%\S*)/manifest\.json:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    listed = re.search(r"^OF_SOME .*", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+    assert set(patterns) == set(listed[2:])  # what those make, Make knows only when it makes it
+    by_name = [
+        name for name in said if not Path(name).parent.name.startswith(tuple(p.partition("%")[0] for p in patterns))
+    ]
+    assert len(by_name) > 15 and [name for name in by_name if "Precious" not in said[name]] == []
 
 
 def test_tapt_after_dapt_adds_what_is_missing(project):

@@ -197,7 +197,9 @@ def _error(differences: np.ndarray, drawn: np.ndarray, rows: int) -> tuple[float
     if not variance:
         return 0.0, max(sum(freedoms), 1.0)
     squares = [(part, freedom) for part, freedom in zip((*parts, of_rows), (*freedoms, rows - 1), strict=True) if part]
-    return float(np.sqrt(variance)), float(variance**2 / sum(part**2 / max(freedom, 1) for part, freedom in squares))
+    # of what is taken out of a sum there would be less than one: no part is known by less
+    known = variance**2 / sum(part**2 / max(freedom, 1) for part, freedom in squares)
+    return float(np.sqrt(variance)), max(float(known), 1.0)
 
 
 def _spread(table: np.ndarray) -> tuple[float, float, float]:

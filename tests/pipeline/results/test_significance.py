@@ -195,3 +195,10 @@ def test_rows_drawn_again_are_drawn_as_a_bootstrap_draws():
     assert drawn.std() == pytest.approx(100 * np.sqrt(0.75 * 0.25 / 400), rel=0.1)
     again = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]), 2)
     assert np.array_equal(drawn, again.of_samples[0, 0])
+
+
+def test_nothing_is_known_by_less_than_one_degree_of_freedom_and_the_power_of_many_is_still_known():
+    """Where what both share is as large as the spread over pretrainings, what is left of them would have 0.8."""
+    table = {(1, 0): 1.0, (1, 1): -1.0, (2, 0): 1.0, (2, 1): 3.0}
+    found = difference(Sample(table), reached({0: 0, 1: 0}))
+    assert found.freedom >= 1 and np.isfinite(found.detectable(500)) and found.detectable(500) > found.detectable()
