@@ -111,6 +111,7 @@ def test_a_recipes_own_substitutes_are_shown(kitchen, tmp_path):
     (tmp_path / "manifest.json").write_text('{"config": {"language": "zh"}}')
     folders = {"init": kitchen["base"], "masked": tmp_path, "corpus": tmp_path}
     show_stage.show(show_stage.ShowConfig(sequences=60), **folders, out=tmp_path)
-    lines = re.findall(r"<th>whole_word \d</th><td>(.*?)</td>", (tmp_path / "index.html").read_text(encoding="utf-8"))
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    lines = re.findall(r"<th><span[^>]*>whole_word \d</span>.*?</th><td>(.*?)</td>", page)
     found = set(re.findall(r'class="t new"><s>(.*?)</s>(.*?)</span>', "".join(lines)))
     assert found == {("菜", "汤"), ("菜", "面")}
