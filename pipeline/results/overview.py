@@ -63,8 +63,7 @@ def overview(tasks: Sequence[Sequence[Arm]], found: Sequence[Sequence[Compared]]
         rows.append([Said(f"{arm} against {control}", f"{arm} 对 {control}"), *each, one.interval.shown, p_shown(p)])
         shown[f"{arm} − {control}"] = one.interval._replace(found=p < 1 - confidence)
     title = Said(
-        f"difference in points: a dot a task, a bar at the mean with its {confidence:.0%} interval over tasks, "
-        "in colour where a difference was found",
+        f"points: a dot a task, a bar at the mean, its {confidence:.0%} interval; in colour where found",
         f"差异（百分点）：每点一个任务，竖线为均值，横线为任务间 {confidence:.0%} 置信区间，发现差异者着色",
     )
     parts = [

@@ -83,7 +83,7 @@ def comparisons(found: Sequence[Compared]) -> Section:
     shown = {f"{one.arm} − {one.control}": one.interval for one in found}
     known = {name: interval for name, interval in shown.items() if isfinite(interval.low)}
     title = Said(
-        "differences with their intervals, each alone; in colour where a difference was found",
+        "differences with their intervals, each alone; in colour if one was found",
         "差异及其单独的置信区间，发现差异者着色",
     )
     picture = [Picture("differences", title, partial(intervals_svg, known))] if known else []
