@@ -78,7 +78,8 @@ def main() -> None:
         print(f"doctor: {error}", file=sys.stderr)
         sys.exit(2)
     faults = [finding.name for finding in findings if finding.state == "fault"]
-    print(f"\n{len(faults)} faults: {', '.join(faults)}" if faults else "\nno fault found")
+    told = f"{len(faults)} fault{'s' * (len(faults) > 1)}: {', '.join(faults)}" if faults else "no fault found"
+    print(f"\n{told}")
     sys.exit(2 if faults else 0)
 
 

@@ -14,9 +14,8 @@ def write_markdown(path: Path, title: Said, sections: Sequence[Section]) -> None
     """The page, and `<picture>.svg` beside it."""
     parts, several = [f"# {said(title.en)}"], sum(section.leads for section in sections) > 1
     for number, section in enumerate(sections):
-        heading = (
-            [f"## {said(section.title.en)}"] if number or several else []
-        )  # one that leads stands under the title
+        # one that leads stands under the title
+        heading = [f"## {said(section.title.en)}"] if number or several else []
         parts += [*heading, *(_part(part, path.parent) for part in section.parts)]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 

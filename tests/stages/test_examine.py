@@ -27,7 +27,7 @@ def test_a_machine_without_a_base_is_looked_at_alone(tmp_path, capsys):
 def test_a_base_with_a_fault_is_named_with_its_remedy(tmp_path, checkpoints, capsys):
     assert doctor("--run", tmp_path, "--set", f"base.model={checkpoints['bert']}") == 2
     told = capsys.readouterr().out
-    assert "✗ head" in told and "→ its head for masked words is not trained" in told and "1 faults: head" in told
+    assert "✗ head" in told and "→ its head for masked words is not trained" in told and "1 fault: head" in told
 
 
 def test_the_base_that_a_recipe_made_is_looked_at(tmp_path, checkpoints, capsys):
