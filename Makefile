@@ -175,6 +175,9 @@ $(call made,dapt-control): $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/maske
 $(call made,tapt-control): $(S)/tapt.json $(RUN)/base/manifest.json $(RUN)/masked-control/manifest.json
 	@$(PRETRAIN) --init $(RUN)/base --masked $(RUN)/masked-control/task $(ALSO_ON)
 
+$(call made,dapt-tapt-control): $(S)/tapt.json $(call made,dapt-control) $(RUN)/masked-control/manifest.json
+	@$(PRETRAIN) --init $(RUN)/$(subst dapt-tapt,dapt,$(notdir $(@D))) --masked $(RUN)/masked-control/task $(ALSO_ON)
+
 $(call made,general): $(S)/dapt.json $(RUN)/base/manifest.json $(RUN)/masked/manifest.json
 	@$(PRETRAIN) --init $(RUN)/base --masked $(RUN)/masked/general $(ALSO_ON)
 
@@ -211,7 +214,7 @@ $(RUN)/report/manifest.json: $(S)/report.json $(RUN)/finetuned-base/manifest.jso
 # What was finished when a run is stopped stays: Make would take its manifest away, as of a target half made.
 MADE_ONCE  = corpus base diagnosed multitask scores tagger chosen masked masked-control referred interpolated static shown agreement report
 OF_SOME    = finetuned-% rate-% filled-%
-PRETRAINED = dapt tapt dapt-tapt dapt-control tapt-control general
+PRETRAINED = dapt tapt dapt-tapt dapt-control tapt-control dapt-tapt-control general
 .PRECIOUS: $(patsubst %,$(RUN)/%/manifest.json,$(MADE_ONCE) $(OF_SOME)) $(call made,$(PRETRAINED))
 
 # Which raw files the corpus was made from.
@@ -249,11 +252,13 @@ tapt: $(RUN)/report/manifest.json  ## adapt to the task text, fine-tune, compare
 	@echo "report: $(RUN)/report/report.html"
 dapt-tapt: $(RUN)/report/manifest.json  ## first the domain, then the task text
 	@echo "report: $(RUN)/report/report.html"
-# Each beside its arm: of dapt where there is a domain, of tapt once it is there or where there is no domain.
+# Each beside its arm: of dapt where there is a domain, of tapt once it is there or where there is no domain, of
+# dapt-tapt once it is there.
 controls: $(S)/masked.json $(S)/corpus.json  ## what as much training brings otherwise: random words; general text (masked.general_documents)
-	@domain=$$(grep -qs '"domain": \[\]' $(S)/corpus.json || echo dapt); tapt=; \
+	@domain=$$(grep -qs '"domain": \[\]' $(S)/corpus.json || echo dapt); tapt=; both=; \
 	if [ -z "$$domain" -o -e $(RUN)/finetuned-tapt/manifest.json ]; then tapt=tapt; fi; \
-	arms=($(if $(MASKED_SCORER),$${domain:+dapt dapt-control} $${tapt:+tapt tapt-control})); \
+	if [ -e $(RUN)/finetuned-dapt-tapt/manifest.json ]; then both=dapt-tapt; fi; \
+	arms=($(if $(MASKED_SCORER),$${domain:+dapt dapt-control} $${tapt:+tapt tapt-control} $${both:+dapt-tapt dapt-tapt-control})); \
 	if [ -n "$$domain" ] && grep -qs '"general_documents": [1-9]' $(S)/masked.json; then arms+=(dapt general); fi; \
 	test $${#arms[@]} -gt 0 || { echo 'controls: words are masked at random already, so the control is general text, of a recipe with a domain: SET="masked.general_documents=4000"' >&2; exit 2; }; \
 	for n in '' $(AGAIN:%=-%); do $(MAKE) --no-print-directory $$(printf "$(RUN)/finetuned-%s$$n/manifest.json " "$${arms[@]}"); done

@@ -94,8 +94,8 @@ class Planned:
             return {}
         masked, controls = self.plan.settings("masked"), {}
         if masked["policy"] == "selective":
-            tapt = (self.run / "finetuned-tapt" / MANIFEST).exists()
-            controls |= {"dapt-control": "domain"} | ({"tapt": "task", "tapt-control": "task"} if tapt else {})
+            there = [arm for arm in ("tapt", "dapt-tapt") if (self.run / f"finetuned-{arm}" / MANIFEST).exists()]
+            controls = {"dapt-control": "domain"} | {name: "task" for arm in there for name in (arm, f"{arm}-control")}
         if masked["general_documents"]:
             controls["general"] = "general"
         return {"dapt": "domain"} | ({} if "@" in self.run.name else controls)  # a variant has the recipe beside it

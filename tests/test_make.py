@@ -310,7 +310,9 @@ def test_the_plan_of_a_run_gives_each_stage_what_the_makefile_gives_it(project, 
         if part != "masked/general" or "general_documents" in settings:
             (run / part).mkdir(parents=True)
     arms = [
-        f"{arm}{n}" for arm in ("dapt", "dapt-tapt", "dapt-control", "tapt-control", "general") for n in ("", "-2")
+        f"{arm}{n}"
+        for arm in ("dapt", "dapt-tapt", "dapt-control", "tapt-control", "dapt-tapt-control", "general")
+        for n in ("", "-2")
     ]
     goals = [f"runs/demo/finetuned-{arm}/manifest.json" for arm in arms]
     done = project.make(*goals, f"SET={settings}", "REPEATS=2", "REFERENCE=runs/other/tapt")
@@ -448,6 +450,7 @@ def test_every_arm_that_is_asked_for_is_pretrained_so_many_times(project):
     [
         (["a"], ["dapt"], ["dapt-control"]),
         (["a"], ["dapt", "tapt"], ["dapt-control", "tapt-control"]),
+        (["a"], ["dapt", "dapt-tapt"], ["dapt-control", "dapt-tapt-control"]),
         ([], [], ["tapt", "tapt-control"]),
     ],
 )

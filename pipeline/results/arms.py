@@ -17,7 +17,8 @@ from pipeline.run.errors import InputError
 from pipeline.run.key import changes, flat
 from pipeline.training.config import HARDWARE, TrainerConfig
 
-ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "interpolated", "multitask"]
+ORDER = ["base", "dapt", "dapt-control", "general", "tapt", "tapt-control", "dapt-tapt", "dapt-tapt-control"]
+ORDER += ["interpolated", "multitask"]
 GENERAL = "dev_general_loss"
 WORDS_CONTROL, TEXT_CONTROL = "-control", "general"
 """`dapt-control` learned as many words as `dapt`, at random; `general` as long, from general text."""
@@ -236,11 +237,19 @@ def _controlled(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
 
 def _as_long(control: Arm, arm: Arm) -> bool:
     """Whether both were trained alike, from one checkpoint, on text masked alike but for the choice of words."""
-    one, other = control.pretrained, arm.pretrained
     masked = [arm.folder / f"masked{which}" for which in ("", WORDS_CONTROL)]
     made = [read_manifest(path)["config"] | {"control": False} for path in masked if (path / MANIFEST).exists()]
     same = control.last == TEXT_CONTROL or all(config == made[0] for config in made)
-    return same and _alike(control, arm) and one["inputs"].get("init") == other["inputs"].get("init")
+    return same and _alike(control, arm) and _begun_alike(control, arm)
+
+
+def _begun_alike(control: Arm, arm: Arm) -> bool:
+    """At one checkpoint; task text after domain text at the domain's, of which the control's has a control as well."""
+    begun = [one.pretrained["inputs"].get("init") for one in (control, arm)]
+    first = [arm.folder / name for name in (f"dapt{WORDS_CONTROL}", "dapt")]
+    if arm.last != "dapt-tapt" or not all((path / MANIFEST).exists() for path in first):
+        return begun[0] == begun[1]
+    return begun == [read_manifest(path)["digest"] for path in first]
 
 
 def _repeats(arm: Arm, first: Arm) -> bool:

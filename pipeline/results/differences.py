@@ -109,10 +109,10 @@ def _alone(found: Sequence[Compared], arms: Sequence[Arm]) -> list[Said]:
 
 
 def _controllable(arm: Arm) -> bool:
-    """Whether `make controls` makes a control of it: of `tapt` where words are chosen, of `dapt` always."""
+    """Whether `make controls` makes one of it: of `dapt` always, of what reads task text where words are chosen."""
     masked = arm.folder / "masked"
     chosen = (masked / MANIFEST).exists() and read_manifest(masked)["config"].get("policy") == "selective"
-    return arm.last == "dapt" or (arm.last == "tapt" and chosen)
+    return arm.last == "dapt" or (arm.last in ("tapt", "dapt-tapt") and chosen)
 
 
 def _other(pair: Compared, name: str) -> list[str]:

@@ -94,6 +94,8 @@ def test_controls_and_repeats_are_listed_as_they_would_be_made(runs):
     run = planned(runs / "b")
     finish(run, *CHAIN, *CONTROL, "tapt", "finetuned-tapt")
     assert listed(stage.estimate([run])) == ["b/tapt-control", "b/finetuned-tapt-control"]
+    finish(run, "dapt-tapt", "finetuned-dapt-tapt", "tapt-control", "finetuned-tapt-control")
+    assert listed(stage.estimate([run])) == ["b/dapt-tapt-control", "b/finetuned-dapt-tapt-control"]
 
 
 def test_a_variant_has_no_controls_as_it_is_compared_with_the_recipe(runs):

@@ -133,6 +133,23 @@ def test_a_control_that_was_trained_otherwise_is_left_out(tmp_path):
     assert line.en == "dapt-control is left out: it was trained otherwise than dapt; run make controls."
 
 
+@pytest.mark.parametrize(("begun", "kept"), [("c", True), ("d", False), ("x", False)])
+def test_the_control_of_task_text_after_domain_text_begins_at_the_control_of_the_domain(tmp_path, begun, kept):
+    scores = {"base": 70, "dapt": 80, "dapt-control": 75, "dapt-tapt": 82, "dapt-tapt-control": 76}
+    run = made(tmp_path / "demo", scores)
+    told = {"dapt": {"digest": "d"}, "dapt-control": {"digest": "c"}, "dapt-tapt": {"inputs": {"init": "d"}},
+            "dapt-tapt-control": {"inputs": {"init": begun}}}  # fmt: skip
+    for name, more in told.items():
+        path = run / name / MANIFEST
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+        tuned = run / f"finetuned-{name}" / MANIFEST
+        inputs = {"task": "t", "init": more.get("digest", "")}
+        tuned.write_text(json.dumps(json.loads(tuned.read_text()) | {"inputs": inputs}))
+    arms, lines = comparable(arms_of(run, prefix=False))
+    pair = ("dapt-tapt", "dapt-tapt-control")
+    assert (pair in compared(arms)[0]) is kept and len(lines) == (not kept)
+
+
 def test_what_was_pretrained_again_is_one_arm(tmp_path):
     run = made(tmp_path / "demo", {"base": 70, "dapt": 80, "dapt-2": 81, "dapt-control": 75})
     arms, left_out = comparable(arms_of(run, prefix=False))
