@@ -60,7 +60,7 @@ class Tried:
         changed = ", ".join(f"{name} = {now}" for name, (before, now) in pairs if before is not None) or "baseline"
         results = {one["seed"]: one for one in told["seeds"]}
         scores = {(EVERY, seed): one["measured"][told["metric"]] for seed, one in results.items()}
-        rows = by_row(told["kind"], told["metric"], read_rows(folder / "predictions"), len(told["names"]))
+        rows = by_row(told["kind"], told["metric"], read_rows(folder / "predictions"), told["names"])
         return cls(changed, told["metric"], results, Sample(scores, rows), here["provenance"]["seconds"])
 
     @property

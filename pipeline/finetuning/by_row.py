@@ -29,9 +29,9 @@ def macro_f1(counts: np.ndarray) -> np.ndarray:
     return (_f1(counts) * seen).sum(-1) / np.maximum(seen.sum(-1), 1)
 
 
-def macro_f1_of(classes: int) -> Measure:
-    """Mean of F1 over so many classes, one that is neither found nor there counting as 0, in percent."""
-    return lambda counts: _f1(counts).sum(-1) / classes
+def macro_f1_of_all(counts: np.ndarray) -> np.ndarray:
+    """Mean of F1 over all classes, one that is neither found nor there counting as 0, in percent."""
+    return _f1(counts).mean(-1)
 
 
 def _f1(counts: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def _f1(counts: np.ndarray) -> np.ndarray:
 MEASURES: dict[str, dict[str, Measure]] = {
     "classes": {"accuracy": accuracy, "macro_f1": macro_f1},
     "ordered": {"accuracy": accuracy, "macro_f1": macro_f1},
-    "labels": {"micro_f1": micro_f1, "macro_f1": macro_f1_of},
+    "labels": {"micro_f1": micro_f1, "macro_f1": macro_f1_of_all},
     "tags": {"f1": micro_f1, "macro_f1": macro_f1},
 }
 """Kind of task -> the measures that are of counts."""
@@ -50,22 +50,20 @@ TRUTH = {"classes": "label", "ordered": "label", "labels": "labels", "tags": "ta
 """Kind of task -> where the truth stands in its predictions; a number is never quite right."""
 
 
-def by_row(kind: str, metric: str, predictions: Iterable[Mapping[str, object]], classes: int) -> ByRow | None:
+def by_row(
+    kind: str, metric: str, predictions: Iterable[Mapping[str, object]], classes: Iterable[str] = ()
+) -> ByRow | None:
     """From `predictions/` of a fine-tuned artifact, or of several with the `repeat` of each; None where the measure is
-    not one of counts. `classes`: how many the task has."""
+    not one of counts. `classes`: those of the task, whether a row has them or not."""
     if metric not in MEASURES.get(kind, {}):
         return None
-    measure = MEASURES[kind][metric]
     column, said = TRUTH[kind], {}
     for row in predictions:
         run = row.get("repeat", EVERY), row["seed"]
         said.setdefault(run, {})[row["id"]] = _added(kind, row[column], row["predicted"])
-    names = sorted({name for rows in said.values() for one in rows.values() for name in one})
+    names = sorted({*classes} | {name for rows in said.values() for one in rows.values() for name in one})
     places = {name: i for i, name in enumerate(names)}
-    return ByRow(
-        {run: _matrix(rows, places) for run, rows in said.items()},
-        measure(classes) if measure is macro_f1_of else measure,
-    )
+    return ByRow({run: _matrix(rows, places) for run, rows in said.items()}, MEASURES[kind][metric])
 
 
 def _added(kind: str, truth: object, predicted: object) -> Added:

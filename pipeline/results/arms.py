@@ -126,7 +126,7 @@ class Arm:
     def _by_row(self, rows: Predictions) -> ByRow | None:
         """What every run said of every test row; none where its measure is not one of counts."""
         said = ({**row, "repeat": arm.repeat} for arm in self.pretrainings for row in rows(arm.predictions))
-        return by_row(str(self.evidence["kind"]), self.metric, said, len(self.evidence["names"]))
+        return by_row(str(self.evidence["kind"]), self.metric, said, self.evidence["names"])
 
     @property
     def predictions(self) -> Path:

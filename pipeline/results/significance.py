@@ -155,7 +155,7 @@ def difference(arm: Sample, control: Sample, confidence: float = 0.95) -> Differ
         raise ValueError(f"{rows} test rows cannot be paired with {control.rows.rows}")
     of_rows = lambda one: table(one, one.rows.of_samples) if rows else np.zeros((*values.shape, 2))
     drawn = of_rows(arm) - of_rows(control)
-    mine, theirs = ({one.of(r, s) for r in repeats for s in seeds} for one in (arm, control))
+    own = lambda one: [one.scores[run] for run in dict.fromkeys(one.of(r, s) for r in repeats for s in seeds)]
     error, freedom = _error(values - others, np.moveaxis(drawn, -1, 0), rows)
     return Difference(
         mean=float((values - others).mean()),
@@ -165,7 +165,7 @@ def difference(arm: Sample, control: Sample, confidence: float = 0.95) -> Differ
         repeats=len(repeats),
         seeds=len(seeds),
         rows=rows,
-        effect=_effect(*([one.scores[run] for run in runs] for one, runs in ((arm, mine), (control, theirs)))),
+        effect=_effect(own(arm), own(control)),
         flips=_flipped((values - others).mean(1) if len(repeats) > 1 else (values - others)[0]),
     )
 

@@ -16,7 +16,7 @@ from pipeline.run.artifact import SCRATCH
 SPENT = "seconds"
 """In a draft's scratch, which goes when it is sealed: the time spent on it so far."""
 BEAT = 10.0
-"""Seconds between two writings, each of some 50 µs."""
+"""Seconds between two writings, each of 16 bytes."""
 
 
 @contextmanager

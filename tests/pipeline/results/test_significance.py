@@ -121,25 +121,25 @@ def said(truth, answers) -> list[dict[str, object]]:
 
 def test_sums_over_rows_measure_what_is_measured_of_the_whole():
     truth, answers = ["a", "b", "a", "c"], [["a", "b", "b", "b"], ["a", "a", "a", "c"]]
-    found = by_row("classes", "accuracy", said(truth, answers), 3)
+    found = by_row("classes", "accuracy", said(truth, answers))
     whole = [found.counts[0, seed].sum(0).A1.reshape(-1, 3) for seed in (0, 1)]
     assert [accuracy(one) for one in whole] == [50, 75]
     assert macro_f1(whole[0]) == pytest.approx(mean_f1([(1, 1, 2), (1, 3, 1), (0, 0, 1)])["macro_f1"])
-    labels = by_row("labels", "micro_f1", said([["a", "b"], []], [[["a"], ["b"]]]), 2)
+    labels = by_row("labels", "micro_f1", said([["a", "b"], []], [[["a"], ["b"]]]))
     assert micro_f1(labels.counts[0, 0].sum(0).A1.reshape(-1, 3)) == pytest.approx(100 * 2 / (2 + 2))
 
 
 def test_of_given_labels_one_that_no_row_has_counts_as_it_does_in_what_is_measured():
-    found = by_row("labels", "macro_f1", said([["a"], ["a", "b"]], [[["a"], ["a"]]]), 4)
+    found = by_row("labels", "macro_f1", said([["a"], ["a", "b"]], [[["a"], ["a"]]]), "abcd")
     counts = [(2, 2, 2), (0, 0, 1), (0, 0, 0), (0, 0, 0)]
     assert found.measure(found.counts[0, 0].sum(0).A1.reshape(-1, 3)) == pytest.approx(mean_f1(counts)["macro_f1"])
 
 
 def test_spans_are_counted_row_by_row():
     rows = [{"id": "1", "seed": 3, "tags": ["B-X", "I-X", "O"], "predicted": ["B-X", "I-X", "B-Y"]}]
-    found = by_row("tags", "f1", rows, 2)
+    found = by_row("tags", "f1", rows)
     assert found.counts[0, 3].toarray().tolist() == [[1, 1, 1, 0, 1, 0]]
-    assert by_row("tags", "accuracy", rows, 2) is None and by_row("spelling", "f1", rows, 2) is None
+    assert by_row("tags", "accuracy", rows) is None and by_row("spelling", "f1", rows) is None
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +189,11 @@ def test_a_detectable_difference_is_found_in_four_of_five(monkeypatch):
 def test_rows_drawn_again_are_drawn_as_a_bootstrap_draws():
     """The deviation of an accuracy over samples of rows is that of a share: sqrt(p q / N)."""
     right = np.arange(400) % 4 > 0
-    found = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]), 2)
+    found = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]))
     drawn = found.of_samples[0, 0]
     assert drawn.shape == (significance.REPLICATES,)
     assert drawn.std() == pytest.approx(100 * np.sqrt(0.75 * 0.25 / 400), rel=0.1)
-    again = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]), 2)
+    again = by_row("classes", "accuracy", said(["a"] * 400, [np.where(right, "a", "b")]))
     assert np.array_equal(drawn, again.of_samples[0, 0])
 
 
